@@ -1,0 +1,68 @@
+"""Files that are either whole or absent: write beside, then rename."""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any  # JSON values have no narrower type
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write `content` to `path` atomically: a reader sees the old file or the new one, never a part.
+
+    `durable` also survives a power cut (fsync of file and folder), at some milliseconds per call.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write `value` as indented JSON, atomically. NaN and infinity are errors: absent is null."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode(), durable=durable)
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one JSON text of `value`: sorted keys, no spaces, no NaN. Digests are taken over this.
+
+    >>> canonical_json({"b": 1, "a": [1.5, None]})
+    b'{"a":[1.5,null],"b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+
+
+def digest_bytes(content: bytes) -> str:
+    """Return `sha256:<64 hex digits>` of `content`."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """Return the digest of the canonical JSON of `value`."""
+    return digest_bytes(canonical_json(value))
+
+
+def digest_file(path: Path) -> str:
+    """Return `sha256:<64 hex digits>` of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,73 @@
+"""A folder is a registry: the plugin called `median` of `server.aggregation` is `server/aggregation/median.py`.
+
+A plugin module has `build`, a frozen dataclass whose fields are the plugin's options. Names in a study may use hyphens
+where the file has underscores. A plugin module imports without torch, so that a server can list and check them all.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any  # a plugin's options are typed by the plugin
+
+from pydantic import TypeAdapter, ValidationError
+
+from common.errors import StudyError
+
+
+def available(package: str) -> list[str]:
+    """Return the names of the plugins in `package`, sorted, as a study writes them."""
+    folder = Path(importlib.import_module(package).__path__[0])
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def load(package: str, name: str, *, key: str) -> ModuleType:
+    """Import the plugin `name` of `package`; `key` is the study's key that named it, for the message."""
+    names = available(package)
+    wanted = name.replace("_", "-")
+    extra = f"{package}.{wanted.replace('-', '_')}"
+    if wanted not in names and extra not in sys.modules:
+        raise StudyError(f"{key} = {name!r} does not exist; there are: {', '.join(names)}")
+    return importlib.import_module(extra)
+
+
+def build(package: str, name: str, options: Mapping[str, Any], *, key: str) -> Any:
+    """Return the plugin's object with these options checked; unknown options and wrong types are StudyErrors."""
+    module = load(package, name, key=key)
+    known = [f.name for f in fields(module.build)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise StudyError(f"{key} = {name!r} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}")
+    try:
+        return _adapter(module.build).validate_python(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "options"
+        raise StudyError(f"{key} = {name!r}, option {where}: {first['msg']} (found {first['input']!r})") from None
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def register_folder(package: str, folder: Path) -> list[str]:
+    """Import every file of a researcher's own folder as a plugin of `package`; return the names (simulation only)."""
+    if not folder.is_dir():
+        raise StudyError(f"--plugins: {folder} is not a folder")
+    names = []
+    for path in sorted(folder.glob("[!_]*.py")):
+        if path.stem.replace("_", "-") in available(package):
+            raise StudyError(f"--plugins: {path.name} has the name of a plugin that fedpeft ships; rename it")
+        spec = importlib.util.spec_from_file_location(f"{package}.{path.stem}", path)
+        if spec is None or spec.loader is None:
+            raise StudyError(f"--plugins: {path} cannot be imported")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        names.append(path.stem)
+    return names

@@ -1,0 +1,104 @@
+"""What server and sites say to each other, as plain values; `common.wire` turns them into Flower messages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from common.files import digest_json
+from common.metrics.types import ScoreHistogram, Scores
+from common.state import AdapterState, digest_state
+
+Split = Literal["validation", "test"]
+
+REASONS = frozenset(
+    {
+        "WRONG_STUDY",
+        "WRONG_SCHEMA",
+        "WRONG_ADAPTER",
+        "MALFORMED_REQUEST",
+        "ROUND_ALREADY_ANSWERED",
+        "ROUND_IN_THE_PAST",
+        "NO_TRAINING_ROWS",
+        "REFUSED_BY_POLICY",
+        "TRAINING_DIVERGED",
+        "TRAINING_FAILED",
+    }
+)
+"""The only words with which a site says no. TRAINING_FAILED stands for any other failure: details stay in its log."""
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """What a strategy asks of one site in one round.
+
+    active: names of the shared tensors trained and sent this round; None is all of them.
+    proximal_mu: weight of FedProx' term mu/2 ||x - x_t||^2 (Li et al. 2020, https://arxiv.org/abs/1812.06127).
+    rank: LoRA rank of this site; None is the study's.
+    extra: what else the strategy wants to know, by name.
+    """
+
+    active: tuple[str, ...] | None = None
+    proximal_mu: float = 0.0
+    rank: int | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return a value for the wire."""
+        active = None if self.active is None else list(self.active)
+        return {"active": active, "proximal_mu": self.proximal_mu, "rank": self.rank, "extra": dict(self.extra)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One message to one site: train from `shared` in `round`, and first evaluate it on `splits`.
+
+    `kind = "evaluate"` trains nothing. `round` counts from 1; the state in `shared` is the one that round - 1 made.
+    """
+
+    kind: Literal["train", "evaluate"]
+    run: str
+    round: int
+    seed: int
+    study: str
+    schema: str
+    plan: RoundPlan
+    splits: tuple[Split, ...]
+    shared: AdapterState
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything in the request: a site answers one question per round."""
+        head = [self.kind, self.run, self.round, self.seed, self.study, self.schema, self.plan.to_json()]
+        return digest_json([*head, list(self.splits), digest_state(self.shared)])
+
+
+@dataclass(frozen=True)
+class SplitEvaluation:
+    """Metrics of one split at one site, and the score histogram where the site's policy releases it."""
+
+    scores: Scores
+    histogram: ScoreHistogram | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A site's answer: the gated update (trained - received, active shared tensors) and what it measured.
+
+    `examples` is the number of training rows; `train` has loss, steps and seconds of this round.
+    """
+
+    update: AdapterState
+    examples: int
+    train: Mapping[str, float]
+    evaluations: Mapping[Split, SplitEvaluation]
+    extra: AdapterState = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A site's no; `reason` is one of REASONS."""
+
+    reason: str
+
+
+Answer = Reply | Refusal

@@ -1,0 +1,196 @@
+"""An adapter as named arrays, and the schema that says which arrays it has.
+
+The schema fixes names, shapes, dtypes and order, and which tensors are `shared` (they travel) or `private` (they stay
+on the site's disk). Tensors travel as one flat array per dtype in schema order: the cost of a message is per tensor,
+not per byte.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from math import prod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import SchemaError
+from common.files import digest_bytes, digest_json
+
+Array = NDArray[np.generic]
+AdapterState = Mapping[str, Array]
+Group = Literal["shared", "private"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape, dtype (numpy's name, `float32`) and group of one tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    group: Group = "shared"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Number of bytes of the elements, without any header."""
+        return self.size * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class AdapterSchema:
+    """The tensors of an adapter, sorted by name."""
+
+    tensors: tuple[TensorSpec, ...]
+
+    @classmethod
+    def of(cls, state: AdapterState, *, private: Sequence[str] = ()) -> "AdapterSchema":
+        """Describe `state`; tensors whose name matches one of the fnmatch patterns `private` are private."""
+        unmatched = [p for p in private if not any(fnmatchcase(name, p) for name in state)]
+        if unmatched:
+            raise SchemaError(
+                f"peft.private: pattern {unmatched[0]!r} matches none of {len(state)} tensors, "
+                f"such as {', '.join(sorted(state)[:3])}"
+            )
+        return cls(
+            tuple(
+                TensorSpec(name, state[name].shape, state[name].dtype.name, _group_of(name, private))
+                for name in sorted(state)
+            )
+        )
+
+    @classmethod
+    def from_json(cls, value: Sequence[Mapping[str, object]]) -> "AdapterSchema":
+        """Read what `to_json` wrote."""
+        return cls(
+            tuple(
+                TensorSpec(str(t["name"]), tuple(t["shape"]), str(t["dtype"]), t["group"])  # type: ignore[arg-type] # JSON
+                for t in value
+            )
+        )
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Return a value for `schema.json`."""
+        return [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype, "group": t.group} for t in self.tensors]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of names, shapes, dtypes and groups."""
+        return digest_json(self.to_json())
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names in schema order."""
+        return tuple(t.name for t in self.tensors)
+
+    @cached_property
+    def shared(self) -> "AdapterSchema":
+        """The part that travels."""
+        return AdapterSchema(tuple(t for t in self.tensors if t.group == "shared"))
+
+    @cached_property
+    def private(self) -> "AdapterSchema":
+        """The part that stays at each site."""
+        return AdapterSchema(tuple(t for t in self.tensors if t.group == "private"))
+
+    def only(self, names: Iterable[str] | None) -> "AdapterSchema":
+        """Return the part with these names (None: all); unknown names are an error."""
+        if names is None:
+            return self
+        wanted = set(names)
+        unknown = wanted - set(self.names)
+        if unknown:
+            raise SchemaError(f"no tensor {sorted(unknown)[0]!r} in the schema of {len(self.tensors)} tensors")
+        return AdapterSchema(tuple(t for t in self.tensors if t.name in wanted))
+
+    @property
+    def size(self) -> int:
+        """Number of elements of all tensors."""
+        return sum(t.size for t in self.tensors)
+
+    @property
+    def size_bytes(self) -> int:
+        """Number of bytes of all tensors."""
+        return sum(t.size_bytes for t in self.tensors)
+
+    def check(self, state: AdapterState) -> None:
+        """Raise SchemaError unless `state` has exactly these names, shapes and dtypes, all finite."""
+        check_names(self.names, state)
+        for spec in self.tensors:
+            array = state[spec.name]
+            if array.shape != spec.shape or array.dtype.name != spec.dtype:
+                raise SchemaError(
+                    f"{spec.name!r} is {array.dtype.name}{list(array.shape)}, the schema says {spec.dtype}{list(spec.shape)}"
+                )
+            if not np.isfinite(array).all():
+                raise SchemaError(f"{spec.name!r} has values that are not finite")
+
+    def pack(self, state: AdapterState) -> dict[str, Array]:
+        """Return one flat array per dtype, the tensors in schema order. `state` must match the schema."""
+        return {
+            dtype: np.concatenate([state[t.name].reshape(-1) for t in specs]) for dtype, specs in self._by_dtype.items()
+        }
+
+    def unpack(self, flat: Mapping[str, Array]) -> dict[str, Array]:
+        """Undo `pack`: check dtypes and lengths, then split. The tensors are views of the flat arrays."""
+        if set(flat) != set(self._by_dtype):
+            raise SchemaError(f"packed dtypes are {sorted(flat)}, the schema has {sorted(self._by_dtype)}")
+        state: dict[str, Array] = {}
+        for dtype, specs in self._by_dtype.items():
+            state.update(_split(flat[dtype], dtype, specs))
+        return {name: state[name] for name in self.names}
+
+    @cached_property
+    def _by_dtype(self) -> dict[str, list[TensorSpec]]:
+        groups: dict[str, list[TensorSpec]] = {}
+        for spec in self.tensors:
+            groups.setdefault(spec.dtype, []).append(spec)
+        return groups
+
+
+def _group_of(name: str, private: Sequence[str]) -> Group:
+    return "private" if any(fnmatchcase(name, pattern) for pattern in private) else "shared"
+
+
+def _split(flat: Array, dtype: str, specs: Sequence[TensorSpec]) -> dict[str, Array]:
+    expected = sum(t.size for t in specs)
+    if flat.dtype.name != dtype or flat.shape != (expected,):
+        raise SchemaError(f"packed array is {flat.dtype.name}{list(flat.shape)}, the schema says {dtype}[{expected}]")
+    ends = np.cumsum([t.size for t in specs])
+    return {t.name: flat[end - t.size : end].reshape(t.shape) for t, end in zip(specs, ends, strict=True)}
+
+
+def check_names(expected: Iterable[str], state: AdapterState) -> None:
+    """Raise SchemaError unless `state` has exactly the expected names."""
+    wanted, found = set(expected), set(state)
+    if wanted - found:
+        raise SchemaError(f"lacks {sorted(wanted - found)[0]!r} ({len(wanted - found)} missing of {len(wanted)})")
+    if found - wanted:
+        raise SchemaError(f"has {sorted(found - wanted)[0]!r}, which the schema does not name")
+
+
+def digest_state(state: AdapterState) -> str:
+    """Digest of names, dtypes, shapes and bytes; the order of the mapping does not matter."""
+    parts = [digest_json([name, state[name].dtype.name, list(state[name].shape)]) for name in sorted(state)]
+    parts += [digest_bytes(np.ascontiguousarray(state[name]).tobytes()) for name in sorted(state)]
+    return digest_json(parts)
+
+
+def subtract(left: AdapterState, right: AdapterState) -> dict[str, Array]:
+    """Return left - right by name, in the dtype of `left`."""
+    return {name: np.asarray(left[name] - right[name]) for name in left}  # type: ignore[operator] # float arrays
+
+
+def norm(state: AdapterState) -> float:
+    """Euclidean norm over all tensors together, in float64.
+
+    >>> norm({"a": np.array([3.0]), "b": np.array([[4.0]])})
+    5.0
+    """
+    return float(np.sqrt(sum(float(np.sum(np.square(a.astype(np.float64)))) for a in state.values())))

@@ -1,0 +1,214 @@
+"""The study: what all sites and the server agree on. Frozen pydantic models; an unknown key is an error.
+
+A study names no path, device or source of a site. The `simulation` section is for runs on one machine: real sites
+ignore it, and neither it nor the base model's location is in the study's digest.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self  # options of plugins are typed by the plugins
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from common.data_schema import DataSection
+from common.files import digest_json
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+SiteName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Patterns = tuple[str, ...]
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BaseModelSection(Section):
+    """The frozen base model: where this machine finds it, and the digest that fixes what it is."""
+
+    source: str = Field(pattern=r"^(package:[\w.]+(/.+)?|dir:.+|hub:[^@/]+/[^@/]+@[\w.-]+)$")
+    digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+
+
+class PeftSection(BaseModel):
+    """The PEFT method; keys other than `method` and `private` are the method's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    method: str = "lora"
+    private: Patterns = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The method's own options."""
+        return dict(self.model_extra or {})
+
+
+class TaskSection(Section):
+    """What is learned. `target` is a column; `labels` are its values in class order."""
+
+    kind: str = "sequence-classification"
+    target: str = "label"
+    labels: tuple[str, ...] = Field(min_length=2)
+    max_length: int = Field(default=128, ge=4, le=8192)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return tuple(str(item) for item in value) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must differ from each other")
+        return self
+
+
+class TrainingSection(Section):
+    """How a site trains in one round; schedules run over the whole study."""
+
+    local_epochs: int | None = Field(default=None, ge=1)
+    local_steps: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    warmup_fraction: float = Field(default=0.0, ge=0, lt=1)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.local_epochs is not None and self.local_steps is not None:
+            raise ValueError("give local_epochs or local_steps, not both")
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Epochs per round where `local_steps` is not given."""
+        return self.local_epochs or 1
+
+
+class FederationSection(Section):
+    """Rounds, who takes part, and when a round counts. Without `sites`, a simulation takes those of its data."""
+
+    rounds: int = Field(default=8, ge=1)
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    quorum: float = Field(default=0.5, gt=0, le=1, description="share of the cohort whose accepted replies make a round")
+    deadline_s: float = Field(default=3600.0, gt=0)
+    sites: tuple[SiteName, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len({site.casefold() for site in self.sites}) != len(self.sites):
+            raise ValueError("sites must differ from each other by more than upper and lower case")
+        return self
+
+
+class AggregationSection(BaseModel):
+    """The strategy; keys other than `name`, `weighting` and `norm_bound` are the strategy's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "fedavg"
+    weighting: Literal["examples", "uniform"] = "examples"
+    norm_bound: float | None = Field(default=None, gt=0, description="refuse updates with a larger Euclidean norm")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The strategy's own options."""
+        return dict(self.model_extra or {})
+
+
+class PrivacySection(Section):
+    """The privacy mechanism; `none` adds no noise and promises nothing beyond what stays at home."""
+
+    mechanism: Literal["none"] = "none"
+
+
+class LearningRates(Section):
+    """Learning rates of the comparison's other budgets, each chosen on validation rows; absent: the federated one."""
+
+    local: float | None = Field(default=None, gt=0)
+    central: float | None = Field(default=None, gt=0)
+    personalised: float | None = Field(default=None, gt=0)
+
+
+class EvaluationSection(Section):
+    """How rows are split, by a hash of the patient id, and which round's adapter is kept."""
+
+    validation_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.25
+    split_seed: int = Field(default=0, ge=0)
+    keep: Literal["best", "last"] = "last"
+    resamples: int = Field(default=1000, ge=0, le=100_000)
+    learning_rates: LearningRates = LearningRates()
+
+    @model_validator(mode="after")
+    def _room_for_training(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction leave no rows to train on")
+        return self
+
+
+class PartitionSection(BaseModel):
+    """How rows without a site column go to virtual sites; keys other than these are the partition's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+    sites: int = Field(ge=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The partition's own options."""
+        return dict(self.model_extra or {})
+
+
+class SimulationSection(Section):
+    """Where a simulation takes its rows: a path (relative to the study file) or `builtin:NAME`."""
+
+    data: str
+    site_column: str | None = None
+    partition: PartitionSection | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.site_column is None) == (self.partition is None):
+            raise ValueError("give either site_column or partition")
+        return self
+
+
+class Study(Section):
+    """A whole study file."""
+
+    name: str = Field(pattern=rf"^{NAME.pattern}$")
+    description: str = ""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    base_model: BaseModelSection
+    peft: PeftSection = PeftSection()
+    task: TaskSection
+    data: DataSection = DataSection()
+    training: TrainingSection = TrainingSection()
+    federation: FederationSection = FederationSection()
+    aggregation: AggregationSection = AggregationSection()
+    privacy: PrivacySection = PrivacySection()
+    evaluation: EvaluationSection = EvaluationSection()
+    simulation: SimulationSection | None = None
+
+    @property
+    def digest(self) -> str:
+        """Digest of what all sites agree on: neither `simulation` nor the base model's location is part of it."""
+        content = self.model_dump(mode="json", exclude={"simulation": True, "base_model": {"source": True}})
+        return digest_json(content)
+
+
+def replaced(study: Study, changes: Mapping[str, Any]) -> Study:
+    """Return `study` with dotted keys replaced, checked again: `{"federation.sites": ("a", "b")}`."""
+    content = study.model_dump(mode="json")
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        place = content
+        for part in path:
+            place = place[part]
+        place[last] = value
+    return Study.model_validate(content)
