@@ -1,0 +1,131 @@
+"""A prepared study on disk: what server, sites and every runtime read. Nobody re-creates the initial adapter.
+
+    bundle.json            format, digests of the other files, versions that made it
+    study.json             the locked study
+    schema.json            the adapter's tensors
+    initial.safetensors    their values before round 1
+    adapter_config.json    PEFT's configuration, where PEFT knows the method
+    names.json             {canonical name: PEFT's name}, likewise
+    base_model.json        the base model's manifest and counts of parameters
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any  # PEFT's configuration is JSON
+
+import safetensors
+import safetensors.numpy
+from pydantic import ValidationError
+
+from common.errors import BundleError, SchemaError
+from common.files import digest_bytes, digest_json, write_bytes, write_json
+from common.state import AdapterSchema, AdapterState
+from common.study import Study
+
+FORMAT = 1
+FILES = ("study.json", "schema.json", "initial.safetensors", "adapter_config.json", "names.json", "base_model.json")
+
+
+@dataclass(frozen=True)
+class BaseModelFacts:
+    """What the bundle knows of the base model: its manifest and sizes."""
+
+    files: Mapping[str, str]
+    parameters: int
+    size_bytes: int
+    hidden_size: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A prepared study in memory."""
+
+    study: Study
+    schema: AdapterSchema
+    initial: AdapterState
+    base_model: BaseModelFacts
+    adapter_config: Mapping[str, Any] | None
+    peft_names: Mapping[str, str] | None
+    digest: str
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    study: Study,
+    schema: AdapterSchema,
+    initial: AdapterState,
+    base_model: BaseModelFacts,
+    adapter_config: Mapping[str, Any] | None,
+    peft_names: Mapping[str, str] | None,
+) -> Bundle:
+    """Write a bundle to `folder`, `bundle.json` last, and return it as read back."""
+    write_json(folder / "study.json", study.model_dump(mode="json"))
+    write_json(folder / "schema.json", schema.to_json())
+    write_bytes(folder / "initial.safetensors", safetensors.numpy.save(dict(initial)))
+    write_json(folder / "adapter_config.json", adapter_config)
+    write_json(folder / "names.json", peft_names)
+    write_json(folder / "base_model.json", vars(base_model))
+    digests = {name: digest_bytes((folder / name).read_bytes()) for name in FILES}
+    content = {"format": FORMAT, "study": study.digest, "schema": schema.digest, "files": digests}
+    write_json(folder / "bundle.json", content)
+    return read_bundle(folder)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and check a bundle; a missing, changed or foreign file is a BundleError that names it."""
+    if not folder.is_dir():
+        raise BundleError(f"no bundle at {folder}; `fedpeft study prepare STUDY --out {folder}` makes one")
+    digests = _checked_digests(folder)
+    try:
+        return _assemble(folder, digests)
+    except (ValidationError, SchemaError, safetensors.SafetensorError, KeyError, TypeError) as error:
+        raise BundleError(f"bundle {folder} holds something unexpected ({type(error).__name__}); prepare it again") from None
+
+
+def _checked_digests(folder: Path) -> dict[str, str]:
+    head = _json(folder, "bundle.json")
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        found = head.get("format") if isinstance(head, dict) else None
+        raise BundleError(f"bundle {folder} has format {found!r}, this fedpeft reads {FORMAT}; prepare it again")
+    for name, expected in head.get("files", {}).items():
+        found = digest_bytes(_content(folder, name))
+        if found != expected:
+            raise BundleError(f"bundle {folder}: {name} has digest {found}, bundle.json says {expected}; it was changed")
+    if set(head.get("files", {})) != set(FILES):
+        raise BundleError(f"bundle {folder}: bundle.json does not list exactly {', '.join(FILES)}")
+    return {**head["files"], "study": head["study"], "schema": head["schema"]}
+
+
+def _assemble(folder: Path, digests: Mapping[str, str]) -> Bundle:
+    study = Study.model_validate(_json(folder, "study.json"))
+    schema = AdapterSchema.from_json(_json(folder, "schema.json"))
+    if (study.digest, schema.digest) != (digests["study"], digests["schema"]):
+        raise BundleError(f"bundle {folder} was made by another version of fedpeft; prepare it again")
+    initial = safetensors.numpy.load(_content(folder, "initial.safetensors"))
+    schema.check(initial)
+    return Bundle(
+        study=study,
+        schema=schema,
+        initial={name: initial[name] for name in schema.names},
+        base_model=BaseModelFacts(**_json(folder, "base_model.json")),
+        adapter_config=_json(folder, "adapter_config.json"),
+        peft_names=_json(folder, "names.json"),
+        digest=digest_json(dict(digests)),
+    )
+
+
+def _content(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError:
+        raise BundleError(f"bundle {folder} lacks {name}; prepare it again") from None
+
+
+def _json(folder: Path, name: str) -> Any:
+    try:
+        return json.loads(_content(folder, name))
+    except ValueError:
+        raise BundleError(f"bundle {folder}: {name} is not JSON; prepare it again") from None

@@ -1,0 +1,56 @@
+"""What the methods built on the peft library share: attach, canonical names, configuration as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any  # peft's classes are untyped here
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ADAPTER = "default"
+WRAPPER = "base_model.model."
+
+
+def attach(base: nn.Module, config: Any) -> nn.Module:
+    """Wrap `base` with peft. The task type is feature extraction: the head is fedpeft's own."""
+    from peft import get_peft_model
+
+    model: nn.Module = get_peft_model(base, config, adapter_name=ADAPTER)
+    return model
+
+
+def canonical(name: str) -> str:
+    """Return peft's parameter name without its wrapper and adapter name.
+
+    >>> canonical("base_model.model.encoder.layer.0.attention.self.query.lora_A.default.weight")
+    'encoder.layer.0.attention.self.query.lora_A.weight'
+    """
+    parts = [part for part in name.removeprefix(WRAPPER).split(".") if part != ADAPTER]
+    return ".".join(parts)
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that peft made trainable, by canonical name.
+
+    Named parameters, not `get_peft_model_state_dict`, which loses tensors of some methods (peft 0.21).
+    """
+    return {canonical(name): p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def detach(model: Any) -> nn.Module:
+    """Return the base model without peft's layers."""
+    base: nn.Module = model.unload() if hasattr(model.base_model, "unload") else model.base_model
+    return base
+
+
+def config_json(model: Any) -> dict[str, Any]:
+    """Return the adapter's configuration as plain JSON, free of local paths."""
+    content = model.peft_config[ADAPTER].to_dict()
+    content.update(base_model_name_or_path=None, inference_mode=True, auto_mapping=None)
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain))
+    return plain
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, set) else str(getattr(value, "value", value))

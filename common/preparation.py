@@ -1,0 +1,42 @@
+"""From a study and a base model to a bundle. The one place that draws an initial adapter."""
+
+from pathlib import Path
+
+from common.base_files import check_digest, manifest
+from common.bundle import BaseModelFacts, Bundle, write_bundle
+from common.errors import SchemaError, StudyError
+from common.state import AdapterSchema
+from common.study import Study, replaced
+from common.workbench import HEAD, Workbench, open_workbench
+
+
+def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
+    """Write the bundle of `study` to the folder `out`: base model checked, digest locked, initial adapter drawn."""
+    digest = check_digest(base_folder, study.base_model.digest)
+    locked = replaced(study, {"base_model.digest": digest})
+    bench = open_workbench(locked, base_folder, seed=locked.seed)
+    initial = bench.read()
+    try:
+        schema = AdapterSchema.of(initial, private=locked.peft.private)
+    except SchemaError as error:
+        raise StudyError(str(error)) from None
+    if not schema.shared.tensors:
+        raise StudyError("peft.private makes every tensor private; a federation needs at least one that is shared")
+    return write_bundle(
+        out,
+        study=locked,
+        schema=schema,
+        initial=initial,
+        base_model=_facts(bench, base_folder),
+        adapter_config=bench.method.adapter_config(bench.model),
+        peft_names=bench.method.peft_names([name for name in schema.names if not name.startswith(HEAD)]),
+    )
+
+
+def _facts(bench: Workbench, base_folder: Path) -> BaseModelFacts:
+    return BaseModelFacts(
+        files=manifest(base_folder),
+        parameters=bench.base_parameters,
+        size_bytes=4 * bench.base_parameters,
+        hidden_size=bench.hidden_size,
+    )

@@ -1,0 +1,74 @@
+"""Sequence classification: masked mean of the last hidden states, then one linear layer.
+
+Sentence encoders such as MiniLM were trained with mean pooling (Reimers and Gurevych 2019,
+https://arxiv.org/abs/1908.10084); their first-token pooler is far worse as a feature. Binary and multi-class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any  # tokenizers are untyped
+
+from common.tasks import Example
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SequenceClassification:
+    """No options."""
+
+    def build_head(self, *, hidden_size: int, classes: int) -> nn.Module:
+        """Return Linear(hidden_size, classes): `head.weight` (classes, hidden_size), `head.bias` (classes,)."""
+        from torch import nn
+
+        return nn.Linear(hidden_size, classes)
+
+    def encode(self, tokenizer: Any, texts: Sequence[str], targets: Sequence[int], *, max_length: int) -> list[Example]:
+        """Tokenise with special tokens, cut at `max_length`."""
+        if not texts:
+            return []
+        encoded = tokenizer(list(texts), truncation=True, max_length=max_length, padding=False)
+        pairs = zip(encoded["input_ids"], targets, strict=True)
+        return [Example(tuple(ids), int(target)) for ids, target in pairs]
+
+    def collate(self, examples: Sequence[Example], *, pad_id: int) -> Mapping[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (batch, longest), `targets` (batch,), all int64."""
+        import torch
+
+        longest = max(len(e.input_ids) for e in examples)
+        rows = [[*e.input_ids, *[pad_id] * (longest - len(e.input_ids))] for e in examples]
+        mask = [[1] * len(e.input_ids) + [0] * (longest - len(e.input_ids)) for e in examples]
+        return {
+            "input_ids": torch.tensor(rows, dtype=torch.int64),
+            "attention_mask": torch.tensor(mask, dtype=torch.int64),
+            "targets": torch.tensor([e.target for e in examples], dtype=torch.int64),
+        }
+
+    def logits(self, model: nn.Module, head: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return head(masked mean), pooled and classified in float32.
+
+        Methods that put virtual tokens into the sequence return more positions than tokens: the last ones are the text's.
+        """
+        mask = batch["attention_mask"]
+        hidden = model(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
+        hidden = hidden[:, hidden.shape[1] - mask.shape[1] :].float()
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        pooled: Tensor = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+        result: Tensor = head(pooled)
+        return result
+
+    def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean cross-entropy."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(logits, batch["targets"])
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the softmax over classes."""
+        return logits.softmax(dim=-1)
+
+
+build = SequenceClassification

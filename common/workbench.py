@@ -1,0 +1,94 @@
+"""The resident model: base, adapter and head, loaded once per process, its trainable tensors written and read by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast  # tokenizers are untyped
+
+import numpy as np
+
+from common import models, plugins
+from common.state import AdapterState, Array
+from common.study import Study
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from common.peft_methods import PeftMethod
+    from common.tasks import Task
+
+HEAD = "head."
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Base model with the method attached, the task's head, and the trainable parameters by canonical name, sorted.
+
+    `max_length` is the study's, less the method's virtual tokens where the model has no room for both.
+    """
+
+    method: PeftMethod
+    task: Task
+    model: nn.Module
+    head: nn.Module
+    parameters: Mapping[str, nn.Parameter]
+    tokenizer: Any
+    max_length: int
+    base_parameters: int
+    hidden_size: int
+
+    def write(self, state: AdapterState) -> None:
+        """Copy `state` into the model's trainable tensors; names and shapes must be those of `parameters`."""
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
+
+    def read(self) -> dict[str, Array]:
+        """Return copies of the trainable tensors, float32 on the CPU."""
+        return {name: p.detach().cpu().float().numpy().copy() for name, p in self.parameters.items()}
+
+    def to(self, device: str) -> Workbench:
+        """Move model and head to `device`, in place, and return self."""
+        self.model.to(device)
+        self.head.to(device)
+        return self
+
+
+def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager", seed: int = 0) -> Workbench:
+    """Load the base model, attach the study's method and head with values drawn from `seed`; nothing global is touched."""
+    import torch
+
+    from common.seeds import integer_seed
+
+    method = cast("PeftMethod", plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method"))
+    task = cast("Task", plugins.build("common.tasks", study.task.kind, {}, key="task.kind"))
+    base = models.load_base(base_folder, attention=attention)
+    tokenizer = models.load_tokenizer(base_folder)
+    base_parameters, hidden = models.count_parameters(base), int(cast("Any", base).config.hidden_size)
+    max_length = _max_length(study.task.max_length, base, method.virtual_tokens)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(integer_seed(seed, purpose="initial adapter"))
+        model = method.attach(base)
+        head = task.build_head(hidden_size=hidden, classes=len(study.task.labels))
+    parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
+    return Workbench(
+        method=method,
+        task=task,
+        model=model,
+        head=head,
+        parameters=dict(sorted(parameters.items())),
+        tokenizer=tokenizer,
+        max_length=max_length,
+        base_parameters=base_parameters,
+        hidden_size=hidden,
+    )
+
+
+def _max_length(wanted: int, base: Any, virtual_tokens: int) -> int:
+    """Positions are shared between virtual tokens and text, so long inputs get shorter by the virtual tokens."""
+    room = int(getattr(base.config, "max_position_embeddings", wanted + virtual_tokens))
+    return min(wanted, room - virtual_tokens)
