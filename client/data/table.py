@@ -1,0 +1,129 @@
+"""Data source `table`: one CSV, TSV or Parquet file per site, its columns typed and rendered by the study."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.data import Rows
+from client.data._files import RawTable, read_raw
+from common.data_schema import DataSection, TextColumn, canonical
+from common.errors import DataError
+from common.rendering import Value, is_missing, render, shown, values_of
+from common.study import TaskSection
+
+DEFAULT_COLUMN = "text"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model reads of a table: texts (n,), and the number and category columns by name, each (n,)."""
+
+    texts: Sequence[str]
+    features: Mapping[str, Sequence[Value]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The source; it has no options."""
+
+    def read(self, path: Path, *, section: DataSection, task: TaskSection) -> Rows:
+        """Return the labelled rows of a file.
+
+        Raises:
+            DataError: the file, a column, a value or a label is not what the study says.
+        """
+        raw = read_raw(path)
+        inner = with_default_column(section)
+        _check_columns(raw, _needed(inner, task), file=path.name)
+        _check_no_answer(inner, task)
+        inputs = inputs_of(raw, inner)
+        used = {*inner.columns, task.target, inner.patient_id}
+        return Rows(
+            texts=inputs.texts,
+            labels=labels_of(raw[task.target], task),
+            patients=patients_of(raw, inner.patient_id),
+            features=inputs.features,
+            columns={name: column for name, column in raw.items() if name not in used},
+        )
+
+    def read_inputs(self, path: Path, *, section: DataSection) -> Inputs:
+        """Return the inputs of a file's rows, which need neither labels nor patient ids: for prediction."""
+        raw = read_raw(path)
+        inner = with_default_column(section)
+        _check_columns(raw, inner.columns, file=path.name)
+        return inputs_of(raw, inner)
+
+
+def with_default_column(section: DataSection) -> DataSection:
+    """Return `section`, with the one column `text` where the study names none."""
+    if section.columns:
+        return section
+    return DataSection(
+        patient_id=section.patient_id, template="{text}", columns={DEFAULT_COLUMN: TextColumn(type="text")}
+    )
+
+
+def inputs_of(raw: RawTable, section: DataSection) -> Inputs:
+    """Type the columns, then render each row."""
+    values = {name: values_of(raw[name], column, name=name) for name, column in section.columns.items()}
+    rows = zip(*values.values(), strict=True)
+    texts = [render(section, dict(zip(values, row, strict=True))) for row in rows]
+    typed = {name for name, column in section.columns.items() if not isinstance(column, TextColumn)}
+    return Inputs(texts, {name: column for name, column in values.items() if name in typed})
+
+
+def labels_of(raw: Sequence[str], task: TaskSection) -> NDArray[np.int64]:
+    """Return each row's index into `task.labels`, int64 (n,); 1 and 1.0 are one label."""
+    index = {canonical(label): position for position, label in enumerate(task.labels)}
+    for row, text in enumerate(raw, start=1):
+        if canonical(text) not in index:
+            found = "no label" if is_missing(text) else shown(text)
+            raise DataError(
+                f"target {task.target!r}, row {row}: found {found}, task.labels are {', '.join(task.labels)}; "
+                "correct or remove the row, or the labels"
+            )
+    return np.array([index[canonical(text)] for text in raw], dtype=np.int64)
+
+
+def patients_of(raw: RawTable, patient_id: str | None) -> list[str]:
+    """Return the patient id of each row; without such a column, each row is a patient by its number."""
+    if patient_id is None:
+        return [f"row-{row}" for row in range(1, len(next(iter(raw.values()))) + 1)]
+    missing = [row for row, text in enumerate(raw[patient_id], start=1) if is_missing(text)]
+    if missing:
+        raise DataError(f"patient_id {patient_id!r}, row {missing[0]}: no id; give every row one, or no patient_id")
+    return [canonical(text) for text in raw[patient_id]]
+
+
+def _needed(section: DataSection, task: TaskSection) -> list[str]:
+    return [*section.columns, task.target, *([section.patient_id] if section.patient_id else [])]
+
+
+def _check_columns(raw: RawTable, needed: Iterable[str], *, file: str) -> None:
+    for name in needed:
+        if name in raw:
+            continue
+        hint = ""
+        if name == DEFAULT_COLUMN:
+            hint = "; data.columns says which columns to read where they have other names"
+        elif len(raw) == 1:
+            hint = "; are the fields separated by commas (.csv) or tabs (.tsv)?"
+        raise DataError(f"data file {file!r} has no column {name!r}; it has: {_listed(raw)}{hint}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    """A file without a header has cells in place of names: long ones, which may be free text, are not shown."""
+    return ", ".join(name if len(name) <= 40 else shown(name) for name in names)
+
+
+def _check_no_answer(section: DataSection, task: TaskSection) -> None:
+    if task.target in section.columns:
+        raise DataError(
+            f"data.columns has the target {task.target!r}: the model would read the answer; remove it there"
+        )
+
+
+build = Table
