@@ -1,4 +1,4 @@
-"""How a site computes: device, precision, attention implementation, threads. Resolved once, recorded, kept for the run."""
+"""How a site computes: device, precision, attention, threads. Resolved once, recorded, kept for the run."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def train(
     dropout_seed: int,
     after_step: Callable[[int], None] | None = None,
 ) -> Trained:
-    """Train the tensors named in `active`, in place. Raises RefusedError("TRAINING_DIVERGED") if the loss is not finite.
+    """Train the tensors named in `active`, in place; RefusedError("TRAINING_DIVERGED") if the loss is not finite.
 
     Batches come from `rng`, dropout from `dropout_seed`; torch's global generator is left as it was.
     """
@@ -70,9 +70,7 @@ def train(
 
     lengths = [len(e.input_ids) for e in examples]
     steps = count_steps(len(examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
-    batches = training_batches(
-        lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, rng=rng
-    )
+    batches = training_batches(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, rng=rng)
     loop = _Loop.start(bench, recipe, active=active, execution=execution, steps=steps)
     with torch.random.fork_rng(devices=_cuda_devices(execution)):
         torch.manual_seed(dropout_seed)

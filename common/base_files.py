@@ -54,7 +54,7 @@ def _in_package(rest: str) -> Path:
         spec = None
     if spec is None or not spec.submodule_search_locations:
         name = package.split(".")[0].replace("_", "-")
-        raise ModelError(f"base_model.source = 'package:{rest}': package {package!r} is not installed; pip install {name}")
+        raise ModelError(f"base_model.source = 'package:{rest}' is not installed here; pip install {name}")
     return _existing(Path(spec.submodule_search_locations[0]) / inner, f"package:{rest}")
 
 
@@ -89,10 +89,10 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 def _no_safetensors(folder: Path, names: list[str]) -> str:
     pickles = [name for name in names if _matches(name, PICKLE_PATTERNS)]
     if not pickles:
-        return f"base model folder {folder.name!r} has no *.safetensors file; found: {', '.join(names[:6]) or 'nothing'}"
+        return f"base model folder {folder.name!r} has no *.safetensors; found: {', '.join(names[:6]) or 'nothing'}"
     return (
-        f"base model folder {folder.name!r} has only a pickle checkpoint ({pickles[0]}), and loading one can run any code. "
-        "Convert it on a machine you trust: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW, safe_serialization=True)"
+        f"base model folder {folder.name!r} has only a pickle checkpoint ({pickles[0]}), and loading one can run any "
+        "code. Convert it on a machine you trust: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW)"
     )
 
 

@@ -1,12 +1,12 @@
 """A prepared study on disk: what server, sites and every runtime read. Nobody re-creates the initial adapter.
 
-    bundle.json            format, digests of the other files, versions that made it
-    study.json             the locked study
-    schema.json            the adapter's tensors
-    initial.safetensors    their values before round 1
-    adapter_config.json    PEFT's configuration, where PEFT knows the method
-    names.json             {canonical name: PEFT's name}, likewise
-    base_model.json        the base model's manifest and counts of parameters
+bundle.json            format, digests of the other files, versions that made it
+study.json             the locked study
+schema.json            the adapter's tensors
+initial.safetensors    their values before round 1
+adapter_config.json    PEFT's configuration, where PEFT knows the method
+names.json             {canonical name: PEFT's name}, likewise
+base_model.json        the base model's manifest and counts of parameters
 """
 
 import json
@@ -82,7 +82,9 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         return _assemble(folder, digests)
     except (ValidationError, SchemaError, safetensors.SafetensorError, KeyError, TypeError) as error:
-        raise BundleError(f"bundle {folder} holds something unexpected ({type(error).__name__}); prepare it again") from None
+        raise BundleError(
+            f"bundle {folder} holds something unexpected ({type(error).__name__}); prepare it again"
+        ) from None
 
 
 def _checked_digests(folder: Path) -> dict[str, str]:
@@ -93,7 +95,9 @@ def _checked_digests(folder: Path) -> dict[str, str]:
     for name, expected in head.get("files", {}).items():
         found = digest_bytes(_content(folder, name))
         if found != expected:
-            raise BundleError(f"bundle {folder}: {name} has digest {found}, bundle.json says {expected}; it was changed")
+            raise BundleError(
+                f"bundle {folder}: {name} has digest {found}, bundle.json says {expected}; it was changed"
+            )
     if set(head.get("files", {})) != set(FILES):
         raise BundleError(f"bundle {folder}: bundle.json does not list exactly {', '.join(FILES)}")
     return {**head["files"], "study": head["study"], "schema": head["schema"]}

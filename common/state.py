@@ -125,9 +125,8 @@ class AdapterSchema:
         for spec in self.tensors:
             array = state[spec.name]
             if array.shape != spec.shape or array.dtype.name != spec.dtype:
-                raise SchemaError(
-                    f"{spec.name!r} is {array.dtype.name}{list(array.shape)}, the schema says {spec.dtype}{list(spec.shape)}"
-                )
+                found, wanted = f"{array.dtype.name}{list(array.shape)}", f"{spec.dtype}{list(spec.shape)}"
+                raise SchemaError(f"{spec.name!r} is {found}, the schema says {wanted}")
             if not np.isfinite(array).all():
                 raise SchemaError(f"{spec.name!r} has values that are not finite")
 

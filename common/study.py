@@ -95,7 +95,7 @@ class FederationSection(Section):
 
     rounds: int = Field(default=8, ge=1)
     fraction: float = Field(default=1.0, gt=0, le=1)
-    quorum: float = Field(default=0.5, gt=0, le=1, description="share of the cohort whose accepted replies make a round")
+    quorum: float = Field(default=0.5, gt=0, le=1, description="share of the cohort that makes a round count")
     deadline_s: float = Field(default=3600.0, gt=0)
     sites: tuple[SiteName, ...] = ()
 

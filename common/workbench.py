@@ -1,4 +1,4 @@
-"""The resident model: base, adapter and head, loaded once per process, its trainable tensors written and read by name."""
+"""The resident model: base, adapter and head, loaded once per process, its trainable tensors read and written."""
 
 from __future__ import annotations
 
@@ -59,12 +59,14 @@ class Workbench:
 
 
 def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager", seed: int = 0) -> Workbench:
-    """Load the base model, attach the study's method and head with values drawn from `seed`; nothing global is touched."""
+    """Load the base model, attach the study's method and head, drawn from `seed`; nothing global is touched."""
     import torch
 
     from common.seeds import integer_seed
 
-    method = cast("PeftMethod", plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method"))
+    method = cast(
+        "PeftMethod", plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
+    )
     task = cast("Task", plugins.build("common.tasks", study.task.kind, {}, key="task.kind"))
     base = models.load_base(base_folder, attention=attention)
     tokenizer = models.load_tokenizer(base_folder)

@@ -1,7 +1,7 @@
 """PEFT methods: one file is one method (`peft.method` in the study); its options are the fields of `build`.
 
-Names of tensors are the model's own, with no wrapper prefixes. The task's head is not a method's matter: it is `head.*`,
-trained with every method.
+Names of tensors are the model's own, with no wrapper prefixes. The task's head is not a method's matter: it is
+`head.*`, trained with every method.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class Lora:
         missing = [t for t in self.targets if not any(n == t or n.endswith(f".{t}") for n in names)]
         if missing:
             leaves = sorted({n.rpartition(".")[2] for n in names if n} - {""})
-            raise StudyError(f"peft.targets: the base model has no layer {missing[0]!r}; it has: {', '.join(leaves[:20])}")
+            found = ", ".join(leaves[:20])
+            raise StudyError(f"peft.targets: the base model has no layer {missing[0]!r}; it has: {found}")
         config = LoraConfig(
             task_type=TaskType.FEATURE_EXTRACTION,
             r=self.rank,

@@ -54,7 +54,7 @@ class Prefix:
 
     def peft_names(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return peft's name of the table in `adapter_model.safetensors`."""
-        return {name: "prompt_embeddings" for name in names}
+        return dict.fromkeys(names, "prompt_embeddings")
 
 
 build = Prefix

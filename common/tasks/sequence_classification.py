@@ -50,7 +50,7 @@ class SequenceClassification:
     def logits(self, model: nn.Module, head: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return head(masked mean), pooled and classified in float32.
 
-        Methods that put virtual tokens into the sequence return more positions than tokens: the last ones are the text's.
+        Methods that put virtual tokens into the sequence return more positions: the last ones are the text's.
         """
         mask = batch["attention_mask"]
         hidden = model(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state

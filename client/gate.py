@@ -1,0 +1,100 @@
+"""The gate: the one place at a site through which anything leaves. It fails closed and writes the journal.
+
+What may leave is what the schema calls shared and the plan calls active, in the right shapes, finite, within the
+policy's bounds, with the metrics that the policy names. Anything else is refused as a whole: the gate drops or repairs
+nothing, score histograms apart, which the policy may withhold.
+"""
+
+from dataclasses import dataclass, replace
+
+from client.journal import Entry, Journal
+from common.errors import RefusedError, SchemaError
+from common.metrics.evaluation import METRICS
+from common.metrics.types import Metric
+from common.protocol import Reply, Request, SplitEvaluation
+from common.state import AdapterSchema, digest_state, norm
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a hospital lets out. The defaults are those of a real site; a simulation opens the histograms.
+
+    max_update_bytes: of one reply. max_update_norm: Euclidean, over all tensors. minimum_patients: metrics of fewer
+    patients are withheld (their number is no patient's secret, their values may be). metrics: names that may leave.
+    """
+
+    max_update_bytes: int = 64 * 2**20
+    max_update_norm: float | None = None
+    minimum_patients: int = 0
+    metrics: tuple[str, ...] = METRICS
+    release_histograms: bool = False
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The policy and the journal of one site, with the schema that names what may leave."""
+
+    site: str
+    policy: Policy
+    schema: AdapterSchema
+    journal: Journal
+
+    def release(self, reply: Reply, request: Request) -> Reply:
+        """Return the reply as it may leave, or raise RefusedError; either is in the journal first."""
+        allowed = self.schema.shared.only(request.plan.active) if request.kind == "train" else AdapterSchema(())
+        reason = _objection(reply, allowed, self.policy)
+        if reason is not None:
+            self._record(reply, request, reason)
+            raise RefusedError("REFUSED_BY_POLICY" if reason != "not finite" else "TRAINING_DIVERGED")
+        gated = replace(reply, evaluations={s: _withhold(e, self.policy) for s, e in reply.evaluations.items()})
+        self._record(gated, request, None)
+        return gated
+
+    def _record(self, reply: Reply, request: Request, reason: str | None) -> None:
+        released = reason is None
+        self.journal.append(
+            Entry(
+                decision="released" if released else "refused",
+                site=self.site,
+                study=request.study,
+                run=request.run,
+                round=request.round,
+                kind=request.kind,
+                reason=reason,
+                tensors=len(reply.update) + len(reply.extra) if released else 0,
+                size_bytes=_size(reply) if released else 0,
+                digest=digest_state({**reply.update, **reply.extra}) if released else None,
+                metrics=sorted({m for e in reply.evaluations.values() for m in e.scores.metrics}) if released else [],
+            )
+        )
+
+
+def _size(reply: Reply) -> int:
+    return sum(array.nbytes for array in [*reply.update.values(), *reply.extra.values()])
+
+
+def _objection(reply: Reply, allowed: AdapterSchema, policy: Policy) -> str | None:
+    """Return why the reply must not leave, in words that name no content, or None."""
+    try:
+        allowed.check(reply.update)
+    except SchemaError as error:
+        return "not finite" if "finite" in str(error) else "tensors are not exactly those that the plan allows"
+    if reply.extra:
+        return "extra arrays are not allowed"
+    if _size(reply) > policy.max_update_bytes:
+        return f"{_size(reply)} bytes, the policy allows {policy.max_update_bytes}"
+    if policy.max_update_norm is not None and norm(reply.update) > policy.max_update_norm:
+        return f"update norm over {policy.max_update_norm}"
+    unknown = {m for e in reply.evaluations.values() for m in e.scores.metrics} - set(policy.metrics)
+    return f"metric {sorted(unknown)[0]} is not allowed" if unknown else None
+
+
+def _withhold(evaluation: SplitEvaluation, policy: Policy) -> SplitEvaluation:
+    """Drop the histogram unless allowed, and every value that rests on too few patients."""
+    scores = evaluation.scores
+    if scores.patients < policy.minimum_patients:
+        hidden = {
+            m: Metric(None, n=v.n, reason="fewer patients than the site releases") for m, v in scores.metrics.items()
+        }
+        return SplitEvaluation(replace(scores, metrics=hidden))
+    return evaluation if policy.release_histograms else SplitEvaluation(scores)

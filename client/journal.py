@@ -1,0 +1,44 @@
+"""The journal: one JSON line for everything that the gate let through or refused. Append only; never any content."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What left or was refused: which study, run and round, how many tensors and bytes, and their digest."""
+
+    decision: Literal["released", "refused"]
+    site: str
+    study: str
+    run: str
+    round: int
+    kind: str
+    reason: str | None
+    tensors: int
+    size_bytes: int
+    digest: str | None
+    metrics: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """An append-only JSONL file; a line is on disk when `append` returns if `durable`."""
+
+    path: Path
+    durable: bool = True
+
+    def append(self, entry: Entry) -> None:
+        """Write one line with the time in UTC."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(entry)})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            if self.durable:
+                file.flush()
+                os.fsync(file.fileno())

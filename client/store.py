@@ -1,0 +1,122 @@
+"""A site's own disk: what it answered, and its private tensors, per run and round. The last two rounds are kept.
+
+One file holds the gated answer and the private tensors of a round, written before the answer leaves: after a crash on
+either side the site gives the same bytes again and trains nothing twice.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal  # JSON values
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from common import answers
+from common.errors import CheckpointError, RefusedError
+from common.files import write_bytes
+from common.protocol import Answer, Reply, Request
+from common.state import AdapterState
+
+KEPT_ROUNDS = 2
+TEST_SCORES = "test-scores.safetensors"
+Kind = Literal["train", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An answer as it left, the request that it answered, and the private tensors after it."""
+
+    request: str
+    answer: Answer
+    private: AdapterState
+
+
+@dataclass(frozen=True)
+class SiteStore:
+    """Files under `folder`, which belongs to one site. `durable` waits for the disk; a simulation need not."""
+
+    folder: Path
+    classes: int
+    durable: bool = True
+
+    def find(self, request: Request) -> Answer | None:
+        """Return the stored answer to this very request, or None if the round is new.
+
+        Raises RefusedError for another question about a round that was answered, or about an earlier round.
+        """
+        path = self._path(request.run, request.kind, request.round)
+        if path.exists():
+            stored = self._read(path)
+            if stored.request != request.digest:
+                raise RefusedError("ROUND_ALREADY_ANSWERED")
+            return stored.answer
+        if request.round < max(self._rounds(request.run, request.kind), default=0):
+            raise RefusedError("ROUND_IN_THE_PAST")
+        return None
+
+    def private(self, request: Request, initial: AdapterState) -> AdapterState:
+        """Return the private tensors that the last trained round before this one left, else `initial`."""
+        before = [r for r in self._rounds(request.run, "train") if r < request.round]
+        if not before:
+            return initial
+        return self._read(self._path(request.run, "train", max(before))).private
+
+    def save(self, request: Request, answer: Answer, private: AdapterState) -> None:
+        """Write the answer and the private tensors, then drop what is older than the last two rounds."""
+        reply = answer if isinstance(answer, Reply) else None
+        groups = {"update": reply.update if reply else {}, "extra": reply.extra if reply else {}, "private": private}
+        tensors = {f"{group}/{name}": array for group, state in groups.items() for name, array in state.items()}
+        head = {"request": request.digest, "answer": json.dumps(answers.to_json(answer))}
+        path = self._path(request.run, request.kind, request.round)
+        write_bytes(path, safetensors.numpy.save(tensors, metadata=head), durable=self.durable)
+        for old in self._rounds(request.run, request.kind)[:-KEPT_ROUNDS]:
+            self._path(request.run, request.kind, old).unlink(missing_ok=True)
+
+    def save_test_scores(self, run: str, probabilities: NDArray[np.float64]) -> None:
+        """Keep the (n, classes) probabilities of the site's test rows, in their order; they never leave."""
+        content = safetensors.numpy.save({"probabilities": probabilities})
+        write_bytes(self.folder / safe_name(run) / TEST_SCORES, content, durable=self.durable)
+
+    def test_scores(self, run: str) -> NDArray[np.float64]:
+        """Return what `save_test_scores` kept."""
+        scores: NDArray[np.float64] = safetensors.numpy.load_file(self.folder / safe_name(run) / TEST_SCORES)[
+            "probabilities"
+        ]
+        return scores
+
+    def _path(self, run: str, kind: str, round_number: int) -> Path:
+        return self.folder / safe_name(run) / f"{kind}-{round_number:06d}.safetensors"
+
+    def _rounds(self, run: str, kind: str) -> list[int]:
+        return sorted(int(p.stem[-6:]) for p in (self.folder / safe_name(run)).glob(f"{kind}-??????.safetensors"))
+
+    def _read(self, path: Path) -> Stored:
+        try:
+            tensors = safetensors.numpy.load_file(path)
+            with safetensors.safe_open(path, framework="numpy") as file:
+                head = file.metadata()
+        except (OSError, safetensors.SafetensorError) as error:
+            raise CheckpointError(f"the site's file {path.name} cannot be read ({type(error).__name__})") from None
+        groups: dict[str, dict[str, Any]] = {"update": {}, "extra": {}, "private": {}}
+        for name, array in tensors.items():
+            group, _, own = name.partition("/")
+            groups[group][own] = array
+        content: Mapping[str, Any] = json.loads(head["answer"])
+        answer = answers.from_json(content, update=groups["update"], extra=groups["extra"], classes=self.classes)
+        return Stored(request=head["request"], answer=answer, private=groups["private"])
+
+
+def safe_name(name: str) -> str:
+    """Return `name` if it can be a file name, else refuse: names come from another machine.
+
+    >>> safe_name("run-1f3a")
+    'run-1f3a'
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        raise RefusedError("MALFORMED_REQUEST")
+    return name

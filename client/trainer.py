@@ -1,0 +1,198 @@
+"""The trainer: a hospital's side of the round protocol. It alone decides, and answers with gated updates only.
+
+A request is checked, answered from the store if it was answered before, else: the received state is evaluated on the
+site's own rows, trained from, and the difference goes through the gate, onto the disk, and out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.data import Rows
+from client.execution import Execution, limited_threads
+from client.gate import Gate
+from client.scoring import score
+from client.split import split_patients
+from client.store import SiteStore
+from client.training import Recipe, Trained, train
+from common.bundle import Bundle
+from common.errors import RefusedError, SchemaError
+from common.metrics.evaluation import evaluate
+from common.metrics.histogram import score_histogram
+from common.protocol import Answer, Refusal, Reply, Request, Split, SplitEvaluation
+from common.seeds import generator, integer_seed
+from common.state import AdapterState, Array, subtract
+from common.study import Study
+from common.tasks import Example
+from common.workbench import Workbench
+
+VALIDATION_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """One part of a site's rows, tokenised once."""
+
+    examples: Sequence[Example]
+    labels: NDArray[np.int64]
+    patients: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+
+@dataclass(frozen=True)
+class SiteRows:
+    """A site's rows in their three parts, fixed for the life of the study."""
+
+    train: SplitRows
+    validation: SplitRows
+    test: SplitRows
+
+    def part(self, split: Split) -> SplitRows:
+        """Return the validation or test rows."""
+        return self.validation if split == "validation" else self.test
+
+
+def prepare_rows(rows: Rows, study: Study, bench: Workbench) -> SiteRows:
+    """Split rows by patient and tokenise each part."""
+    parts = split_patients(
+        rows.patients,
+        split_seed=study.evaluation.split_seed,
+        validation_fraction=study.evaluation.validation_fraction,
+        test_fraction=study.evaluation.test_fraction,
+    )
+    return SiteRows(*(_encode(rows.take(i), bench) for i in (parts.train, parts.validation, parts.test)))
+
+
+def _encode(rows: Rows, bench: Workbench) -> SplitRows:
+    examples = bench.task.encode(bench.tokenizer, rows.texts, rows.labels.tolist(), max_length=bench.max_length)
+    return SplitRows(examples, rows.labels, rows.patients)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """One site. Many virtual sites may share one workbench: a request writes every trainable tensor before use."""
+
+    site: str
+    bundle: Bundle
+    rows: SiteRows
+    bench: Workbench
+    execution: Execution
+    store: SiteStore
+    gate: Gate
+
+    @property
+    def name(self) -> str:
+        """The site's name in the study."""
+        return self.site
+
+    def answer(self, request: Request) -> Answer:
+        """Return a gated reply, the same bytes for the same request, or a refusal with a fixed word."""
+        try:
+            self._check(request)
+            answered = self.store.find(request)
+            return answered if answered is not None else self._answer_new(request)
+        except RefusedError as error:
+            return Refusal(error.reason)
+
+    def _check(self, request: Request) -> None:
+        if request.study != self.bundle.study.digest:
+            raise RefusedError("WRONG_STUDY")
+        if request.schema != self.bundle.schema.digest:
+            raise RefusedError("WRONG_SCHEMA")
+        try:
+            self.bundle.schema.shared.check(request.shared)
+            self.bundle.schema.shared.only(request.plan.active)
+        except SchemaError:
+            raise RefusedError("WRONG_ADAPTER") from None
+        if request.kind == "train" and not len(self.rows.train):
+            raise RefusedError("NO_TRAINING_ROWS")
+
+    def _answer_new(self, request: Request) -> Answer:
+        initial = {t.name: self.bundle.initial[t.name] for t in self.bundle.schema.private.tensors}
+        private = self.store.private(request, initial)
+        self.bench.write({**request.shared, **private})
+        with limited_threads(self.execution.threads):
+            reply, private = self._work(request, private)
+        answer = self._gated(reply, request)
+        self.store.save(request, answer, private)
+        return answer
+
+    def _gated(self, reply: Reply, request: Request) -> Answer:
+        """A refusal of the gate is an answer too: it is stored, so that asking again cannot wear it down."""
+        try:
+            return self.gate.release(reply, request)
+        except RefusedError as error:
+            return Refusal(error.reason)
+
+    def _work(self, request: Request, private: AdapterState) -> tuple[Reply, AdapterState]:
+        start = time.perf_counter()
+        evaluations = {split: self.evaluate(split, request) for split in request.splits}
+        evaluated = time.perf_counter()
+        measured = {"seconds_evaluate": evaluated - start}
+        if request.kind == "evaluate":
+            return Reply({}, len(self.rows.train), measured, evaluations), private
+        trained = self._train(request)
+        measured |= {"loss": trained.loss, "steps": trained.steps, "seconds_train": time.perf_counter() - evaluated}
+        state = self.bench.read()
+        received = {name: request.shared[name] for name in self._active(request)}
+        update = subtract({name: state[name] for name in received}, received)
+        kept: dict[str, Array] = {name: state[name] for name in private}
+        return Reply(update, len(self.rows.train), measured, evaluations), kept
+
+    def _active(self, request: Request) -> tuple[str, ...]:
+        return self.bundle.schema.shared.only(request.plan.active).names
+
+    def _train(self, request: Request) -> Trained:
+        active = {*self._active(request), *self.bundle.schema.private.names}
+        return train(
+            self.bench,
+            self.rows.train.examples,
+            recipe_of(self.bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
+            active=active,
+            execution=self.execution,
+            rng=generator(request.seed, round_number=request.round, site=self.site, purpose="batches"),
+            dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.site, purpose="dropout"),
+        )
+
+    def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
+        """Score what is in the workbench on one split; test scores are also kept on the site's own disk."""
+        part = self.rows.part(split)
+        classes = len(self.bundle.study.task.labels)
+        probabilities = score(self.bench, part.examples, classes=classes, execution=self.execution)
+        if split == "test":
+            self.store.save_test_scores(request.run, probabilities)
+        wanted = self.bundle.study.evaluation.resamples
+        scores = evaluate(
+            probabilities,
+            part.labels,
+            part.patients,
+            resamples=wanted if split == "test" else min(wanted, VALIDATION_RESAMPLES),
+            rng=generator(request.seed, round_number=request.round, site=self.site, purpose=f"bootstrap {split}"),
+        )
+        histogram = score_histogram(probabilities, part.labels, classes=classes) if len(part) else None
+        return SplitEvaluation(scores, histogram)
+
+
+def recipe_of(study: Study, *, round_number: int, proximal_mu: float = 0.0) -> Recipe:
+    """Return the study's recipe for one round."""
+    training = study.training
+    return Recipe(
+        learning_rate=training.learning_rate,
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        steps=training.local_steps,
+        weight_decay=training.weight_decay,
+        clip_norm=training.clip_norm,
+        schedule=training.schedule,
+        warmup_fraction=training.warmup_fraction,
+        round_number=round_number,
+        rounds=study.federation.rounds,
+        proximal_mu=proximal_mu,
+    )

@@ -1,0 +1,75 @@
+"""The part of a site's answer that is not tensors, as JSON: for the site's store and for the wire."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, cast  # JSON values
+
+from common.errors import SchemaError
+from common.metrics.types import ScoreHistogram, Scores
+from common.protocol import REASONS, Answer, Refusal, Reply, Split, SplitEvaluation
+from common.state import AdapterState
+
+
+def to_json(answer: Answer) -> dict[str, Any]:
+    """Return everything of `answer` but its tensors."""
+    if isinstance(answer, Refusal):
+        return {"refused": answer.reason}
+    evaluations = {split: _evaluation_to_json(e) for split, e in answer.evaluations.items()}
+    return {"examples": answer.examples, "train": dict(answer.train), "evaluations": evaluations}
+
+
+def _evaluation_to_json(evaluation: SplitEvaluation) -> dict[str, Any]:
+    histogram = None if evaluation.histogram is None else evaluation.histogram.to_json()
+    return {"scores": evaluation.scores.to_json(), "histogram": histogram}
+
+
+def from_json(content: Any, *, update: AdapterState, extra: AdapterState, classes: int) -> Answer:
+    """Read what `to_json` wrote, with the tensors beside it; anything unexpected is a SchemaError."""
+    if not isinstance(content, Mapping):
+        raise SchemaError(f"the answer is {type(content).__name__}, expected a table")
+    if set(content) == {"refused"}:
+        if content["refused"] not in REASONS:
+            raise SchemaError("the site refuses with a word that is not in the list of reasons")
+        return Refusal(content["refused"])
+    if set(content) != {"examples", "train", "evaluations"}:
+        raise SchemaError(f"the answer has keys {sorted(map(str, content))}, expected examples, train, evaluations")
+    return Reply(
+        update=update,
+        examples=_count(content["examples"]),
+        train=_numbers(content["train"]),
+        evaluations=_evaluations(content["evaluations"], classes),
+        extra=extra,
+    )
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SchemaError(f"examples = {value!r}, expected a whole number of rows")
+    return value
+
+
+def _numbers(content: Any) -> dict[str, float]:
+    if not isinstance(content, Mapping):
+        raise SchemaError(f"train is {type(content).__name__}, expected a table of numbers")
+    for name, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            raise SchemaError(f"train.{name} is not a finite number")
+    return {str(name): float(value) for name, value in content.items()}
+
+
+def _evaluations(content: Any, classes: int) -> dict[Split, SplitEvaluation]:
+    if not isinstance(content, Mapping) or not set(content) <= {"validation", "test"}:
+        raise SchemaError("evaluations are not a table by split")
+    return {cast("Split", split): _evaluation(value, classes) for split, value in content.items()}
+
+
+def _evaluation(content: Any, classes: int) -> SplitEvaluation:
+    if not isinstance(content, Mapping) or set(content) != {"scores", "histogram"}:
+        raise SchemaError("an evaluation has other keys than scores and histogram")
+    scores = Scores.from_json(content["scores"])
+    if content["histogram"] is None:
+        return SplitEvaluation(scores)
+    histogram = ScoreHistogram.from_json(content["histogram"], classes=classes)
+    if histogram.n != scores.n:
+        raise SchemaError(f"the score histogram holds {histogram.n} rows, the scores say {scores.n}")
+    return SplitEvaluation(scores, histogram)
