@@ -1,0 +1,119 @@
+"""Reading a study file (TOML) and overriding its keys; an error is one line: file, key, what would be right."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any  # TOML values
+
+from pydantic import BaseModel, ValidationError
+
+from common import plugins
+from common.errors import StudyError
+from common.study import Study
+
+REGISTRIES = {
+    "common.peft_methods": "peft.method",
+    "common.tasks": "task.kind",
+    "client.data": "data.kind",
+    "server.aggregation": "aggregation.name",
+    "simulations.partitions": "simulation.partition.name",
+}
+
+
+def read_study(path: Path, *, overrides: Sequence[str] = ()) -> Study:
+    """Return the study in `path` with `key=value` overrides applied, its plugins and their options checked."""
+    content = _parse(path)
+    for text in overrides:
+        _override(content, text)
+    return check_study(content, where=str(path))
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"there is no study file {path}") from None
+    except IsADirectoryError:
+        raise StudyError(f"{path} is a folder, expected a study file in TOML") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not TOML: {error}") from None
+
+
+def _override(content: dict[str, Any], text: str) -> None:
+    """Apply one `section.key=value`; the value is read as TOML, and as plain text where that fails."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise StudyError(f"--set {text!r}: expected key=value, such as training.learning_rate=0.01")
+    *path, last = key.strip().split(".")
+    place = content
+    for part in path:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise StudyError(f"--set {text!r}: {part!r} is a value, not a section")
+    place[last] = _toml_value(value.strip())
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def check_study(content: Mapping[str, Any], *, where: str) -> Study:
+    """Return the study that `content` describes; `where` names its source in errors."""
+    try:
+        study = Study.model_validate(content)
+        _check_plugins(study)
+    except ValidationError as error:
+        raise StudyError(f"{where}: {_first(error)}") from None
+    except StudyError as error:
+        raise StudyError(f"{where}: {error}") from None
+    return study
+
+
+def _check_plugins(study: Study) -> None:
+    """Build every plugin that the study names, which checks names and options; none of them needs torch for it."""
+    chosen: list[tuple[str, str, Mapping[str, Any]]] = [
+        ("common.peft_methods", study.peft.method, study.peft.options),
+        ("common.tasks", study.task.kind, {}),
+        ("client.data", study.data.kind, {}),
+        ("server.aggregation", study.aggregation.name, study.aggregation.options),
+    ]
+    if study.simulation is not None and study.simulation.partition is not None:
+        partition = study.simulation.partition
+        chosen.append(("simulations.partitions", partition.name, partition.options))
+    for package, name, options in chosen:
+        plugins.build(package, name, options, key=REGISTRIES[package])
+
+
+def _first(error: ValidationError) -> str:
+    """Return one line for the first of pydantic's errors."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    key = ".".join(place) or "study"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_suggestion(place)}{more}"
+    if first["type"] == "missing":
+        return f"{key}: missing, and it has no default{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}; found {first['input']!r:.80}{more}"
+
+
+def _suggestion(place: Sequence[str]) -> str:
+    """Return the keys that the section has, the closest first."""
+    section: Any = Study
+    for part in place[:-1]:
+        fields = section.model_fields if _is_model(section) else {}
+        section = fields[part].annotation if part in fields else None
+    if not _is_model(section):
+        return ""
+    names = list(section.model_fields)
+    close = get_close_matches(place[-1], names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(names)}"
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
