@@ -1,0 +1,113 @@
+"""Tables of the comparison: modes against sites, who gains by joining, who trained what, scored where."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any  # results are JSON
+
+from server.report.formats import count
+from server.report.layout import Cell, Table, difference_cell, score_cell, table
+from server.report.values import HEADLINE, Verdict, estimate, find, section, verdict
+
+MODES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Federated (joint model)", ("federated",)),
+    ("Personalised (joint model, then one's own epoch)", ("personalised",)),
+    ("Local (each hospital's own model)", ("local",)),
+    ("Central (all rows in one place)", ("central",)),
+    ("Logistic regression, central", ("logistic", "central")),
+    ("Logistic regression, local", ("logistic", "local")),
+)
+METRICS: tuple[tuple[str, str], ...] = (
+    ("auroc", "AUROC"),
+    ("auprc", "AUPRC"),
+    ("accuracy", "Accuracy"),
+    ("balanced_accuracy", "Balanced accuracy"),
+    ("f1", "F1"),
+    ("brier", "Brier score"),
+    ("log_loss", "Log loss"),
+    ("calibration_error", "Calibration error"),
+)
+VERDICTS: Mapping[Verdict, Cell] = {
+    "better": Cell("\N{BLACK UP-POINTING TRIANGLE} better", tone="good"),
+    "worse": Cell("\N{BLACK DOWN-POINTING TRIANGLE} worse", tone="bad"),
+    "unclear": Cell("\N{WHITE CIRCLE} no clear difference", tone="muted"),
+    "unknown": Cell("not measured", tone="muted"),
+}
+
+
+def present_modes(comparison: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the names and paths of the modes that this comparison has, in reading order."""
+    return [(name, path) for name, path in MODES if section(comparison, *path)]
+
+
+def modes_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table:
+    """AUROC on test rows of each mode at each site, the mean over sites, and over the pooled rows."""
+    rows = []
+    for name, path in present_modes(comparison):
+        places = [(*path, "sites", site) for site in sites] + [(*path, "mean"), (*path, "pooled")]
+        cells = [score_cell(estimate(comparison, *p, HEADLINE), missing="not measured") for p in places]
+        rows.append([Cell(name), *cells])
+    header = ["Trained as", *sites, "Mean over hospitals", "Pooled rows"]
+    return table("AUROC on test rows, 95 % intervals below", header, rows)
+
+
+def metrics_table(comparison: Mapping[str, Any], scope: str) -> Table | None:
+    """Every metric of every mode over one scope, `pooled` or `mean`; None where no mode has any."""
+    modes = present_modes(comparison)
+    names = _metric_names([section(comparison, *path, scope) for _, path in modes])
+    rows = [
+        [Cell(mode), *(score_cell(estimate(comparison, *path, scope, m)) for m, _ in names)] for mode, path in modes
+    ]
+    title = {"pooled": "All metrics over the pooled test rows", "mean": "All metrics, mean over hospitals"}[scope]
+    return table(title, ["Trained as", *(label for _, label in names)], rows) if names else None
+
+
+def _metric_names(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    keys = {key for metrics in found for key in metrics}
+    known = [(key, label) for key, label in METRICS if key in keys]
+    return known + [(key, key) for key in sorted(keys - dict(METRICS).keys())]
+
+
+def benefit_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table | None:
+    """Per site: own model, joint model, difference with its interval and what it shows; None without differences."""
+    if not section(comparison, "benefit"):
+        return None
+    rows = []
+    for site in sites:
+        benefit = estimate(comparison, "benefit", site)
+        own = score_cell(estimate(comparison, "local", "sites", site, HEADLINE))
+        joint = score_cell(estimate(comparison, "federated", "sites", site, HEADLINE))
+        word = VERDICTS[verdict(benefit)]
+        rows.append([Cell(site), own, joint, difference_cell(benefit), Cell(count(benefit.n)), word])
+    header = ["Hospital", "Own model", "Joint model", "Benefit of joining", "Test rows", "Joining is"]
+    return table("Benefit of joining: AUROC of the joint minus the own model, same test rows", header, rows)
+
+
+def matrix_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table | None:
+    """AUROC of each hospital's own model at every hospital; None where it was not measured."""
+    matrix = section(comparison, "local", "matrix")
+    if not matrix:
+        return None
+    rows = [
+        [Cell(trained), *(score_cell(estimate(matrix, trained, scored, HEADLINE)) for scored in sites)]
+        for trained in sites
+        if trained in matrix
+    ]
+    return table("AUROC of the row's own model on the column's test rows", ["Trained at", *sites], rows)
+
+
+def seeds_table(comparison: Mapping[str, Any]) -> Table | None:
+    """Levels and differences over seeds, with t intervals; None for a run with one seed."""
+    repeated = section(comparison, "over_seeds")
+    rows = [
+        [Cell(name), *(score_cell(estimate(repeated, *path, s, HEADLINE)) for s in ("mean", "pooled"))]
+        for name, path in present_modes(repeated)
+    ]
+    for key, name in (
+        ("federated_minus_local", "Difference: federated minus local"),
+        ("federated_minus_central", "Difference: federated minus central"),
+    ):
+        if find(repeated, key) is not None:
+            rows.append(
+                [Cell(name), *(difference_cell(estimate(repeated, key, s, HEADLINE)) for s in ("mean", "pooled"))]
+            )
+    header = ["Trained as", "Mean over hospitals", "Pooled rows"]
+    return table("AUROC over seeds: mean, and 95 % t interval below", header, rows) if rows else None

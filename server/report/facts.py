@@ -1,0 +1,86 @@
+"""Tables of plain facts: sizes, times, privacy, digests, versions, and the command that runs it again."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any  # results are JSON
+
+from server.report.formats import DASH, count, duration, percent, size
+from server.report.layout import Table, pairs
+from server.report.rounds import total_bytes
+from server.report.values import find, number, rounds_of, section, seed_count
+
+NO_GUARANTEE = (
+    "No formal privacy guarantee is given: no noise was added and no privacy budget was accounted. Rows stay at the "
+    "hospitals and only adapter updates leave, but that alone is not privacy: an update can reveal things about the "
+    "rows that made it."
+)
+
+
+def parameters_table(results: Mapping[str, Any]) -> Table:
+    """How many parameters there are, were trained, and travelled."""
+    found = section(results, "parameters")
+    rows = [
+        ("Trained", count(number(found, "trainable"))),
+        ("Shared with the server", count(number(found, "shared"))),
+        ("Whole model", count(number(found, "total"))),
+        ("Share trained", percent(number(found, "fraction"))),
+    ]
+    return pairs("Parameters", ("Parameters", "Number"), rows)
+
+
+def bytes_table(results: Mapping[str, Any]) -> Table:
+    """What crossed the border of the hospitals."""
+    entries = rounds_of(results)
+    rows = [
+        ("Up, per hospital and round", size(number(results, "bytes", "up_per_site_round"))),
+        ("Full model, for comparison", size(number(results, "bytes", "full_model"))),
+        ("Up, whole run", size(total_bytes(entries, "bytes_up"))),
+        ("Down, whole run", size(total_bytes(entries, "bytes_down"))),
+    ]
+    return pairs("Bytes", ("Bytes", "Size"), rows)
+
+
+def seconds_table(results: Mapping[str, Any]) -> Table:
+    """Wall-clock time of the run's parts."""
+    labels = {"prepare": "Preparation", "rounds": "Rounds", "comparison": "Comparison", "total": "Whole run"}
+    rows = [(label, duration(number(results, "seconds", key))) for key, label in labels.items()]
+    return pairs("Time", ("Part", "Wall-clock time"), rows)
+
+
+def has_privacy(results: Mapping[str, Any]) -> bool:
+    """Whether the run recorded a privacy mechanism other than `none`."""
+    privacy = section(results, "privacy")
+    return bool(privacy) and privacy.get("mechanism") != "none"
+
+
+def details_table(caption: str, found: Mapping[str, Any]) -> Table:
+    """Any mapping of names to values, nested ones with dotted names; absent values as a dash."""
+    return pairs(caption, ("Name", "Value"), _flat(found))
+
+
+def _flat(found: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in found.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", DASH if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def command(results: Mapping[str, Any]) -> str:
+    """Return the command that runs the same study again, quoted for a shell."""
+    words = ["fedpeft", "simulate", str(find(results, "study", "name") or "STUDY")]
+    options = {
+        "--seed": number(results, "seed"),
+        "--seeds": seed_count(results) if seed_count(results) > 1 else None,
+        "--rounds": number(results, "study", "federation", "rounds"),
+        "--threads": number(results, "execution", "threads"),
+    }
+    for name, value in options.items():
+        words += [] if value is None else [name, f"{value:.0f}"]
+    return shlex.join(words)
+
+
+def study_text(results: Mapping[str, Any]) -> str:
+    """Return the whole study as it ran, as indented JSON."""
+    return json.dumps(section(results, "study"), indent=2, ensure_ascii=False)

@@ -1,0 +1,111 @@
+"""The order of a report: which paragraphs, tables and charts stand under which heading."""
+
+from collections.abc import Mapping
+from typing import Any  # results are JSON
+
+from server.report import charts, comparison, facts, rounds
+from server.report.layout import Figure, Section, Table
+from server.report.values import rounds_of, section, site_names
+
+AUROC_MEANING = (
+    "AUROC is the probability that a random positive row scores higher than a random negative one: 0.5 is chance, "
+    "1 is perfect. With more than two labels it is the mean of one label against the rest. Intervals are 95 %, by "
+    "resampling patients; a dash is a number that could not be measured, with its reason below the table."
+)
+BENEFIT_MEANING = (
+    "A hospital is called better or worse off only where the interval excludes zero; about one such interval in twenty "
+    "does so by chance alone."
+)
+POOLED_MEANING = "Scores of the hospitals' own models come from different models, so they have no pooled AUROC."
+
+
+def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Section]:
+    """Return the sections of the report; those without content are left out."""
+    found = [
+        _comparison(results),
+        _benefit(results),
+        _matrix(results),
+        _seeds(results),
+        Section("ROC and calibration", figures=_kept(charts.roc_chart(curves), charts.calibration_chart(curves))),
+        _training(results),
+        _participation(results),
+        _cost(results),
+        _privacy(results),
+        _reproduction(results),
+    ]
+    return [part for part in found if not part.is_empty]
+
+
+def _kept(*figures: Figure | None) -> tuple[Figure, ...]:
+    return tuple(figure for figure in figures if figure is not None)
+
+
+def _tables(*tables: Table | None) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table is not None)
+
+
+def _comparison(results: Mapping[str, Any]) -> Section:
+    compared = section(results, "comparison")
+    if not comparison.present_modes(compared):
+        return Section("Comparison", ("This run made no comparison with local or central training.",))
+    modes = comparison.modes_table(compared, site_names(results))
+    metrics = [comparison.metrics_table(compared, scope) for scope in ("pooled", "mean")]
+    return Section("Comparison", (AUROC_MEANING, POOLED_MEANING), tables=_tables(modes, *metrics))
+
+
+def _benefit(results: Mapping[str, Any]) -> Section:
+    compared, sites = section(results, "comparison"), site_names(results)
+    table = comparison.benefit_table(compared, sites)
+    if table is None:
+        return Section("Benefit of joining")
+    figures = _kept(charts.benefit_chart(compared, sites))
+    return Section("Benefit of joining", (BENEFIT_MEANING,), figures, (table,))
+
+
+def _matrix(results: Mapping[str, Any]) -> Section:
+    table = comparison.matrix_table(section(results, "comparison"), site_names(results))
+    return Section("Each hospital's own model at every hospital", tables=_tables(table))
+
+
+def _seeds(results: Mapping[str, Any]) -> Section:
+    table = comparison.seeds_table(section(results, "comparison"))
+    seeds = ", ".join(str(seed) for seed in results.get("seeds") or ())
+    text = f"Seeds {seeds}. Everything per hospital above is of seed {results.get('seed')}."
+    return Section("Over seeds", (text,), tables=(table,)) if table else Section("Over seeds")
+
+
+def _training(results: Mapping[str, Any]) -> Section:
+    sites = site_names(results)
+    figures = _kept(charts.loss_chart(results, sites), charts.validation_chart(results, sites))
+    entries = rounds_of(results)
+    tables = _tables(rounds.rounds_table(entries), rounds.diagnostics_table(entries)) if entries else ()
+    return Section("Training, round by round", figures=figures, tables=tables)
+
+
+def _participation(results: Mapping[str, Any]) -> Section:
+    entries = rounds_of(results)
+    tables = (rounds.participation_table(entries, site_names(results)),) if entries else ()
+    return Section("Participation", tables=tables)
+
+
+def _cost(results: Mapping[str, Any]) -> Section:
+    tables = (facts.parameters_table(results), facts.bytes_table(results), facts.seconds_table(results))
+    return Section("Parameters, bytes, time", tables=tables)
+
+
+def _privacy(results: Mapping[str, Any]) -> Section:
+    if not facts.has_privacy(results):
+        return Section("Privacy", (facts.NO_GUARANTEE,))
+    return Section("Privacy", tables=(facts.details_table("Recorded privacy accounting", section(results, "privacy")),))
+
+
+def _reproduction(results: Mapping[str, Any]) -> Section:
+    parts = {"digests": "Digests", "versions": "Versions", "execution": "Execution"}
+    found = [(title, section(results, key)) for key, title in parts.items()]
+    tables = tuple(facts.details_table(title, values) for title, values in found if values)
+    text = (
+        "With the same versions, machine, threads, precision and attention implementation, this command gives the same "
+        "adapter. If options changed the study on the command line, the whole study as it ran is below."
+    )
+    folded = ("The study as it ran", facts.study_text(results))
+    return Section("Running it again", (text,), (), tables, facts.command(results), folded)

