@@ -1,0 +1,106 @@
+"""The `fedpeft` command: joins the sub-commands of the packages, and turns errors into exit codes.
+
+    0    done
+    1    a defect: the traceback is shown
+    2    the user's mistake: one line on stderr
+    3    a run ended without enough participation
+    130  interrupted
+
+A module of `COMMANDS` has `register(app)` and imports nothing but typer and the standard library at its top, so that
+`fedpeft --help` answers at once. They are found by name: this file stands below them in the layers.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import ParticipationError, UserError
+from common.quiet import silence
+
+PACKAGES = ("common", "client", "server", "simulations")
+COMMANDS = ("common.doctor",)
+
+
+def main(arguments: Sequence[str] | None = None, *, commands: Iterable[str] = COMMANDS) -> int:
+    """Run the command line (None: the process's own) and return the exit code of an error of ours.
+
+    Anything else ends in SystemExit, which click raises with 0, with 2 for wrong usage, or with 130 after Ctrl-C.
+    """
+    silence(os.environ)
+    try:
+        check_packages(Path(__file__).resolve().parent.parent)
+        build_app(commands)(args=arguments, prog_name="fedpeft")
+    except UserError as error:
+        return _report(error, code=2)
+    except ParticipationError as error:
+        return _report(error, code=3)
+    return 0
+
+
+def build_app(modules: Iterable[str]) -> typer.Typer:
+    """Return the command with what the `register` of each module adds."""
+    # Typer's own tracebacks show local variables, which may hold a patient's text.
+    app = typer.Typer(
+        name="fedpeft",
+        help="Federated parameter-efficient fine-tuning: shared model, private parameters.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for name in modules:
+        importlib.import_module(name).register(app)
+    return app
+
+
+def check_packages(folder: Path) -> None:
+    """Raise UserError unless our four packages, whose names are general, are the ones in `folder`."""
+    for name, found in locate_packages().items():
+        if found != folder / name:
+            raise UserError(
+                f"the package {name!r} is {found or 'nowhere'}, but fedpeft's own is {folder / name}: "
+                "another project has that name; give fedpeft an environment of its own (and look at PYTHONPATH)"
+            )
+
+
+def locate_packages() -> dict[str, Path | None]:
+    """Return the folder from which each of the four packages is imported here; None where there is none."""
+    return {name: _folder_of(name) for name in PACKAGES}
+
+
+def _folder_of(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    locations = spec.submodule_search_locations if spec else None
+    return Path(next(iter(locations))).resolve() if locations else None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fedpeft {_version()}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hold the options that stand before a sub-command."""
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("fedpeft")
+
+
+def _report(error: Exception, *, code: int) -> int:
+    message = " ".join(str(error).split())
+    sys.stderr.write(f"fedpeft: {message}\n")
+    return code
