@@ -9,7 +9,13 @@ from server.report.layout import Figure, Key
 from server.report.values import HEADLINE, Estimate, estimate, number, rounds_of, section, verdict
 
 Series = Mapping[str, Sequence[float | None]]
-CURVE_NAMES = {"federated": "Federated", "personalised": "Personalised", "local": "Local", "central": "Central"}
+CURVE_NAMES = {
+    "federated": "Federated",
+    "personalised": "Personalised",
+    "local": "Local",
+    "central": "Central",
+    "logistic": "Logistic regression",
+}
 
 
 def loss_chart(results: Mapping[str, Any], sites: Sequence[str]) -> Figure | None:

@@ -39,25 +39,29 @@ def present_modes(comparison: Mapping[str, Any]) -> list[tuple[str, tuple[str, .
 
 
 def modes_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table:
-    """AUROC on test rows of each mode at each site, the mean over sites, and over the pooled rows."""
+    """AUROC on test rows of each mode: mean over sites, over the pooled rows, and at each site."""
     rows = []
     for name, path in present_modes(comparison):
-        places = [(*path, "sites", site) for site in sites] + [(*path, "mean"), (*path, "pooled")]
+        places = [(*path, "mean"), (*path, "pooled")] + [(*path, "sites", site) for site in sites]
         cells = [score_cell(estimate(comparison, *p, HEADLINE), missing="not measured") for p in places]
         rows.append([Cell(name), *cells])
-    header = ["Trained as", *sites, "Mean over hospitals", "Pooled rows"]
+    header = ["Trained as", "Mean over hospitals", "Pooled rows", *sites]
     return table("AUROC on test rows, 95 % intervals below", header, rows)
 
 
 def metrics_table(comparison: Mapping[str, Any], scope: str) -> Table | None:
-    """Every metric of every mode over one scope, `pooled` or `mean`; None where no mode has any."""
+    """Every metric of every mode over one scope, `pooled` or `mean`; None where there is none but AUROC."""
     modes = present_modes(comparison)
     names = _metric_names([section(comparison, *path, scope) for _, path in modes])
     rows = [
         [Cell(mode), *(score_cell(estimate(comparison, *path, scope, m)) for m, _ in names)] for mode, path in modes
     ]
     title = {"pooled": "All metrics over the pooled test rows", "mean": "All metrics, mean over hospitals"}[scope]
-    return table(title, ["Trained as", *(label for _, label in names)], rows) if names else None
+    return table(title, ["Trained as", *(label for _, label in names)], rows) if _adds_to_auroc(names) else None
+
+
+def _adds_to_auroc(names: Sequence[tuple[str, str]]) -> bool:
+    return any(key != HEADLINE for key, _ in names)
 
 
 def _metric_names(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ def parameters_table(results: Mapping[str, Any]) -> Table:
         ("Whole model", count(number(found, "total"))),
         ("Share trained", percent(number(found, "fraction"))),
     ]
-    return pairs("Parameters", ("Parameters", "Number"), rows)
+    return pairs("Parameters", ("Group", "Number"), rows)
 
 
 def bytes_table(results: Mapping[str, Any]) -> Table:
@@ -38,7 +38,7 @@ def bytes_table(results: Mapping[str, Any]) -> Table:
         ("Up, whole run", size(total_bytes(entries, "bytes_up"))),
         ("Down, whole run", size(total_bytes(entries, "bytes_down"))),
     ]
-    return pairs("Bytes", ("Bytes", "Size"), rows)
+    return pairs("Bytes", ("What", "Size"), rows)
 
 
 def seconds_table(results: Mapping[str, Any]) -> Table:

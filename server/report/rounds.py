@@ -10,7 +10,7 @@ from server.report.values import HEADLINE, estimate, find, number, section
 STATUSES: Mapping[str, tuple[str, Tone]] = {
     "accepted": ("\N{CHECK MARK}", ""),
     "refused": ("\N{MULTIPLICATION X}", "bad"),
-    "late": ("\N{WHITE HOURGLASS}", "bad"),
+    "late": ("\N{HORIZONTAL ELLIPSIS}", "bad"),
     "failed": ("!", "bad"),
     "absent": (DASH, "muted"),
 }
@@ -22,8 +22,8 @@ def participation_table(entries: Sequence[Mapping[str, Any]], sites: Sequence[st
         [Cell(site), _examples_cell(entries, site), *(_status_cell(find(e, "participation", site)) for e in entries)]
         for site in sites
     ]
-    header = ["Hospital", "Training rows", *(f"Round {count(number(e, 'round'))}" for e in entries)]
-    return table("What became of each hospital's update", header, rows)
+    header = ["Hospital", "Training rows", *(count(number(e, "round")) for e in entries)]
+    return table("What became of each hospital's update, by round", header, rows)
 
 
 def training_rows(entries: Sequence[Mapping[str, Any]], site: str) -> float | None:
@@ -77,7 +77,9 @@ def diagnostics_table(entries: Sequence[Mapping[str, Any]]) -> Table | None:
         [Cell(count(number(e, "round"))), *(Cell(_significant(number(e, "diagnostics", key))) for key in keys)]
         for e in entries
     ]
-    return table("What the strategy recorded", ["Round", *(worded(key) for key in keys)], rows) if keys else None
+    return (
+        table("What the strategy recorded", ["Round", *(key.replace("_", " ") for key in keys)], rows) if keys else None
+    )
 
 
 def _significant(value: float | None) -> str:

@@ -16,7 +16,6 @@ BENEFIT_MEANING = (
     "A hospital is called better or worse off only where the interval excludes zero; about one such interval in twenty "
     "does so by chance alone."
 )
-POOLED_MEANING = "Scores of the hospitals' own models come from different models, so they have no pooled AUROC."
 
 
 def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Section]:
@@ -50,7 +49,7 @@ def _comparison(results: Mapping[str, Any]) -> Section:
         return Section("Comparison", ("This run made no comparison with local or central training.",))
     modes = comparison.modes_table(compared, site_names(results))
     metrics = [comparison.metrics_table(compared, scope) for scope in ("pooled", "mean")]
-    return Section("Comparison", (AUROC_MEANING, POOLED_MEANING), tables=_tables(modes, *metrics))
+    return Section("Comparison", (AUROC_MEANING,), tables=_tables(modes, *metrics))
 
 
 def _benefit(results: Mapping[str, Any]) -> Section:

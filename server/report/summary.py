@@ -12,14 +12,20 @@ from server.report.formats import count, counted, joined, percent, plain, signed
 from server.report.values import HEADLINE, Estimate, estimate, find, number, rounds_of, section, seed_count, site_names
 from server.report.values import verdict as judge
 
+MOST_NUMBERS = 12
+BENEFIT_WORDS = {
+    "better": "joining is better for",
+    "worse": "joining is worse for",
+    "unclear": "there is no clear difference for",
+    "unknown": "no difference could be measured for",
+}
+
 
 def summary(results: Mapping[str, Any]) -> list[str]:
-    """Return the sentences of the first paragraph, most important facts of the run in order."""
-    sentences = [training_sentence(results), *_comparison_sentences(results)]
-    sentences.append(
-        upload_sentence(number(results, "bytes", "up_per_site_round"), number(results, "bytes", "full_model"))
-    )
-    sentences.append(participation_sentence(rounds_of(results)))
+    """Return the sentences of the first paragraph: the answer first, then what was done and at what cost."""
+    sentences = [*_comparison_sentences(results), training_sentence(results)]
+    up, full = number(results, "bytes", "up_per_site_round"), number(results, "bytes", "full_model")
+    sentences += [upload_sentence(up, full), participation_sentence(rounds_of(results))]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -79,40 +85,42 @@ def average_sentence(federated: Estimate, local: Estimate, difference: Estimate,
     if federated.value is None or local.value is None:
         return "The average over hospitals could not be compared with that of the hospitals' own models."
     gap = difference.value if difference.value is not None else federated.value - local.value
-    levels = f"mean test AUROC {plain(federated.value)} against {plain(local.value)}, difference {signed(gap)}"
-    if not signed_interval(difference):
+    levels = f"test AUROC {plain(federated.value)} against {plain(local.value)} ({signed(gap)}"
+    bounds = signed_interval(difference)
+    if not bounds:
         return (
-            f"Averaged over hospitals, the joint model and the hospitals' own models reach {levels}; "
-            "from one split of the rows, this average comes without an interval and is not a proof either way."
+            f"Averaged over hospitals, joint model against the hospitals' own models: {levels}; one split of the rows, "
+            "no interval, so no proof either way)."
         )
     start = {
-        "better": "On average over hospitals, the joint model is better than the hospitals' own models",
-        "worse": "On average over hospitals, the joint model is worse than the hospitals' own models",
-    }.get(judge(difference), "On average over hospitals, there is no clear difference between joint and own models")
-    return f"{start}: {levels} (95 % interval {signed_interval(difference)} over {counted(seeds, 'seed')})."
+        "better": "the joint model is better than the hospitals' own models",
+        "worse": "the joint model is worse than the hospitals' own models",
+    }.get(judge(difference), "there is no clear difference between the joint model and the hospitals' own models")
+    over = f"95 % interval {bounds} over {counted(seeds, 'seed')}"
+    return f"Averaged over hospitals, {start}: {levels}; {over})."
 
 
 def benefit_sentence(benefits: Mapping[str, Estimate]) -> str:
-    """Say for each hospital, by name, whether the joint model did better on its own test rows than its own model."""
+    """Say for each hospital, by name, whether the joint model did better on its own test rows than its own model.
+
+    Beyond MOST_NUMBERS hospitals the names stand without their numbers, which the report's table has.
+    """
+    with_numbers = len(benefits) <= MOST_NUMBERS
     groups: dict[str, list[str]] = {"better": [], "worse": [], "unclear": [], "unknown": []}
     for site, benefit in benefits.items():
-        groups[judge(benefit)].append(_benefit_phrase(site, benefit))
-    starts = {
-        "better": "the joint model is better than the hospital's own for",
-        "worse": "the joint model is worse than the hospital's own for",
-        "unclear": "there is no clear difference for",
-        "unknown": "the difference could not be measured for",
-    }
-    parts = [f"{starts[group]} {joined(members)}" for group, members in groups.items() if members]
-    return f"Hospital by hospital, in AUROC on its own test rows: {'; '.join(parts)}." if parts else ""
+        groups[judge(benefit)].append(_benefit_phrase(site, benefit) if with_numbers else site)
+    parts = [f"{BENEFIT_WORDS[group]} {joined(members)}" for group, members in groups.items() if members]
+    if not parts:
+        return ""
+    values = "AUROC, joint minus own model, 95 % interval" if with_numbers else "judged by the 95 % interval"
+    return f"On each hospital's own test rows ({values}): {'; '.join(parts)}."
 
 
 def _benefit_phrase(site: str, benefit: Estimate) -> str:
     if benefit.value is None:
         return site if benefit.reason is None else f"{site} ({worded(benefit.reason)})"
-    bounds = signed_interval(benefit)
     rows = "" if benefit.n is None else f" at n = {count(benefit.n)}"
-    return f"{site} ({signed(benefit.value)}, {f'95 % interval {bounds}' if bounds else 'no interval'}{rows})"
+    return f"{site} ({signed(benefit.value)}, {signed_interval(benefit) or 'no interval'}{rows})"
 
 
 def central_sentence(sources: Sequence[Mapping[str, Any]], difference: Estimate) -> str:
@@ -120,22 +128,24 @@ def central_sentence(sources: Sequence[Mapping[str, Any]], difference: Estimate)
     scope, federated, central = _same_scope(sources, ("federated",), ("central",), ("pooled", "mean"))
     if federated.value is None or central.value is None:
         return ""
-    gap = difference.value if difference.value is not None and scope == "pooled" else federated.value - central.value
+    has_interval = scope == "pooled" and signed_interval(difference)
+    gap = difference.value if has_interval else federated.value - central.value
     start = (
         f"Training on all rows in one place gives a {scope} AUROC of {plain(central.value)}, "
-        f"the joint model {plain(federated.value)} ({signed(gap)})"
+        f"the joint model {plain(federated.value)} ({signed(gap)}"
     )
-    if scope == "pooled" and signed_interval(difference):
-        words = {"better": "clearly above", "worse": "clearly below"}.get(judge(difference), "no clear difference")
-        return f"{start}: {words}, 95 % interval of the difference {signed_interval(difference)}."
-    return f"{start}; {_overlap_words(federated, central)}."
+    if not has_interval:
+        return f"{start}; {_overlap_words(federated, central)})."
+    words = {"better": "the joint model is better", "worse": "the joint model is worse"}
+    word = words.get(judge(difference), "no clear difference")
+    return f"{start}; {word}, 95 % interval of the difference {signed_interval(difference)})."
 
 
 def logistic_sentences(sources: Sequence[Mapping[str, Any]]) -> list[str]:
     """Compare logistic regression, fitted on all rows and by each hospital alone, with the joint model."""
     sentences = [
-        _logistic_sentence(sources, "central", "fitted on all rows in one place", ("pooled", "mean")),
-        _logistic_sentence(sources, "local", "fitted by each hospital alone", ("mean",)),
+        _logistic_sentence(sources, "central", "on all rows in one place", ("pooled", "mean")),
+        _logistic_sentence(sources, "local", "by each hospital alone", ("mean",)),
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -144,10 +154,10 @@ def _logistic_sentence(sources: Sequence[Mapping[str, Any]], kind: str, words: s
     scope, federated, logistic = _same_scope(sources, ("federated",), ("logistic", kind), scopes)
     if federated.value is None or logistic.value is None:
         return ""
-    levels = f"{scope} AUROC {plain(logistic.value)} against {plain(federated.value)} of the joint model"
     at_least = round(logistic.value, 3) >= round(federated.value, 3)
-    level = "as good or better" if at_least else "lower"
-    return f"Logistic regression {words} is {level} on these rows: {levels}; {_overlap_words(federated, logistic)}."
+    start = f"Logistic regression fitted {words} scores {'as high or higher' if at_least else 'lower'}"
+    levels = f"{scope} AUROC {plain(logistic.value)}, the joint model {plain(federated.value)}"
+    return f"{start}: {levels} ({_overlap_words(federated, logistic)})."
 
 
 def _same_scope(
@@ -164,10 +174,10 @@ def _same_scope(
 
 def _overlap_words(left: Estimate, right: Estimate) -> str:
     if left.low is None or left.high is None or right.low is None or right.high is None:
-        return "without intervals for both, that is a description and not a proof"
+        return "without an interval"
     if left.low > right.high or left.high < right.low:
-        return "their 95 % intervals do not overlap"
-    return "their 95 % intervals overlap, so these rows do not settle which is better"
+        return "the intervals do not overlap"
+    return "the intervals overlap, no clear difference"
 
 
 def upload_sentence(up: float | None, full: float | None) -> str:

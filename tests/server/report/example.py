@@ -33,7 +33,11 @@ def level(aurocs, pooled, sites, *, mean_of=None):
 
 def comparison(sites):
     rng = np.random.default_rng(1)
-    draw = lambda base: [round(float(base + rng.normal(0, 0.04)), 4) for _ in sites]  # noqa: E731
+
+    def draw(base):
+        values = [round(float(base + rng.normal(0, 0.04)), 4) for _ in sites]
+        return [*values[:2], None, *values[3:]] if len(sites) == 4 else values
+
     federated, local = draw(0.85), draw(0.81)
     if len(sites) == 4:
         federated, local = [0.912, 0.884, None, 0.705], [0.919, 0.868, None, 0.622]
