@@ -1,0 +1,80 @@
+"""Rows to virtual sites: by a column of theirs, or by a partition."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.data import Rows
+from common.errors import DataError
+from common.plugins import build
+from common.rendering import is_missing, shown
+from common.seeds import generator
+from common.study import NAME, PartitionSection, SimulationSection
+
+PARTITIONS = "simulations.partitions"
+
+
+def divide(rows: Rows, simulation: SimulationSection, *, seed: int, roster: Sequence[str] = ()) -> dict[str, Rows]:
+    """Return each site's rows, sorted by site name.
+
+    roster: `federation.sites`. With a site column it chooses among the column's sites, with a partition it names them.
+
+    Raises:
+        DataError: no such column, a name that no site can have, a site of the roster without rows, too few patients.
+    """
+    if simulation.site_column is not None:
+        return chosen(by_column(rows, simulation.site_column), roster)
+    assert simulation.partition is not None  # the section's own check: one of the two
+    return by_partition(rows, simulation.partition, seed=seed, roster=roster)
+
+
+def by_column(rows: Rows, column: str) -> dict[str, Rows]:
+    """Group the rows by the text of a column that is neither the target, nor the patient id, nor an input."""
+    if column not in rows.columns:
+        raise DataError(
+            f"simulation.site_column {column!r} is not a column beside inputs, target and patient id; "
+            f"there are: {', '.join(rows.columns) or 'none'}"
+        )
+    names = np.array([_site_name(text, column, row) for row, text in enumerate(rows.columns[column], start=1)])
+    return {str(name): rows.take(np.flatnonzero(names == name)) for name in np.unique(names)}
+
+
+def _site_name(text: str, column: str, row: int) -> str:
+    name = text.strip()
+    if is_missing(name):
+        raise DataError(f"simulation.site_column {column!r}, row {row}: no site; every row needs one")
+    if not NAME.fullmatch(name):
+        raise DataError(
+            f"simulation.site_column {column!r}, row {row}: {shown(name)} cannot be a site's name; "
+            "use up to 63 letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    return name
+
+
+def chosen(sites: Mapping[str, Rows], roster: Sequence[str]) -> dict[str, Rows]:
+    """Return the sites of the roster, all where it is empty; a site of it without rows is a DataError."""
+    absent = [name for name in roster if name not in sites]
+    if absent:
+        raise DataError(f"federation.sites: {absent[0]!r} has no rows; the data have: {', '.join(sites)}")
+    return {name: sites[name] for name in sorted(roster or sites)}
+
+
+def by_partition(rows: Rows, section: PartitionSection, *, seed: int, roster: Sequence[str] = ()) -> dict[str, Rows]:
+    """Deal the rows to `section.sites` sites, named by the roster or `site-1`, `site-2`, ..."""
+    if roster and len(roster) != section.sites:
+        raise DataError(f"federation.sites names {len(roster)} sites, simulation.partition.sites is {section.sites}")
+    partition = build(PARTITIONS, section.name, section.options, key="simulation.partition.name")
+    rng = generator(seed, purpose="partition")
+    site: NDArray[np.int64] = partition.assign(rows.labels, rows.patients, sites=section.sites, rng=rng)
+    names = sorted(roster) or site_names(section.sites)
+    return {name: rows.take(np.flatnonzero(site == index)) for index, name in enumerate(names)}
+
+
+def site_names(count: int) -> list[str]:
+    """Return names whose alphabetical order is that of their numbers.
+
+    >>> site_names(2), site_names(10)[0]
+    (['site-1', 'site-2'], 'site-01')
+    """
+    return [f"site-{number:0{len(str(count))}d}" for number in range(1, count + 1)]
