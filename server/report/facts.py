@@ -54,6 +54,14 @@ def has_privacy(results: Mapping[str, Any]) -> bool:
     return bool(privacy) and privacy.get("mechanism") != "none"
 
 
+def privacy_statement(results: Mapping[str, Any]) -> str:
+    """Say in words that there is no formal guarantee, or what was accounted."""
+    if not has_privacy(results):
+        return NO_GUARANTEE
+    recorded = "; ".join(f"{name} {value}" for name, value in _flat(section(results, "privacy")))
+    return f"Recorded privacy accounting: {recorded}."
+
+
 def details_table(caption: str, found: Mapping[str, Any]) -> Table:
     """Any mapping of names to values, nested ones with dotted names; absent values as a dash."""
     return pairs(caption, ("Name", "Value"), _flat(found))

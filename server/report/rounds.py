@@ -27,9 +27,10 @@ def participation_table(entries: Sequence[Mapping[str, Any]], sites: Sequence[st
 
 
 def training_rows(entries: Sequence[Mapping[str, Any]], site: str) -> float | None:
-    """Return the training rows that the site's last answer with a count was made from."""
-    found = [number(entry, "participation", site, "examples") for entry in reversed(entries)]
-    return next((value for value in found if value), None)
+    """Return the training rows behind the site's last accepted update; a refused reply's count may be anything."""
+    replies = [section(entry, "participation", site) for entry in reversed(entries)]
+    found = [number(reply, "examples") for reply in replies if reply.get("status") == "accepted"]
+    return next((value for value in found if value is not None), None)
 
 
 def _examples_cell(entries: Sequence[Mapping[str, Any]], site: str) -> Cell:

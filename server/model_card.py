@@ -1,0 +1,160 @@
+"""The model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993) of an exported adapter: its README.md."""
+
+import json
+from collections.abc import Mapping
+from typing import Any  # results are JSON
+
+from server.markdown import code_span, escaped, fenced, markdown_table, paragraph
+from server.report import comparison, facts
+from server.report.formats import count, counted
+from server.report.layout import Cell, Table, table
+from server.report.rounds import training_rows
+from server.report.summary import summary
+from server.report.values import HEADLINE, estimate, find, number, rounds_of, section, site_names
+
+USE = """\
+For research on the task below, on text written by the same template. **Not a medical device**: it was not tested \
+prospectively, has no regulatory clearance, and must not decide or support the care of a patient. The numbers below \
+hold for rows like those of the hospitals named here; elsewhere they must be measured again, calibration and subgroups \
+included. Subgroups (sex, age, origin) were not examined separately."""
+
+LICENCE = """\
+No licence is stated for this adapter: whoever publishes it chooses one, within what the hospitals agreed on. The base \
+model is not part of it and keeps its own licence."""
+
+SNIPPET = """\
+import json
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+BASE_MODEL = "path/to/base-model"
+ADAPTER = "path/to/this-folder"
+texts = ["a row written by the template", "another one"]
+
+tokenizer = AutoTokenizer.from_pretrained(BASE_MODEL)
+base = AutoModel.from_pretrained(BASE_MODEL)
+room = getattr(base.config, "max_position_embeddings", 10**9)
+model = PeftModel.from_pretrained(base, ADAPTER).eval()
+virtual_tokens = getattr(model.active_peft_config, "num_virtual_tokens", None) or 0
+with open(f"{ADAPTER}/task.json", encoding="utf-8") as file:
+    labels = json.load(file)["labels"]
+head = torch.nn.Linear(base.config.hidden_size, len(labels))
+tensors = load_file(f"{ADAPTER}/head.safetensors")
+head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bias"]})
+
+tokenizer.padding_side = "right"
+max_length = min(MAX_LENGTH, room - virtual_tokens)
+batch = tokenizer(texts, truncation=True, max_length=max_length, padding=True, return_tensors="pt")
+inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+mask = inputs["attention_mask"].unsqueeze(-1).float()
+with torch.no_grad():
+    hidden = model(**inputs).last_hidden_state
+    hidden = hidden[:, -mask.shape[1] :].float()  # virtual tokens, if any, come first
+    pooled = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+    probabilities = head(pooled).softmax(dim=-1)
+for text, row in zip(texts, probabilities.tolist()):
+    print(text, dict(zip(labels, row)))"""
+
+
+def render_card(results: Mapping[str, Any]) -> str:
+    """Return the model card of a run's adapter as Markdown with YAML front matter; what is absent is left out."""
+    name = str(find(results, "study", "name") or "adapter")
+    description = str(find(results, "study", "description") or "")
+    parts = [
+        front_matter(results),
+        f"# {escaped(name)}: {escaped(_method(results))} adapter",
+        paragraph(description),
+        _trained_on(results),
+        *("## Intended use and limits", USE, paragraph(facts.privacy_statement(results)), LICENCE),
+        *("## Results", paragraph(" ".join(summary(results))), *_result_tables(results)),
+        *("## Data", _data_text(results), markdown_table(data_table(results))),
+        *("## How to use it", _how_to_use(results)),
+        *("## Facts", *(markdown_table(found) for found in _fact_tables(results))),
+        "Run again with:",
+        fenced(facts.command(results), language="sh"),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def front_matter(results: Mapping[str, Any]) -> str:
+    """Return the YAML block that Hugging Face tools read. Values are JSON strings, which YAML reads alike."""
+    lines = ["library_name: peft", "pipeline_tag: text-classification", "license: other", "license_name: not-stated"]
+    source = str(find(results, "study", "base_model", "source") or "")
+    if source.startswith("hub:"):
+        identifier, _, revision = source.removeprefix("hub:").partition("@")
+        lines += [f"base_model: {json.dumps(identifier)}", f"base_model_revision: {json.dumps(revision)}"]
+    digest = _base_digest(results)
+    lines += [f"base_model_digest: {json.dumps(digest)}"] if digest else []
+    tags = ["federated-learning", "fedpeft", "peft", _method(results)]
+    return "\n".join(["---", *lines, "tags:", *(f"  - {json.dumps(tag)}" for tag in dict.fromkeys(tags)), "---"])
+
+
+def _method(results: Mapping[str, Any]) -> str:
+    return str(find(results, "study", "peft", "method") or "PEFT")
+
+
+def _base_digest(results: Mapping[str, Any]) -> str | None:
+    found = find(results, "digests", "base_model") or find(results, "study", "base_model", "digest")
+    return None if found is None else str(found)
+
+
+def _trained_on(results: Mapping[str, Any]) -> str:
+    sites, entries = site_names(results), rounds_of(results)
+    rows = [training_rows(entries, site) for site in sites]
+    known = [value for value in rows if value is not None]
+    start = f"Trained on {count(sum(known))} rows at " if known else "Trained at "
+    unknown = "" if len(known) == len(sites) else f"; {len(sites) - len(known)} of them had no update accepted"
+    where = f"{counted(len(sites), 'hospital')} in {counted(len(entries), 'round')}"
+    return f"{start}{where}, without moving the rows{unknown}."
+
+
+def _result_tables(results: Mapping[str, Any]) -> list[str]:
+    compared, sites = section(results, "comparison"), site_names(results)
+    if not comparison.present_modes(compared):
+        return []
+    found = [comparison.modes_table(compared, sites), comparison.benefit_table(compared, sites)]
+    found += [comparison.metrics_table(compared, "pooled"), comparison.seeds_table(compared)]
+    return [markdown_table(item) for item in found if item is not None]
+
+
+def data_table(results: Mapping[str, Any]) -> Table:
+    """Rows that each hospital trained on, and rows behind its test AUROC."""
+    entries, sites = rounds_of(results), site_names(results)
+    tests = {site: estimate(results, "comparison", "federated", "sites", site, HEADLINE).n for site in sites}
+    rows = [[Cell(site), Cell(count(training_rows(entries, site))), Cell(count(tests[site]))] for site in sites]
+    return table("Rows per hospital", ["Hospital", "Training rows", "Test rows"], rows)
+
+
+def _data_text(results: Mapping[str, Any]) -> str:
+    target, labels = find(results, "study", "task", "target"), find(results, "study", "task", "labels") or ()
+    template = find(results, "study", "data", "template")
+    lines = [escaped(f"Target: {target}; labels in class order: {', '.join(str(item) for item in labels)}.")]
+    if template:
+        lines += ["Rows become text by this template, missing values left out:", fenced(str(template))]
+    return "\n\n".join(lines)
+
+
+def _how_to_use(results: Mapping[str, Any]) -> str:
+    digest = _base_digest(results)
+    fits = f" whose manifest has the digest {code_span(digest)}" if digest else ""
+    max_length = number(results, "study", "task", "max_length") or 128
+    private = [str(pattern) for pattern in find(results, "study", "peft", "private") or ()]
+    text = (
+        f"With the base model{fits}, plain peft and transformers are enough (torch, safetensors, peft, transformers). "
+        "Set the two paths at the top:"
+    )
+    warning = (
+        f"Tensors named {escaped(', '.join(private))} stay private at each hospital and are not in this folder: "
+        "without a hospital's own, the code below has nothing to load for them."
+    )
+    code = fenced(SNIPPET.replace("MAX_LENGTH", f"{max_length:.0f}"), language="python")
+    return "\n\n".join([text, *([warning] if private else []), code])
+
+
+def _fact_tables(results: Mapping[str, Any]) -> list[Table]:
+    named = {"digests": "Digests", "versions": "Versions", "execution": "Execution"}
+    found = [facts.details_table(title, section(results, key)) for key, title in named.items() if section(results, key)]
+    return [facts.parameters_table(results), *found]
