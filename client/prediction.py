@@ -1,0 +1,85 @@
+"""Predictions of an exported adapter for rows of a file: what a hospital does with the joint model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from client.execution import limited_threads, resolve
+from client.scoring import score
+from common import plugins
+from common.adapter_folder import Exported, read_adapter
+from common.base_files import check_digest
+from common.errors import BundleError, SchemaError
+from common.state import AdapterState
+from common.workbench import open_workbench
+
+PRIVATE = "private.safetensors"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """labels: class names. probabilities: (n, classes), in the order of the file's rows."""
+
+    labels: Sequence[str]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def classes(self) -> list[str]:
+        """The most probable class of each row."""
+        return [self.labels[i] for i in self.probabilities.argmax(axis=1)]
+
+
+def predict(
+    adapter: Path, data: Path, *, base_folder: Path, private: Path | None = None, threads: int = 1
+) -> Predictions:
+    """Score every row of `data` with the adapter on the base model in `base_folder`, whose digest must be the study's.
+
+    private: the folder with a site's own `private.safetensors`, needed where the study has private groups.
+    """
+    exported = read_adapter(adapter)
+    study = exported.study
+    check_digest(base_folder, study.base_model.digest)
+    source = plugins.build("client.data", study.data.kind, {}, key="data.kind")
+    texts = source.read_inputs(data, section=study.data).texts
+    execution = resolve(precision=study.training.precision, threads=threads)
+    bench = open_workbench(study, base_folder, attention=execution.attention).to(execution.device)
+    bench.write({**exported.shared, **_private_tensors(exported, private)})
+    examples = bench.task.encode(bench.tokenizer, texts, [0] * len(texts), max_length=bench.max_length)
+    with limited_threads(execution.threads):
+        probabilities = score(bench, examples, classes=len(study.task.labels), execution=execution)
+    return Predictions(study.task.labels, probabilities)
+
+
+def _private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
+    schema = exported.schema.private
+    if not schema.tensors:
+        return {}
+    if folder is None:
+        raise BundleError(
+            f"this study keeps {len(schema.tensors)} tensors at each site (peft.private); "
+            f"name the folder with a site's own with --private, the one that holds {PRIVATE}"
+        )
+    try:
+        state = safetensors.numpy.load_file(folder / PRIVATE)
+        schema.check(state)
+    except FileNotFoundError:
+        raise BundleError(f"--private {folder}: there is no {PRIVATE} in it") from None
+    except (safetensors.SafetensorError, SchemaError) as error:
+        raise BundleError(f"--private {folder}: {PRIVATE} does not fit the study: {error}") from None
+    return dict(state)
+
+
+def write_predictions(predictions: Predictions, out: Path) -> None:
+    """Write a CSV: row number from 1, predicted label, one probability column per label."""
+    import pandas
+
+    table = pandas.DataFrame({"row": range(1, len(predictions.probabilities) + 1), "prediction": predictions.classes})
+    for index, label in enumerate(predictions.labels):
+        table[f"probability_{label}"] = predictions.probabilities[:, index]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False, float_format="%.6f")

@@ -1,0 +1,106 @@
+"""The exported adapter: shared tensors, a PEFT directory where PEFT knows the method, the head, and a model card.
+
+adapter.safetensors          the shared tensors by canonical name; `fedpeft predict` reads this
+fedpeft.json                 study, schema, and digests
+adapter_model.safetensors    the same numbers under PEFT's names, with adapter_config.json: PeftModel.from_pretrained
+head.safetensors             the task's head, where it is shared
+task.json                    labels and how to pool
+README.md                    the model card
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any  # JSON values
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from pydantic import ValidationError
+
+from common.bundle import Bundle
+from common.errors import BundleError, SchemaError
+from common.files import write_bytes, write_json
+from common.state import AdapterSchema, AdapterState, digest_state
+from common.study import Study
+
+TENSORS = "adapter.safetensors"
+FACTS = "fedpeft.json"
+HEAD = "head."
+
+
+def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: str) -> str:
+    """Write the adapter directory and return the digest of the shared tensors."""
+    bundle.schema.shared.check(shared)
+    digest = digest_state(shared)
+    write_bytes(folder / TENSORS, _saved(shared))
+    write_json(folder / FACTS, {
+        "format": 1,
+        "study": bundle.study.model_dump(mode="json"),
+        "schema": bundle.schema.to_json(),
+        "digests": {"adapter": digest, "base_model": bundle.study.base_model.digest, "bundle": bundle.digest},
+    })  # fmt: skip
+    write_json(folder / "task.json", _task(bundle.study))
+    head = {name: array for name, array in shared.items() if name.startswith(HEAD)}
+    if head:
+        write_bytes(folder / "head.safetensors", _saved(head))
+    if is_peft_directory(bundle):
+        _write_peft(folder, bundle, shared)
+    write_bytes(folder / "README.md", card.encode())
+    return digest
+
+
+def is_peft_directory(bundle: Bundle) -> bool:
+    """Whether the shared tensors, renamed, are a whole PEFT adapter."""
+    names = bundle.peft_names
+    return bundle.adapter_config is not None and names is not None and set(names) <= set(bundle.schema.shared.names)
+
+
+def _write_peft(folder: Path, bundle: Bundle, shared: AdapterState) -> None:
+    names = bundle.peft_names or {}
+    write_bytes(folder / "adapter_model.safetensors", _saved({peft: shared[name] for name, peft in names.items()}))
+    write_json(folder / "adapter_config.json", bundle.adapter_config)
+
+
+def _saved(state: AdapterState) -> bytes:
+    """`format` is what transformers looks for before it trusts a safetensors file."""
+    arrays = {name: np.ascontiguousarray(state[name]) for name in sorted(state)}
+    return bytes(safetensors.numpy.save(arrays, metadata={"format": "pt"}))
+
+
+def _task(study: Study) -> dict[str, Any]:
+    return {
+        "kind": study.task.kind,
+        "target": study.task.target,
+        "labels": list(study.task.labels),
+        "max_length": study.task.max_length,
+        "pooling": "masked mean of the last hidden states",
+    }
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported adapter as read back."""
+
+    study: Study
+    schema: AdapterSchema
+    shared: AdapterState
+    digests: Mapping[str, str]
+
+
+def read_adapter(folder: Path) -> Exported:
+    """Read an adapter directory; a missing or changed file is a BundleError."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        shared = safetensors.numpy.load_file(folder / TENSORS)
+        study, schema = Study.model_validate(facts["study"]), AdapterSchema.from_json(facts["schema"])
+        schema.shared.check(shared)
+    except FileNotFoundError as error:
+        missing = Path(error.filename or FACTS).name
+        raise BundleError(f"{folder} is not an adapter of fedpeft: it lacks {missing}") from None
+    except (ValueError, KeyError, TypeError, ValidationError, SchemaError, safetensors.SafetensorError) as error:
+        raise BundleError(f"the adapter in {folder} is damaged ({type(error).__name__}); export it again") from None
+    if digest_state(shared) != facts["digests"]["adapter"]:
+        raise BundleError(f"the adapter in {folder} does not have the digest that {FACTS} states; it was changed")
+    return Exported(study, schema, shared, facts["digests"])

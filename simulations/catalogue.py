@@ -1,0 +1,74 @@
+"""Where a simulation finds what a study names: the study itself, its rows, its base model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.base_files import locate
+from common.errors import StudyError
+from common.study import SimulationSection, Study
+from common.study_file import read_study
+
+STUDIES = Path(__file__).parent / "studies"
+
+
+def bundled() -> list[str]:
+    """Return the names of the studies that come with fedpeft."""
+    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+
+
+def find_study(name: str) -> Path:
+    """Return the file of a study given by path, or by the name of a bundled one."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    if name in bundled():
+        return STUDIES / f"{name}.toml"
+    raise StudyError(f"there is no study {name!r}: neither a file nor one of {', '.join(bundled())}")
+
+
+def load(name: str, *, overrides: Sequence[str] = ()) -> Study:
+    """Return the study in a file or bundled; a relative path of its rows or base model counts from the file."""
+    path = find_study(name)
+    return _anchored(read_study(path, overrides=overrides), path.resolve().parent)
+
+
+def _anchored(study: Study, folder: Path) -> Study:
+    changes: dict[str, object] = {}
+    if study.simulation is not None and not study.simulation.data.startswith("builtin:"):
+        data = str(folder / Path(study.simulation.data).expanduser())
+        changes["simulation"] = study.simulation.model_copy(update={"data": data})
+    if study.base_model.source.startswith("dir:"):
+        source = "dir:" + str(folder / Path(study.base_model.source.removeprefix("dir:")).expanduser())
+        changes["base_model"] = study.base_model.model_copy(update={"source": source})
+    return study.model_copy(update=changes)
+
+
+def simulation_of(study: Study) -> SimulationSection:
+    """Return the study's `simulation` section, which a simulation needs."""
+    if study.simulation is None:
+        raise StudyError(
+            f'study {study.name!r} has no [simulation] section; give it data = "rows.csv" and '
+            'site_column = "hospital" (or a [simulation.partition])'
+        )
+    return study.simulation
+
+
+def rows_path(study: Study, scratch: Path) -> Path:
+    """Return the file with the study's rows; generated rows are written to the folder `scratch`."""
+    from simulations.quick import resolve
+
+    data = simulation_of(study).data
+    return resolve(data.removeprefix("builtin:"), scratch) if data.startswith("builtin:") else Path(data)
+
+
+def base_folder(study: Study, scratch: Path) -> Path:
+    """Return the folder of the study's base model; a generated one is written to `scratch/tiny-bert`."""
+    from simulations.quick import write_model
+
+    source = study.base_model.source
+    if not source.startswith("generated:"):
+        return locate(source)
+    folder = scratch / source.removeprefix("generated:")
+    if not (folder / "config.json").exists():
+        write_model(folder)
+    return folder

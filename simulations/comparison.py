@@ -1,0 +1,195 @@
+"""Is joining worth it: the federated model beside every site alone, all rows pooled, and logistic regression.
+
+Every budget sees each training row equally often (personalised: one epoch more, reported apart), starts from the same
+initial adapter, and is scored on the same test rows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.data import Rows
+from client.split import split_patients
+from client.trainer import SplitRows
+from common.metrics.evaluation import evaluate, paired_difference
+from common.metrics.histogram import score_histogram
+from common.metrics.pooled import pool
+from common.metrics.types import Metric, ScoreHistogram, Scores
+from common.seeds import generator
+from common.state import AdapterState
+from common.study import Study
+from simulations import logistic
+from simulations.jobs import Job, JobResult, Probabilities
+from simulations.mean_metric import mean_over_sites
+
+Matrix = Mapping[str, Probabilities]
+CENTRAL = "central"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One way to spend the training: metrics by site, their mean over sites, and over all rows pooled.
+
+    Where each site is scored by a model of its own, pooled ranking metrics would compare scores of different models:
+    they are null with a reason.
+    """
+
+    sites: Mapping[str, Scores]
+    mean: Mapping[str, Metric]
+    pooled: Mapping[str, Metric]
+    histogram: ScoreHistogram | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return `{"sites", "mean", "pooled"}`."""
+        return {
+            "sites": {site: _metrics_json(scores.metrics) for site, scores in self.sites.items()},
+            "mean": _metrics_json(self.mean),
+            "pooled": _metrics_json(self.pooled),
+        }
+
+
+def _metrics_json(metrics: Mapping[str, Metric]) -> dict[str, object]:
+    return {name: metric.to_json() for name, metric in metrics.items()}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Test rows by site and how they are scored: number of classes, bootstrap resamples, seed."""
+
+    rows: Mapping[str, SplitRows]
+    classes: int
+    resamples: int
+    seed: int
+
+    def budget(self, probabilities: Probabilities, *, one_model: bool) -> Budget:
+        """Return the metrics of these (n, classes) probabilities; `one_model`: one model scored every site."""
+        scores = {site: self.scores(site, probabilities[site]) for site in sorted(self.rows)}
+        histograms = {
+            site: score_histogram(probabilities[site], self.rows[site].labels, classes=self.classes)
+            for site in scores
+            if len(self.rows[site])
+        }
+        released = {site: (scores[site], histograms.get(site) if one_model else None) for site in scores}
+        pooled = pool(released, resamples=self.resamples, rng=generator(self.seed, purpose="bootstrap pooled"))
+        if not one_model:
+            pooled = {name: _not_one_model(metric) for name, metric in pooled.items()}
+        merged = ScoreHistogram(np.sum([h.counts for h in histograms.values()], axis=0)) if histograms else None
+        return Budget(scores, mean_over_sites(scores), pooled, merged if one_model else None)
+
+    def scores(self, site: str, probabilities: NDArray[np.float64]) -> Scores:
+        """Return one site's metrics; every budget draws the same resamples of the site's patients."""
+        part = self.rows[site]
+        rng = generator(self.seed, site=site, purpose="bootstrap test")
+        return evaluate(probabilities, part.labels, part.patients, resamples=self.resamples, rng=rng)
+
+    def benefit(self, site: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Metric:
+        """Return AUROC of `ours` minus AUROC of `theirs` on a site's test rows, with its paired interval."""
+        part = self.rows[site]
+        rng = generator(self.seed, site=site, purpose="bootstrap benefit")
+        return paired_difference(
+            ours, theirs, part.labels, part.patients, metric="auroc", resamples=self.resamples, rng=rng
+        )
+
+
+def _not_one_model(metric: Metric) -> Metric:
+    if metric.value is not None:
+        return metric
+    return Metric(None, metric.n, reason="each site is scored by its own model: scores are not comparable")
+
+
+def alone_jobs(study: Study, sites: Sequence[str]) -> list[Job]:
+    """Return the jobs of `central` and `local`; a local model is scored at every site, for the matrix."""
+    rates, rounds = study.evaluation.learning_rates, study.federation.rounds
+    default = study.training.learning_rate
+    central = Job(CENTRAL, tuple(sites), tuple(sites), rates.central or default, rounds)
+    local = [Job(f"local/{site}", (site,), tuple(sites), rates.local or default, rounds) for site in sites]
+    return [central, *local]
+
+
+def personalised_jobs(study: Study, sites: Mapping[str, AdapterState]) -> list[Job]:
+    """Return one job per site: one round's worth of epochs more on its own rows, from its own state after the run."""
+    rate = study.evaluation.learning_rates.personalised or study.training.learning_rate
+    return [Job(f"personalised/{site}", (site,), (site,), rate, 1, start=state) for site, state in sites.items()]
+
+
+def compare(
+    scoring: Scoring,
+    *,
+    federated: Probabilities,
+    one_model: bool,
+    results: Mapping[str, JobResult],
+    raw: Mapping[str, Rows],
+    study: Study,
+) -> tuple[dict[str, object], dict[str, Budget]]:
+    """Return the `comparison` of results.json, and the budgets that it was made from.
+
+    one_model: whether the federation shares every tensor, so that one model scores all sites.
+    """
+    sites = sorted(scoring.rows)
+    local = {site: results[f"local/{site}"].probabilities for site in sites}
+    budgets = {
+        "federated": scoring.budget(federated, one_model=one_model),
+        "personalised": scoring.budget(
+            {site: results[f"personalised/{site}"].probabilities[site] for site in sites}, one_model=False
+        ),
+        "local": scoring.budget({site: local[site][site] for site in sites}, one_model=False),
+        "central": scoring.budget(results[CENTRAL].probabilities, one_model=True),
+    }
+    content: dict[str, object] = {name: budget.to_json() for name, budget in budgets.items()}
+    content["local"] = {**budgets["local"].to_json(), "matrix": _matrix(scoring, local)}
+    content["benefit"] = {s: scoring.benefit(s, federated[s], local[s][s]).to_json() for s in sites}
+    content["logistic"] = _logistic(scoring, raw, study)
+    return content, budgets
+
+
+def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
+    """Return {trained at: {scored at: metrics}} without intervals: who could have used whose model."""
+    plain = Scoring(scoring.rows, scoring.classes, 0, scoring.seed)
+    return {
+        trained: {scored: _metrics_json(plain.scores(scored, found[scored]).metrics) for scored in sorted(found)}
+        for trained, found in local.items()
+    }
+
+
+def _logistic(scoring: Scoring, raw: Mapping[str, Rows], study: Study) -> dict[str, object] | None:
+    """Return central and local logistic regression on the typed columns, or None where there are none."""
+    if not all(rows.features for rows in raw.values()):
+        return None
+    parts = {site: split_rows(rows, study) for site, rows in raw.items()}
+    tests = {site: test for site, (_, test) in parts.items()}
+    everyone = _stacked([train for train, _ in parts.values()])
+    central = logistic.fit_and_score(everyone, tests, labels=scoring.classes)
+    alone = {
+        site: logistic.fit_and_score(train, {site: tests[site]}, labels=scoring.classes)[site]
+        for site, (train, _) in parts.items()
+    }
+    return {
+        "central": scoring.budget(central, one_model=True).to_json(),
+        "local": scoring.budget(alone, one_model=False).to_json(),
+    }
+
+
+def split_rows(rows: Rows, study: Study) -> tuple[Rows, Rows]:
+    """Return the training and the test rows of one site, as the trainer splits them."""
+    parts = split_patients(
+        rows.patients,
+        split_seed=study.evaluation.split_seed,
+        validation_fraction=study.evaluation.validation_fraction,
+        test_fraction=study.evaluation.test_fraction,
+    )
+    return rows.take(parts.train), rows.take(parts.test)
+
+
+def _stacked(parts: Sequence[Rows]) -> Rows:
+    def every(values: Callable[[Rows], Sequence[object]]) -> list[object]:
+        return [value for part in parts for value in values(part)]
+
+    return Rows(
+        texts=[text for part in parts for text in part.texts],
+        labels=np.concatenate([part.labels for part in parts]),
+        patients=[patient for part in parts for patient in part.patients],
+        features={name: every(lambda part, name=name: part.features[name]) for name in parts[0].features},  # type: ignore[misc] # mypy cannot type the default
+        columns={},
+    )

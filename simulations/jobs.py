@@ -1,0 +1,154 @@
+"""Training outside the federation, for the comparison: some sites' rows together, for as many epochs as a federated run.
+
+A job is independent of all others and of where it runs, so jobs go to worker processes; a worker loads the base model
+once and keeps it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.batches import count_steps
+from client.execution import limited_threads
+from client.scoring import score
+from client.trainer import SplitRows, recipe_of
+from client.training import Recipe, set_training_mode, train
+from common.bundle import read_bundle
+from common.metrics.evaluation import evaluate
+from common.seeds import generator, integer_seed
+from common.state import AdapterState, Array
+from common.study import Study
+from simulations.folder import RunFolder
+from simulations.virtual import VirtualSites, open_sites
+
+Probabilities = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train on the rows of `train_on` from `start` (None: the bundle's initial adapter), then score test rows.
+
+    passes: how many rounds' worth of epochs. split: which rows `score_on` are scored on.
+    """
+
+    name: str
+    train_on: tuple[str, ...]
+    score_on: tuple[str, ...]
+    learning_rate: float
+    passes: int
+    start: AdapterState | None = None
+    split: str = "test"
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """Probabilities (n, classes) of each scored site's rows, the mean training loss, and the number of steps."""
+
+    name: str
+    probabilities: Probabilities
+    loss: float
+    steps: int
+
+
+def run_jobs(folder: RunFolder, jobs: Sequence[Job], *, workers: int) -> Iterator[JobResult]:
+    """Yield results as they come, from `workers` processes (1: from this one)."""
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=min(workers, max(len(jobs), 1)), return_as="generator_unordered", batch_size=1)
+    yield from parallel(delayed(run_job)(str(folder.path), job) for job in jobs)
+
+
+def run_job(folder: str, job: Job) -> JobResult:
+    """Run one job in this process."""
+    sites = _resident(folder)
+    bench, execution = sites.bench, sites.execution
+    bench.write(job.start if job.start is not None else sites.bundle.initial)
+    rows = _joined([sites.rows[site].train for site in job.train_on])
+    recipe = _recipe(sites.bundle.study, job)
+    keeper = _Keeper(sites, job, _joined([sites.rows[site].validation for site in job.train_on]), len(rows), recipe)
+    with limited_threads(execution.threads):
+        trained = train(
+            bench,
+            rows.examples,
+            recipe,
+            active=sites.bundle.schema.names,
+            execution=execution,
+            rng=generator(sites.bundle.study.seed, site=job.name, purpose="batches"),
+            dropout_seed=integer_seed(sites.bundle.study.seed, site=job.name, purpose="dropout"),
+            after_step=keeper.after_step if sites.bundle.study.evaluation.keep == "best" else None,
+        )
+        keeper.restore_best()
+        probabilities = {site: _score(sites, site, job.split) for site in job.score_on}
+    return JobResult(job.name, probabilities, trained.loss, trained.steps)
+
+
+@cache
+def _resident(folder: str) -> VirtualSites:
+    run = RunFolder(Path(folder))
+    return open_sites(run, read_bundle(run.bundle), run.facts().execution)
+
+
+def _score(sites: VirtualSites, site: str, split: str) -> NDArray[np.float64]:
+    part = sites.rows[site].test if split == "test" else sites.rows[site].validation
+    classes = len(sites.bundle.study.task.labels)
+    return score(sites.bench, part.examples, classes=classes, execution=sites.execution)
+
+
+def _joined(parts: Sequence[SplitRows]) -> SplitRows:
+    return SplitRows(
+        examples=[example for part in parts for example in part.examples],
+        labels=np.concatenate([part.labels for part in parts]),
+        patients=[f"{index}|{patient}" for index, part in enumerate(parts) for patient in part.patients],
+    )
+
+
+def _recipe(study: Study, job: Job) -> Recipe:
+    """As many epochs per row as the federated run, or as many steps in all where rounds are counted in steps."""
+    per_round = recipe_of(study, round_number=1)
+    steps = None if per_round.steps is None else per_round.steps * job.passes * len(job.train_on)
+    return Recipe(
+        learning_rate=job.learning_rate,
+        batch_size=per_round.batch_size,
+        epochs=per_round.epochs * job.passes,
+        steps=steps,
+        weight_decay=per_round.weight_decay,
+        clip_norm=per_round.clip_norm,
+        schedule=per_round.schedule,
+        warmup_fraction=per_round.warmup_fraction,
+    )
+
+
+class _Keeper:
+    """Keeps the best state on the validation rows of the sites that train, once per round's worth of steps."""
+
+    def __init__(self, sites: VirtualSites, job: Job, validation: SplitRows, rows: int, recipe: Recipe) -> None:
+        steps = count_steps(rows, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
+        self._sites, self._validation = sites, validation
+        self._every = max(1, steps // job.passes)
+        self._best: tuple[float, dict[str, Array]] | None = None
+
+    def after_step(self, step: int) -> None:
+        if (step + 1) % self._every or not len(self._validation):
+            return
+        classes = len(self._sites.bundle.study.task.labels)
+        found = score(self._sites.bench, self._validation.examples, classes=classes, execution=self._sites.execution)
+        set_training_mode(self._sites.bench)
+        value = _quality(found, self._validation)
+        if self._best is None or value > self._best[0]:
+            self._best = (value, self._sites.bench.read())
+
+    def restore_best(self) -> None:
+        if self._best is not None:
+            self._sites.bench.write(self._best[1])
+
+
+def _quality(probabilities: NDArray[np.float64], part: SplitRows) -> float:
+    """AUROC, or minus the log loss where one class only is there: as the server chooses a round."""
+    rng = generator(0, purpose="unused: no resamples")
+    metrics = evaluate(probabilities, part.labels, part.patients, resamples=0, rng=rng).metrics
+    auroc, log_loss = metrics["auroc"].value, metrics["log_loss"].value
+    return auroc if auroc is not None else -(log_loss if log_loss is not None else np.inf)

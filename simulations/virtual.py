@@ -1,0 +1,103 @@
+"""Virtual hospitals: one trainer per site over one resident base model, as a run folder describes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from client.data import Rows
+from client.execution import Execution
+from client.gate import Gate, Policy
+from client.journal import Journal
+from client.store import SiteStore
+from client.trainer import SiteRows, Trainer, prepare_rows
+from common import plugins
+from common.bundle import Bundle
+from common.errors import DataError
+from common.study import Study
+from common.workbench import Workbench, open_workbench
+from simulations.catalogue import base_folder, rows_path, simulation_of
+from simulations.folder import RunFolder
+from simulations.sites import divide
+
+SIMULATED_POLICY = Policy(release_histograms=True, max_update_bytes=2**40)
+"""All virtual sites are one user's own; score histograms are free there."""
+
+
+def read_sites(study: Study, scratch: Path) -> dict[str, Rows]:
+    """Return each virtual site's rows by name; the study's `federation.sites` choose and name them."""
+    source = plugins.build("client.data", study.data.kind, {}, key="data.kind")
+    simulation = simulation_of(study)
+    path = rows_path(study, scratch)
+    try:
+        rows = source.read(path, section=study.data, task=study.task)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error}" if path.name not in str(error) else str(error)) from None
+    return divide(rows, simulation, seed=study.seed, roster=study.federation.sites)
+
+
+@dataclass(frozen=True)
+class VirtualSites:
+    """The sites of a run in this process: rows as read, rows as split and tokenised, and the shared workbench."""
+
+    bundle: Bundle
+    raw: Mapping[str, Rows]
+    rows: Mapping[str, SiteRows]
+    bench: Workbench
+    execution: Execution
+    folder: RunFolder
+
+    def trainer(self, site: str) -> Trainer:
+        """Return the trainer of one site; its disk is a folder of the run's."""
+        home = self.folder.sites / site
+        journal = Journal(home / "journal.jsonl", durable=False)
+        return Trainer(
+            site=site,
+            bundle=self.bundle,
+            rows=self.rows[site],
+            bench=self.bench,
+            execution=self.execution,
+            store=SiteStore(home, classes=len(self.bundle.study.task.labels), durable=False),
+            gate=Gate(site, SIMULATED_POLICY, self.bundle.schema, journal),
+        )
+
+
+def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> VirtualSites:
+    """Read and tokenise all rows, and load the base model once."""
+    study = bundle.study
+    raw = read_sites(study, folder.scratch)
+    base = base_folder(study, folder.scratch)
+    bench = open_workbench(study, base, attention=execution.attention).to(execution.device)
+    rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
+    return VirtualSites(bundle, raw, rows, bench, execution, folder)
+
+
+def check_rows(rows: Mapping[str, SiteRows]) -> None:
+    """Refuse a site without training rows: it could never answer."""
+    for site, parts in rows.items():
+        if not len(parts.train):
+            total = len(parts.validation) + len(parts.test)
+            raise DataError(
+                f"site {site!r} has no training rows ({total} rows in all); leave it out of federation.sites, "
+                "or lower evaluation.validation_fraction and test_fraction"
+            )
+
+
+def one_class_sites(rows: Mapping[str, SiteRows]) -> list[str]:
+    """Return the sites whose test rows have one class only: their AUROC is null."""
+    return [site for site, parts in rows.items() if len(set(parts.test.labels.tolist())) < 2]
+
+
+def with_sites(study: Study, sites: Mapping[str, Rows]) -> Study:
+    """Return `study` with its roster locked to these sites."""
+    federation = study.federation.model_copy(update={"sites": tuple(sorted(sites))})
+    return study.model_copy(update={"federation": federation})
+
+
+def trainers(sites: VirtualSites) -> dict[str, Trainer]:
+    """Return every site's trainer."""
+    return {site: sites.trainer(site) for site in sites.rows}
+
+
+def on_threads(execution: Execution, threads: int) -> Execution:
+    """Return `execution` with another number of threads."""
+    return replace(execution, threads=threads)
