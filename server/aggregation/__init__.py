@@ -1,0 +1,76 @@
+"""Strategies: one file is one way to make the next shared adapter from the clients' updates.
+
+A strategy module has `build`, a frozen dataclass whose fields are the strategy's options and which is a `Strategy`. It
+sees numpy arrays only, keeps nothing between rounds but what `step` returns as memory, and mutates nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.protocol import RoundPlan
+from common.state import AdapterState, Array
+
+Claim = Literal["linear", "shape_keeping", "exact"]
+"""What a strategy may promise; `tests/server/aggregation` holds it to its word.
+
+linear: `combine` is the weighted mean of the updates, so that a secure sum can take its place.
+shape_keeping: `step` returns the names, shapes and dtypes that it was given.
+exact: for a LoRA pair the next B @ A is the weighted mean of the clients' B @ A. The mean of the factors is not.
+"""
+
+Memory = Mapping[str, Array]
+"""What a strategy carries from round to round, by name; empty before the first round."""
+
+
+@dataclass(frozen=True)
+class ClientUpdate:
+    """One accepted reply: trained minus received, for the tensors that the site's plan made active.
+
+    weight: relative weight in the mean, > 0: the number of examples, or 1 for every site.
+    extra: further arrays that the plan asked for.
+    """
+
+    site: str
+    update: AdapterState
+    examples: int
+    weight: float
+    extra: AdapterState = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """What `combine` makes of a round's updates, in float64; a tensor that no site sent is absent.
+
+    weight: sum of the weights. sites: number of updates.
+    """
+
+    update: Mapping[str, NDArray[np.float64]]
+    extra: Mapping[str, NDArray[np.float64]]
+    weight: float
+    sites: int
+
+
+class Strategy(Protocol):
+    """The seam between the round protocol and an aggregation rule.
+
+    needs_individual_updates: False where the weighted mean is enough; True shuts out secure aggregation.
+    """
+
+    needs_individual_updates: ClassVar[bool]
+    claims: ClassVar[frozenset[Claim]]
+
+    def plan(self, round_number: int, memory: Memory, site: str) -> RoundPlan:
+        """Return what `site` is asked to do in this round (counted from 1)."""
+        ...
+
+    def combine(self, updates: Iterable[ClientUpdate]) -> Mean:
+        """Reduce the updates, read once and one at a time in the order of site names, to their mean."""
+        ...
+
+    def step(self, state: AdapterState, mean: Mean, memory: Memory) -> tuple[AdapterState, Memory]:
+        """Return the next shared adapter and the next memory."""
+        ...

@@ -1,0 +1,79 @@
+"""The Flower ClientApp: a thin border around a site. Whatever goes wrong inside, only a fixed word goes out."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from common import wire
+from common.errors import RefusedError, SchemaError
+from common.protocol import REASONS, Answer, Refusal, Request
+from common.state import AdapterSchema
+
+SITE_LOG = logging.getLogger("fedpeft.site")
+"""The site's own log; the only place that ever sees an exception's text."""
+
+
+class SiteEndpoint(Protocol):
+    """What answers for a site: the trainer itself, or a connection to it."""
+
+    @property
+    def name(self) -> str:
+        """The site's name in the study."""
+        ...
+
+    def answer(self, request: Request) -> Answer:
+        """Return the gated reply, or a refusal."""
+        ...
+
+
+def make_app(site_of: Callable[[Context], SiteEndpoint], schema: AdapterSchema) -> ClientApp:
+    """Return the app that answers train, evaluate and query messages.
+
+    Args:
+        site_of: finds the site from Flower's context (`node_config["partition-id"]` in a simulation).
+        schema: of the whole adapter.
+    """
+    app = ClientApp()
+
+    def work(message: Message, context: Context) -> Message:
+        content = guarded(lambda: respond(message.content, site_of(context), schema))
+        return Message(content, reply_to=message)
+
+    def query(message: Message, context: Context) -> Message:
+        content = guarded(lambda: wire.encode_name(site_of(context).name))
+        return Message(content, reply_to=message)
+
+    app.train()(work)
+    app.evaluate()(work)
+    app.query()(query)
+    return app
+
+
+def respond(content: RecordDict, site: SiteEndpoint, schema: AdapterSchema) -> RecordDict:
+    """Decode a request, have the site answer it, encode the answer."""
+    try:
+        request = wire.decode_request(content, schema)
+        asked = wire.asked_schema(schema, request.kind, request.plan)
+    except SchemaError:
+        SITE_LOG.warning("a message is not a request of this study", exc_info=True)
+        raise RefusedError("MALFORMED_REQUEST") from None
+    return wire.encode_answer(site.answer(request), asked)
+
+
+def guarded(work: Callable[[], RecordDict]) -> RecordDict:
+    """Return what `work` makes; any failure becomes a refusal with a fixed word, its text stays in the site's log."""
+    try:
+        return work()
+    except RefusedError as error:
+        return _refusal(error.reason)
+    except Exception:  # noqa: BLE001 # the border: no text of any failure may leave the site
+        SITE_LOG.exception("a message could not be answered")
+        return _refusal("TRAINING_FAILED")
+
+
+def _refusal(reason: str) -> RecordDict:
+    known = reason if reason in REASONS else "TRAINING_FAILED"
+    return wire.encode_answer(Refusal(known), AdapterSchema(()))

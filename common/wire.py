@@ -1,0 +1,243 @@
+"""Requests and answers as Flower messages, and back; what comes back is not trusted.
+
+Tensors travel as one flat array per dtype in schema order, everything else as one JSON text per message. Decoding
+compares sizes, dtypes and headers with what the schema says before any array is made, so that a message can cost no
+more memory than its own bytes, and whatever is wrong with it is a SchemaError.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, TypeAlias  # JSON values
+
+import numpy as np
+from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common import answers, npy, strict_json
+from common import state as tensors
+from common.errors import RefusedError, SchemaError
+from common.extra import extra_schema
+from common.protocol import Answer, Refusal, Request, RoundPlan, Split
+from common.state import AdapterSchema, AdapterState
+
+FlowerMessage: TypeAlias = Message
+PackedAdapter: TypeAlias = ArrayRecord
+
+MAX_TEXT: Final = 1 << 20
+"""Longest JSON text of a message, in characters."""
+
+_HEAD, _ADAPTER, _UPDATE, _EXTRA, _TEXT, _NAME = "head", "adapter", "update", "extra", "json", "name"
+
+_FAILURES: Final = {
+    0: "UNKNOWN_FAILURE",
+    1: "APP_NOT_LOADED",
+    2: "APP_FAILED",
+    3: "MESSAGE_UNAVAILABLE",
+    4: "REPLY_UNAVAILABLE",
+    5: "SITE_UNAVAILABLE",
+    6: "PRECONDITION_FAILED",
+    7: "APP_REFUSED",
+    8: "APP_CRASHED",
+}
+"""A fixed word for each of Flower's error codes: the reason that comes with a code may quote an exception's text."""
+
+
+class _RequestHead(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    kind: Literal["train", "evaluate"]
+    run: str
+    round: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    study: str
+    adapter_schema: str
+    plan: RoundPlan
+    splits: tuple[Split, ...]
+
+
+def pack_adapter(shared: AdapterState, schema: AdapterSchema) -> PackedAdapter:
+    """Return the record of the shared tensors: made once per round, it serves the messages to all sites."""
+    return _pack(shared, schema.shared)
+
+
+def encode_request(request: Request, adapter: PackedAdapter) -> RecordDict:
+    """Return the content of a message; `adapter` is `pack_adapter(request.shared, schema)`."""
+    head = {
+        "kind": request.kind,
+        "run": request.run,
+        "round": request.round,
+        "seed": request.seed,
+        "study": request.study,
+        "adapter_schema": request.schema,
+        "plan": request.plan.to_json(),
+        "splits": list(request.splits),
+    }
+    return RecordDict({_HEAD: _text(head), _ADAPTER: adapter})
+
+
+def decode_request(content: RecordDict, schema: AdapterSchema) -> Request:
+    """Read a request.
+
+    Raises:
+        RefusedError: it is for another adapter schema.
+        SchemaError: it is not a request, or its tensors are not those of the schema.
+    """
+    _check_records(content, {_HEAD, _ADAPTER})
+    try:
+        head = _RequestHead.model_validate_json(_read_text(content))
+    except ValidationError as error:
+        raise SchemaError(f"request: {error.errors()[0]['msg']}") from None
+    if head.adapter_schema != schema.digest:
+        raise RefusedError("WRONG_SCHEMA")
+    return Request(
+        kind=head.kind,
+        run=head.run,
+        round=head.round,
+        seed=head.seed,
+        study=head.study,
+        schema=head.adapter_schema,
+        plan=head.plan,
+        splits=head.splits,
+        shared=_unpack(content, _ADAPTER, schema.shared),
+    )
+
+
+def asked_schema(schema: AdapterSchema, kind: Literal["train", "evaluate"], plan: RoundPlan) -> AdapterSchema:
+    """Return the tensors that an accepted reply has: the active shared ones, none where nothing was trained."""
+    return schema.shared.only(plan.active if kind == "train" else ())
+
+
+def encode_answer(answer: Answer, asked: AdapterSchema) -> RecordDict:
+    """Return the content of a reply; `asked` is the `asked_schema` of its request.
+
+    Raises:
+        SchemaError: the update is not what was asked for. Nothing of it leaves.
+    """
+    if isinstance(answer, Refusal):
+        return RecordDict({_HEAD: _text({"answer": answers.to_json(answer), "schema": None, "extra": []})})
+    asked.check(answer.update)
+    extra = AdapterSchema.of(answer.extra)
+    head = {"answer": answers.to_json(answer), "schema": asked.digest, "extra": extra.to_json()}
+    return RecordDict({_HEAD: _text(head), _UPDATE: _pack(answer.update, asked), _EXTRA: _pack(answer.extra, extra)})
+
+
+def decode_answer(content: RecordDict, asked: AdapterSchema, *, classes: int) -> Answer:
+    """Read a reply; `classes` is the number of the task's labels.
+
+    Raises:
+        SchemaError: anything at all is not as it was asked for.
+    """
+    head = strict_json.parse(_read_text(content), limit=MAX_TEXT)
+    if not isinstance(head, dict) or set(head) != {"answer", "schema", "extra"}:
+        raise SchemaError("head of the reply lacks answer, schema or extra, or has more")
+    if head["schema"] is None:
+        _check_records(content, {_HEAD})
+        return _refusal(head["answer"], classes)
+    _check_records(content, {_HEAD, _UPDATE, _EXTRA})
+    if head["schema"] != asked.digest:
+        raise SchemaError("reply has the tensors of another schema than was asked for")
+    update = _unpack(content, _UPDATE, asked)
+    extra = _unpack(content, _EXTRA, extra_schema(head["extra"]))
+    return answers.from_json(head["answer"], update=update, extra=extra, classes=classes)
+
+
+def _refusal(content: Any, classes: int) -> Refusal:
+    answer = answers.from_json(content, update={}, extra={}, classes=classes)
+    if not isinstance(answer, Refusal):
+        raise SchemaError("reply without tensors is not a refusal")
+    return answer
+
+
+def encode_query() -> RecordDict:
+    """Return the content of the question that asks a site for its name."""
+    return RecordDict()
+
+
+def encode_name(name: str) -> RecordDict:
+    """Return the content of a site's answer to a query."""
+    return RecordDict({_NAME: ConfigRecord({_NAME: name})})
+
+
+def decode_name(content: RecordDict) -> str:
+    """Read a site's name; the roster decides what it is worth. Raises SchemaError."""
+    _check_records(content, {_NAME})
+    record = content[_NAME]
+    name = record.get(_NAME) if isinstance(record, ConfigRecord) else None
+    if not isinstance(name, str):
+        raise SchemaError("answer to a query lacks the site's name")
+    return name
+
+
+def message(
+    content: RecordDict, *, kind: str, node: int, round_number: int, deadline_s: float | None = None
+) -> FlowerMessage:
+    """Return a Flower message of type `kind` that outlives its deadline, so that a late reply is late and not lost."""
+    lifetime_s = max(DEFAULT_TTL, 2 * (deadline_s or 0))
+    return Message(content, dst_node_id=node, message_type=kind, group_id=str(round_number), ttl=lifetime_s)
+
+
+def failure_of(reply: FlowerMessage) -> str | None:
+    """Return a fixed word where Flower carries an error in place of an answer."""
+    if reply.has_content():
+        return None
+    return _FAILURES.get(reply.error.code, f"ERROR_{reply.error.code}")
+
+
+def size_bytes(content: RecordDict) -> int:
+    """Return the payload of a message: the bytes of its arrays and texts, without Flower's framing."""
+    return sum(_record_bytes(record) for record in content.values())
+
+
+def _record_bytes(record: object) -> int:
+    if isinstance(record, ArrayRecord):
+        return sum(len(array.data) for array in record.values())
+    if isinstance(record, ConfigRecord):
+        return sum(len(value.encode()) for value in record.values() if isinstance(value, str))
+    return 0
+
+
+def _pack(state: AdapterState, schema: AdapterSchema) -> ArrayRecord:
+    flat = schema.pack(state)
+    return ArrayRecord({dtype: Array(dtype, (a.size,), "numpy.ndarray", npy.encode(a)) for dtype, a in flat.items()})
+
+
+def _unpack(content: RecordDict, name: str, schema: AdapterSchema) -> dict[str, tensors.Array]:
+    record = content[name]
+    if not isinstance(record, ArrayRecord):
+        raise SchemaError(f"record {name!r} does not hold arrays")
+    sizes = _sizes(schema)
+    if set(record) != set(sizes):
+        raise SchemaError(f"record {name!r} has {len(record)} arrays, expected {sorted(sizes)}")
+    return schema.unpack({dtype: _flat(record[dtype], dtype, size) for dtype, size in sizes.items()})
+
+
+def _flat(array: Array, dtype: str, size: int) -> tensors.Array:
+    if array.stype != "numpy.ndarray" or array.dtype != dtype or tuple(array.shape) != (size,):
+        raise SchemaError(f"array is not declared as {dtype}[{size}]")
+    flat = npy.decode(array.data, dtype=dtype, size=size)
+    if not np.isfinite(flat).all():
+        raise SchemaError("array has values that are not finite")
+    return flat
+
+
+def _sizes(schema: AdapterSchema) -> Mapping[str, int]:
+    sizes: dict[str, int] = {}
+    for spec in schema.tensors:
+        sizes[spec.dtype] = sizes.get(spec.dtype, 0) + spec.size
+    return sizes
+
+
+def _check_records(content: RecordDict, names: Iterable[str]) -> None:
+    if set(content) != set(names):
+        raise SchemaError(f"message has {len(content)} records, expected exactly {sorted(names)}")
+
+
+def _text(value: Any) -> ConfigRecord:
+    return ConfigRecord({_TEXT: json.dumps(value, allow_nan=False, separators=(",", ":"))})
+
+
+def _read_text(content: RecordDict) -> str:
+    record = content.get(_HEAD)
+    text = record.get(_TEXT) if isinstance(record, ConfigRecord) and len(record) == 1 else None
+    if not isinstance(text, str) or len(text) > MAX_TEXT:
+        raise SchemaError(f"message lacks its head: one JSON text of at most {MAX_TEXT} characters")
+    return text

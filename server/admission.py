@@ -1,0 +1,133 @@
+"""The server's check of one decoded reply: accepted, or refused with a reason. It never ends a round."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final, Literal
+
+from common.errors import SchemaError
+from common.metrics.types import Metric
+from common.protocol import Reply, RoundPlan, Split, SplitEvaluation
+from common.state import AdapterSchema, norm
+from server.aggregation import ClientUpdate
+
+MAX_EXAMPLES: Final = 10**7
+MAX_NORM: Final = 1e30
+"""Bound where the study sets none: no number of such updates can take a float32 adapter to infinity."""
+_MAX_REASON: Final = 200
+_METRIC_NAME: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+
+Weighting = Literal["examples", "uniform"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an accepted reply must be.
+
+    schema: the tensors asked for, none where nothing is trained. splits: those to evaluate. declared: the example count
+    of this site's first accepted reply of the run, None before it. norm_bound: largest Euclidean norm of an update,
+    None for MAX_NORM.
+    """
+
+    schema: AdapterSchema
+    plan: RoundPlan
+    splits: tuple[Split, ...]
+    declared: int | None
+    norm_bound: float | None
+    weighting: Weighting
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A reply that counts. `norm` is the Euclidean norm of the update."""
+
+    update: ClientUpdate
+    norm: float
+    train: Mapping[str, float]
+    evaluations: Mapping[Split, SplitEvaluation]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A reply that does not count, and why: one short printable line."""
+
+    reason: str
+
+
+def admit(site: str, reply: Reply, asked: Asked) -> Accepted | Refused:
+    """Check names, shapes, dtypes, finiteness, norm, example count and metrics of a reply."""
+    try:
+        asked.schema.check(reply.update)
+        length = norm(reply.update)
+        _check_norm(length, asked.norm_bound)
+        _check_examples(reply.examples, asked)
+        _check_train(reply.train)
+        _check_evaluations(reply.evaluations, asked.splits)
+        _check_extra(reply, asked.plan)
+    except SchemaError as error:
+        return Refused(printable(str(error)))
+    weight = float(reply.examples) if asked.weighting == "examples" else 1.0
+    update = ClientUpdate(site, reply.update, reply.examples, weight, reply.extra)
+    return Accepted(update, length, reply.train, reply.evaluations)
+
+
+def printable(text: str) -> str:
+    """Return at most 200 printable characters: part of the text may come from the site.
+
+    >>> printable("lacks 'a'" + chr(10) + "forged line")
+    "lacks 'a' forged line"
+    """
+    return "".join(c if c.isprintable() else " " for c in text[:_MAX_REASON])
+
+
+def _check_norm(length: float, bound: float | None) -> None:
+    limit = MAX_NORM if bound is None else bound
+    if not length <= limit:
+        raise SchemaError(f"update has norm {length:.4g}, the bound is {limit:.4g}")
+
+
+def _check_examples(examples: int, asked: Asked) -> None:
+    least = 1 if asked.schema.tensors else 0
+    if not least <= examples <= MAX_EXAMPLES:
+        raise SchemaError(f"{examples} examples, allowed are {least} to {MAX_EXAMPLES}")
+    if asked.declared is not None and examples != asked.declared:
+        raise SchemaError(f"{examples} examples, but {asked.declared} in an earlier round of this run")
+
+
+def _check_train(train: Mapping[str, float]) -> None:
+    for name, value in train.items():
+        _check_name(name)
+        if not isfinite(value):
+            raise SchemaError(f"train {name} is not finite")
+
+
+def _check_evaluations(evaluations: Mapping[Split, SplitEvaluation], splits: tuple[Split, ...]) -> None:
+    if set(evaluations) != set(splits):
+        raise SchemaError(f"evaluates {sorted(evaluations)}, asked for {sorted(splits)}")
+    for evaluation in evaluations.values():
+        scores = evaluation.scores
+        if not 0 <= scores.patients <= scores.n <= MAX_EXAMPLES:
+            raise SchemaError(f"{scores.patients} patients in {scores.n} rows, at most {MAX_EXAMPLES} rows are allowed")
+        for name, metric in scores.metrics.items():
+            _check_name(name)
+            _check_metric(name, metric, scores.n)
+
+
+def _check_metric(name: str, metric: Metric, rows: int) -> None:
+    numbers = [x for x in (metric.value, metric.low, metric.high) if x is not None]
+    if not all(isfinite(x) for x in numbers):
+        raise SchemaError(f"metric {name} is not finite")
+    if not 0 <= metric.n <= rows:
+        raise SchemaError(f"metric {name} is of {metric.n} rows, the split has {rows}")
+
+
+def _check_name(name: str) -> None:
+    if not _METRIC_NAME.fullmatch(name):
+        raise SchemaError("a metric's name has characters other than letters, digits and _.@-")
+
+
+def _check_extra(reply: Reply, plan: RoundPlan) -> None:
+    unasked = sorted(name for name in reply.extra if name.split("/")[0] not in plan.extra)
+    if unasked:
+        raise SchemaError(f"extra array {unasked[0]!r} was not asked for")

@@ -1,0 +1,204 @@
+"""One question to a cohort: send it, judge what comes back, ask again below the quorum."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+from common import wire
+from common.errors import SchemaError
+from common.protocol import Answer, Refusal, Request, RoundPlan, Split, SplitEvaluation
+from common.state import AdapterState
+from server import spool
+from server.admission import Accepted, Asked, Refused, admit, printable
+from server.events import Progress, RoundStarted, SiteAnswered, Status
+from server.exchange import Arrival, Exchange
+from server.job import ServerJob
+from server.quorum import needed_replies
+from server.roster import Roster, refreshed
+
+ATTEMPTS: Final = 3
+_MAX_PAUSE_S: Final = 30.0
+_SITE_FAILURES: Final = frozenset({"TRAINING_FAILED", "TRAINING_DIVERGED"})
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a cohort is asked; `plans` has the plan of each of its sites. `declared`: example counts known so far."""
+
+    kind: Literal["train", "evaluate"]
+    run: str
+    round: int
+    shared: AdapterState
+    splits: tuple[Split, ...]
+    plans: Mapping[str, RoundPlan]
+    declared: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class SiteResult:
+    """What became of one site's share in a round."""
+
+    status: Status
+    reason: str | None = None
+    examples: int | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    norm: float | None = None
+    train: Mapping[str, float] = field(default_factory=dict)
+    evaluations: Mapping[Split, SplitEvaluation] = field(default_factory=dict)
+
+
+Results = Mapping[str, SiteResult]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one run works with."""
+
+    job: ServerJob
+    exchange: Exchange[wire.FlowerMessage]
+    roster: Roster
+    record: Progress
+
+    @cached_property
+    def spool(self) -> Path:
+        """Where accepted updates wait for their round to close."""
+        return self.job.folder / "spool"
+
+
+def accepted(results: Results) -> dict[str, SiteResult]:
+    """Return the sites whose replies count, in the order of their names."""
+    return {site: results[site] for site in sorted(results) if results[site].status == "accepted"}
+
+
+def ask(session: Session, question: Question) -> Results:
+    """Ask every site of the cohort; ask those without an accepted reply again, twice, while the quorum is not met.
+
+    Sites answer the same question with the same bytes, so that asking again costs them nothing. An answer that is late
+    for one attempt counts in the next.
+    """
+    job = session.job
+    session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
+    session.exchange.drop_late(question.round)
+    adapter = wire.pack_adapter(question.shared, job.schema)
+    results: Results = {}
+    for attempt in range(ATTEMPTS):
+        if attempt and job.deadline_s is not None:
+            session.exchange.clock.wait(min(job.deadline_s / 10, _MAX_PAUSE_S))
+        results = _attempt(session, question, adapter, results)
+        if len(accepted(results)) >= needed_replies(job.quorum, len(question.plans)):
+            break
+    return results
+
+
+def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, before: Results) -> Results:
+    exchange, counted, results = session.exchange, accepted(before), dict(before)
+    roster = refreshed(exchange, session.roster, session.job.sites)
+    here, busy = exchange.waiting(question.round), exchange.waiting()
+    for site in question.plans:
+        if site in counted or site in here:
+            continue
+        earlier = before.get(site, SiteResult("late"))
+        if site in busy:
+            results[site] = replace(earlier, status="late", reason="still at an earlier round")
+        else:
+            results[site] = _send(session, question, adapter, site, roster.get(site), earlier)
+    for arrival in exchange.collect(question.round, session.job.deadline_s):
+        result = _judge(session, question, arrival)
+        results[arrival.site] = _added(results[arrival.site], result)
+        _tell(session, question, arrival.site, result, arrival.seconds)
+    return results
+
+
+def _send(
+    session: Session,
+    question: Question,
+    adapter: wire.PackedAdapter,
+    site: str,
+    node: int | None,
+    earlier: SiteResult,
+) -> SiteResult:
+    """Send one site its message; return what holds until it answers."""
+    if node is None:
+        return replace(earlier, status="absent", reason="not connected")
+    job = session.job
+    content = wire.encode_request(_request(job, question, site), adapter)
+    message = wire.message(
+        content, kind=question.kind, node=node, round_number=question.round, deadline_s=job.deadline_s
+    )
+    if not session.exchange.push(site, question.round, message):
+        return replace(earlier, status="absent", reason="the transport does not know it")
+    sent_bytes = earlier.bytes_down + wire.size_bytes(content)
+    return replace(earlier, status="late", reason="no answer in time", bytes_down=sent_bytes)
+
+
+def _request(job: ServerJob, question: Question, site: str) -> Request:
+    return Request(
+        kind=question.kind,
+        run=question.run,
+        round=question.round,
+        seed=job.seed,
+        study=job.study,
+        schema=job.schema.digest,
+        plan=question.plans[site],
+        splits=question.splits,
+        shared=question.shared,
+    )
+
+
+def _judge(session: Session, question: Question, arrival: Arrival[wire.FlowerMessage]) -> SiteResult:
+    failure = wire.failure_of(arrival.reply)
+    if failure is not None:
+        return SiteResult("failed", failure)
+    content = arrival.reply.content
+    size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
+    try:
+        answer = wire.decode_answer(content, asked.schema, classes=session.job.classes)
+    except SchemaError as error:
+        return SiteResult("refused", printable(str(error)), bytes_up=size)
+    return replace(_judge_answer(session, question, arrival.site, answer, asked), bytes_up=size)
+
+
+def _judge_answer(session: Session, question: Question, site: str, answer: Answer, asked: Asked) -> SiteResult:
+    if isinstance(answer, Refusal):
+        return SiteResult("failed" if answer.reason in _SITE_FAILURES else "refused", answer.reason)
+    verdict = admit(site, answer, asked)
+    if isinstance(verdict, Refused):
+        return SiteResult("refused", verdict.reason)
+    if question.kind == "train":
+        spool.put(session.spool, question.round, verdict.update)
+    return _counted(verdict)
+
+
+def _counted(verdict: Accepted) -> SiteResult:
+    return SiteResult(
+        "accepted",
+        examples=verdict.update.examples,
+        norm=verdict.norm,
+        train=verdict.train,
+        evaluations=verdict.evaluations,
+    )
+
+
+def _asked(job: ServerJob, question: Question, site: str) -> Asked:
+    plan = question.plans[site]
+    return Asked(
+        schema=wire.asked_schema(job.schema, question.kind, plan),
+        plan=plan,
+        splits=question.splits,
+        declared=question.declared.get(site),
+        norm_bound=job.norm_bound,
+        weighting=job.weighting,
+    )
+
+
+def _added(before: SiteResult, result: SiteResult) -> SiteResult:
+    return replace(result, bytes_up=before.bytes_up + result.bytes_up, bytes_down=before.bytes_down)
+
+
+def _tell(session: Session, question: Question, site: str, result: SiteResult, seconds: float) -> None:
+    session.record(
+        SiteAnswered(question.round, site, result.status, result.reason, result.bytes_up, seconds, result.train)
+    )

@@ -1,0 +1,89 @@
+"""The end of a run: the last state is validated, the adapter to keep is chosen, and its test rows are scored, once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any  # JSON values
+
+from common.protocol import RoundPlan, Split, SplitEvaluation
+from common.seeds import generator
+from common.state import AdapterState
+from server import records
+from server.asking import Question, Results, Session, ask
+from server.best import better
+from server.events import RunFinished
+from server.job import ServerJob
+from server.state import Record, ServerState
+
+_ROUND_RESAMPLES = 200
+"""Resamples of the interval of a round's pooled metrics: curves are for looking at, the test metrics are the result."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A complete run.
+
+    state: after the last round. adapter: the shared tensors that are kept, those of `kept_round`.
+    rounds: one record per round, as in `results.json`. initial: validation before round 1, likewise.
+    test: each site's evaluation of the kept adapter. participation: what became of each site when it was asked for it.
+    """
+
+    state: ServerState
+    adapter: AdapterState
+    kept_round: int
+    rounds: tuple[Record, ...]
+    initial: Record | None
+    test: Mapping[str, SplitEvaluation]
+    participation: Mapping[str, Any]
+
+
+def close_run(session: Session, state: ServerState) -> Outcome:
+    """Validate the last state, choose the adapter and have its test rows scored by every site.
+
+    With `keep = "last"` one message does both. A site that does not answer has no test metrics; no quorum is needed,
+    since the adapter is complete.
+    """
+    job = session.job
+    splits: tuple[Split, ...] = ("validation", "test") if job.keep == "last" else ("validation",)
+    results = _evaluate(session, state, state.shared, job.rounds + 1, splits)
+    state = validated(job, state, results)
+    kept_round, adapter = state.round, state.shared
+    if job.keep == "best":
+        if state.best is not None:
+            kept_round, adapter = state.best.round, state.best.shared
+        results = _evaluate(session, state, adapter, job.rounds + 2, ("test",))
+    session.record(RunFinished(job.rounds, kept_round))
+    return Outcome(
+        state=state,
+        adapter=adapter,
+        kept_round=kept_round,
+        rounds=state.history,
+        initial=state.initial,
+        test=records.of_split(results, "test"),
+        participation=records.participation(results),
+    )
+
+
+def validated(job: ServerJob, state: ServerState, results: Results) -> ServerState:
+    """Return `state` with the validation of its own adapter, which came with the replies to the next message."""
+    rng = generator(job.seed, round_number=state.round, purpose="pooled validation")
+    resamples = min(job.resamples, _ROUND_RESAMPLES)
+    record = records.validation(records.of_split(results, "validation"), resamples=resamples, rng=rng)
+    if state.round == 0:
+        return replace(state, initial=record)
+    best = better(state.best, round_number=state.round, pooled=record["pooled"], shared=state.shared)
+    return replace(state, history=(*state.history[:-1], {**state.history[-1], "validation": record}), best=best)
+
+
+def _evaluate(
+    session: Session, state: ServerState, shared: AdapterState, number: int, splits: tuple[Split, ...]
+) -> Results:
+    question = Question(
+        kind="evaluate",
+        run=state.run,
+        round=number,
+        shared=shared,
+        splits=splits,
+        plans={site: RoundPlan() for site in sorted(session.job.sites)},
+        declared=state.examples,
+    )
+    return ask(session, question)

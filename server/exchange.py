@@ -1,0 +1,131 @@
+"""Messages out, replies in, with a deadline: all that the rounds know of the transport.
+
+A reply is known by the message it answers, never by the node it claims to come from. A site with a message outstanding
+gets no other one: it may still be training, and two rounds at once in one site mix their states.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar  # a node's record is Flower's
+
+
+class Metadata(Protocol):
+    """The part of a message's metadata that is used."""
+
+    @property
+    def reply_to_message_id(self) -> str:
+        """Id of the message that this one answers."""
+        ...
+
+
+class Letter(Protocol):
+    """The part of a Flower message that is used."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """Where it belongs."""
+        ...
+
+
+M = TypeVar("M", bound=Letter)
+
+
+class Grid(Protocol[M]):
+    """The part of Flower's `Grid` that is used."""
+
+    def get_nodes(self) -> Iterable[Any]:
+        """Return the connected nodes: `node_id`, and `name` where it is known."""
+        ...
+
+    def push_messages(self, messages: Iterable[M]) -> Iterable[str]:
+        """Send messages; return the ids of those that were taken."""
+        ...
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[M]:
+        """Return the replies that have arrived, each once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time, so that tests need none: seconds that only grow, and a way to let some pass."""
+
+    now: Callable[[], float] = time.monotonic
+    wait: Callable[[float], None] = time.sleep
+
+
+SYSTEM_CLOCK = Clock()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message on its way: to whom, for which round, when."""
+
+    site: str
+    round: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Arrival(Generic[M]):
+    """A reply and what it answers; `seconds` since it was asked."""
+
+    site: str
+    reply: M
+    seconds: float
+
+
+class Exchange(Generic[M]):
+    """The messages of one run that have no answer yet."""
+
+    def __init__(self, grid: Grid[M], clock: Clock, poll_s: float = 0.02) -> None:
+        self.grid = grid
+        self.clock = clock
+        self._poll_s = poll_s
+        self._outstanding: dict[str, Sent] = {}
+
+    def waiting(self, round_number: int | None = None) -> frozenset[str]:
+        """Return the sites that have not answered a message, of one round or of any."""
+        return frozenset(s.site for s in self._outstanding.values() if round_number in (None, s.round))
+
+    def push(self, site: str, round_number: int, message: M) -> bool:
+        """Send one message; False where the transport does not take it.
+
+        One at a time: a transport that skips a node returns fewer ids and does not say whose.
+        """
+        ids = list(self.grid.push_messages([message]))
+        if len(ids) != 1:
+            return False
+        self._outstanding[ids[0]] = Sent(site, round_number, self.clock.now())
+        return True
+
+    def collect(self, round_number: int, deadline_s: float | None) -> Iterator[Arrival[M]]:
+        """Yield the replies to this round's messages as they come, until all are in or the deadline has passed.
+
+        `deadline_s = None` waits until all are in: in process a handler cannot be interrupted, and a deadline would
+        make the result depend on the speed of the machine.
+        """
+        end = None if deadline_s is None else self.clock.now() + deadline_s
+        while ids := [i for i, sent in self._outstanding.items() if sent.round == round_number]:
+            found = False
+            for arrival in self._pull(ids):
+                found = True
+                yield arrival
+            if end is not None and self.clock.now() >= end:
+                return
+            if not found:
+                self.clock.wait(self._poll_s)
+
+    def drop_late(self, round_number: int) -> None:
+        """Take in and forget the replies to messages of earlier rounds: their sites are free again."""
+        late = [i for i, sent in self._outstanding.items() if sent.round < round_number]
+        if late:
+            for _ in self._pull(late):
+                pass
+
+    def _pull(self, ids: list[str]) -> Iterator[Arrival[M]]:
+        for reply in self.grid.pull_messages(ids):
+            sent = self._outstanding.pop(reply.metadata.reply_to_message_id, None)
+            if sent is not None:
+                yield Arrival(sent.site, reply, self.clock.now() - sent.at)

@@ -1,0 +1,38 @@
+"""What a run needs to know, as plain arguments."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.state import AdapterSchema
+from server.admission import Weighting
+from server.aggregation import Strategy
+
+
+@dataclass(frozen=True)
+class ServerJob:
+    """One run of one study.
+
+    study: the study's digest. schema: of the whole adapter; only its shared part travels. classes: number of labels.
+    sites: every site of the study. fraction: share drawn for a round. quorum: share of it whose replies make it count.
+    deadline_s: seconds that a round waits; None waits for all. connect_s: seconds to wait for sites before round 1.
+    keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
+    folder: where `checkpoint/`, `events.jsonl` and the spool go.
+    """
+
+    study: str
+    schema: AdapterSchema
+    classes: int
+    strategy: Strategy
+    sites: tuple[str, ...]
+    rounds: int
+    seed: int
+    folder: Path
+    fraction: float = 1.0
+    quorum: float = 0.5
+    deadline_s: float | None = None
+    connect_s: float | None = 120.0
+    weighting: Weighting = "examples"
+    norm_bound: float | None = None
+    keep: Literal["best", "last"] = "last"
+    resamples: int = 0

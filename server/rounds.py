@@ -1,0 +1,146 @@
+"""The server's side of a run: rounds over a `Grid`, a checkpoint after each, and a closing evaluation.
+
+Flower's own `Strategy.start` cannot resume, has no quorum and no deadline, and holds all replies in memory; so the loop
+is ours and Flower carries the messages. What a round needs comes from the state of the one before: a run that is
+resumed from a checkpoint sends the same messages as one that was never stopped.
+"""
+
+from dataclasses import replace
+
+from common import wire
+from common.errors import ParticipationError, SchemaError
+from common.state import norm, subtract
+from common.wire import FlowerMessage
+from server import checkpoint, records, spool
+from server.asking import Question, Results, Session, accepted, ask
+from server.closing import Outcome, close_run, validated
+from server.cohort import draw_cohort
+from server.events import Progress, RoundFinished, RunStarted, RunStopped, ignore, recorder
+from server.exchange import SYSTEM_CLOCK, Clock, Exchange, Grid
+from server.job import ServerJob
+from server.quorum import needed_replies
+from server.roster import find_sites
+from server.state import ServerState
+
+
+def run_rounds(
+    grid: Grid[FlowerMessage],
+    job: ServerJob,
+    state: ServerState,
+    *,
+    progress: Progress = ignore,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Outcome:
+    """Run the rounds after `state.round`, then the closing evaluation.
+
+    Raises:
+        ParticipationError: a round stayed below the quorum; the checkpoint holds the last complete one.
+    """
+    record = recorder(job.folder / "events.jsonl", progress)
+    exchange = Exchange(grid, clock)
+    record(RunStarted(state.run, tuple(sorted(job.sites)), state.round, job.rounds))
+    if state.round == 0:
+        checkpoint.write(job.folder / "checkpoint", state)
+    roster = find_sites(exchange, job.sites, query=_query, name_of=_name, deadline_s=job.connect_s)
+    session = Session(job, exchange, roster, record)
+    spool.drop(session.spool)
+    while state.round < job.rounds:
+        state = play_round(session, state)
+    return close_run(session, state)
+
+
+def play_round(session: Session, state: ServerState) -> ServerState:
+    """Play the round after `state.round` and return the state it makes, which is then the checkpoint."""
+    job = session.job
+    start = session.exchange.clock.now()
+    results = ask(session, _question(job, state))
+    _require_quorum(session, state, results)
+    state = validated(job, state, results)
+    state = _folded(session, state, results, start)
+    checkpoint.write(job.folder / "checkpoint", state)
+    spool.drop(session.spool)
+    _tell(session, state, results)
+    return state
+
+
+def _question(job: ServerJob, state: ServerState) -> Question:
+    number = state.round + 1
+    cohort = draw_cohort(job.sites, fraction=job.fraction, seed=job.seed, round_number=number)
+    return Question(
+        kind="train",
+        run=state.run,
+        round=number,
+        shared=state.shared,
+        splits=("validation",),
+        plans={site: job.strategy.plan(number, state.memory, site) for site in cohort},
+        declared=state.examples,
+    )
+
+
+def _require_quorum(session: Session, state: ServerState, results: Results) -> None:
+    needed, found = needed_replies(session.job.quorum, len(results)), len(accepted(results))
+    if found >= needed:
+        return
+    missing = [f"{site} {r.status} ({r.reason})" for site, r in sorted(results.items()) if r.status != "accepted"]
+    reason = (
+        f"round {state.round + 1}: {found} of {len(results)} sites sent an accepted reply, {needed} are needed: "
+        f"{', '.join(missing[:10])}{' and others' if len(missing) > 10 else ''}. "
+        f"Round {state.round} is in the checkpoint; when the sites are back, run again with --resume"
+    )
+    session.record(RunStopped(state.round, reason))
+    raise ParticipationError(reason)
+
+
+def _folded(session: Session, state: ServerState, results: Results, start: float) -> ServerState:
+    """Fold the spooled updates, in the order of site names, into the next state."""
+    job, clock, number = session.job, session.exchange.clock, state.round + 1
+    folding = clock.now()
+    mean = job.strategy.combine(spool.updates(session.spool, number, accepted(results)))
+    shared, memory = job.strategy.step(state.shared, mean, state.memory)
+    job.schema.shared.check(shared)
+    end = clock.now()
+    record = {
+        "round": number,
+        "seconds": records.seconds(results, total=end - start, aggregate=end - folding),
+        "participation": records.participation(results),
+        "train": records.training(results),
+        "validation": None,
+        "diagnostics": {
+            "update_norms": records.update_norms(results),
+            "aggregated_norm": norm(subtract(shared, state.shared)),
+        },
+    }
+    return replace(
+        state,
+        round=number,
+        shared=shared,
+        memory=memory,
+        examples={**records.examples(results), **state.examples},
+        history=(*state.history, record),
+    )
+
+
+def _tell(session: Session, state: ServerState, results: Results) -> None:
+    record, before = state.history[-1], state.history[-2] if state.round > 1 else None
+    validation = state.initial if before is None else before["validation"]
+    session.record(
+        RoundFinished(
+            round=state.round,
+            rounds=session.job.rounds,
+            seconds=record["seconds"]["total"],
+            accepted=len(accepted(results)),
+            train=record["train"]["mean"],
+            validation=validation["pooled"] if validation else {},
+        )
+    )
+
+
+def _query(node: int) -> FlowerMessage:
+    return wire.message(wire.encode_query(), kind="query", node=node, round_number=0)
+
+
+def _name(reply: FlowerMessage) -> str:
+    failure = wire.failure_of(reply)
+    if failure is not None:
+        raise SchemaError(f"a node does not say its name: {failure}")
+    return wire.decode_name(reply.content)

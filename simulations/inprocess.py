@@ -1,0 +1,154 @@
+"""Many virtual sites in one process: Flower's `Grid`, with real messages and apps and nothing else of Flower running.
+
+No thread, port, file or telemetry. `push_messages` only queues; each `pull_messages` has one message handled and
+returns its reply, so that memory does not grow with the number of sites. A handler cannot be interrupted: deadlines do
+not apply here, which also keeps results independent of the machine's speed. What a ClientApp raises passes through:
+that of `client.app` raises nothing.
+
+The private names of flwr that this needs are all in this file: `TaskIdentity`, which `Message(...)` reads; `Run`;
+`NodeInfo`; `make_message`; `SUPERLINK_NODE_ID`, `ErrorCode`; and `_message_id`, which has no setter.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+
+from flwr.app import Context, Error, Message, RecordDict, UserConfigValue
+from flwr.app.message.message import make_message
+from flwr.clientapp import ClientApp
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+from server.job import ServerJob
+
+_FIRST_NODE = SUPERLINK_NODE_ID + 1
+_RUN_ID = 1
+
+
+@contextmanager
+def task_identity() -> Iterator[None]:
+    """Give this process the identity that Flower's messages are made with, and take it back: one run at a time."""
+    before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
+    TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = 1, _RUN_ID, SUPERLINK_NODE_ID
+    try:
+        yield
+    finally:
+        TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before
+
+
+class InProcessGrid(Grid):
+    """A grid whose nodes are calls of one ClientApp.
+
+    `sites[i]` is the node with `node_config["partition-id"] = i`. `named = False` hides the names, as grids of other
+    runtimes do.
+    """
+
+    def __init__(self, client_app: ClientApp, sites: Sequence[str], *, named: bool = True) -> None:
+        self._client_app = client_app
+        self._contexts = {_FIRST_NODE + i: _context(_FIRST_NODE + i, i, len(sites)) for i in range(len(sites))}
+        self._names = dict(zip(self._contexts, sites, strict=True)) if named else {}
+        self._pending: dict[str, Message] = {}
+        self._count = 0
+        self._run = Run.create_empty(_RUN_ID)
+
+    def set_run(self, run: Run) -> None:
+        """Store Flower's description of the run."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """Flower's description of the run."""
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Make a message."""
+        return Message(content, dst_node_id=dst_node_id, message_type=message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the node ids."""
+        return list(self._contexts)
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """Return the nodes with their sites' names."""
+        return [NodeInfo(node_id=node, name=self._names.get(node, "")) for node in self._contexts]
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Queue messages; nothing is handled yet. Raises ValueError for an unknown node."""
+        return [self._queue(message) for message in messages]
+
+    def _queue(self, message: Message) -> str:
+        if message.metadata.dst_node_id not in self._contexts:
+            raise ValueError(f"no node {message.metadata.dst_node_id} among {len(self._contexts)} nodes")
+        self._count += 1
+        message_id = f"{self._count:016x}"
+        # Before the site sees it: a reply copies the id of what it answers.
+        message.metadata.__dict__["_message_id"] = message_id
+        self._pending[message_id] = message
+        return message_id
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Handle the first queued message among these, in the order they were pushed, and return its reply."""
+        wanted = set(message_ids)
+        first = next((i for i in self._pending if i in wanted), None)
+        return [] if first is None else [self._handle(first, self._pending.pop(first))]
+
+    def _handle(self, message_id: str, message: Message) -> Message:
+        reply = self._call(message)
+        reply.metadata.__dict__["_message_id"] = f"{message_id}r"
+        return reply
+
+    def _call(self, message: Message) -> Message:
+        """Call the site with copies, and keep its state only if it answers: what other runtimes do."""
+        kept = self._contexts[message.metadata.dst_node_id]
+        work = _copied(kept)
+        reply = self._client_app(make_message(copy(message.metadata), _copied_records(message.content)), work)
+        if not isinstance(reply, Message) or reply.metadata.reply_to_message_id != message.metadata.message_id:
+            return _error(message)
+        kept.state = work.state
+        return reply
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:  # noqa: ARG002 # Flower's signature
+        """Handle all messages and return their replies; `timeout` cannot interrupt a handler and is not used."""
+        ids = set(self.push_messages(messages))
+        return [reply for _ in ids for reply in self.pull_messages(ids)]
+
+
+def run_inprocess(server_app: ServerApp, client_app: ClientApp, sites: Sequence[str], *, named: bool = True) -> None:
+    """Run a ServerApp over virtual sites to its end; what it raises passes through."""
+    with task_identity():
+        grid = InProcessGrid(client_app, sites, named=named)
+        server_app(grid, _context(SUPERLINK_NODE_ID, 0, 1))
+
+
+def without_deadlines(job: ServerJob) -> ServerJob:
+    """Return the job as this runtime plays it: every site is there, and every reply is waited for."""
+    return replace(job, deadline_s=None, connect_s=None)
+
+
+def _context(node: int, partition: int, partitions: int) -> Context:
+    config: dict[str, UserConfigValue] = {"partition-id": partition, "num-partitions": partitions}
+    return Context(run_id=_RUN_ID, node_id=node, node_config=config, state=RecordDict(), run_config={})
+
+
+def _copied(context: Context) -> Context:
+    return Context(
+        run_id=context.run_id,
+        node_id=context.node_id,
+        node_config=dict(context.node_config),
+        state=_copied_records(context.state),
+        run_config=dict(context.run_config),
+    )
+
+
+def _copied_records(content: RecordDict) -> RecordDict:
+    return RecordDict({name: record.copy() for name, record in content.items()})
+
+
+def _error(message: Message) -> Message:
+    return Message(Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason="APP_FAILED"), reply_to=message)
