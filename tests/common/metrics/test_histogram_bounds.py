@@ -30,3 +30,9 @@ def test_one_positive_and_negatives_in_its_bin() -> None:
 def test_calibration_is_off_by_half_a_bin_at_most() -> None:
     widths = np.diff(EDGES)
     assert calibration_bound(_counts({(0, 200): 1, (1, 839): 1})) == pytest.approx((widths[200] + widths[839]) / 4)
+
+
+def test_positives_after_their_bins_negative() -> None:
+    # Above: 10 negatives. In the bin 5 positives, 1 negative: 5/16 by the histogram; a positive's own precision is
+    # between 1/12 (first, after the negative) and 5/15 (last, before it). With the negative first the truth is 0.206.
+    assert auprc_bound(_counts({(0, 9): 10, (0, 5): 1, (1, 5): 5})) == pytest.approx(5 / 16 - 1 / 12)
