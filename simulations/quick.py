@@ -58,12 +58,13 @@ def rows() -> list[dict[str, str]]:
 
 def _clinic_rows(clinic: Clinic) -> list[dict[str, str]]:
     rng = generator(SEED, site=clinic.name, purpose="quick rows")
+    ages = rng.integers(20, 90, size=clinic.rows)
     numbers = [number for number in range(clinic.rows) for _ in range(2 if number % 5 == 0 else 1)][: clinic.rows]
     return [
         {
             "site": clinic.name,
             "patient": f"{clinic.name}-{number + 1:02d}",
-            "age": str(int(rng.integers(20, 90))),
+            "age": str(ages[number]),
             **_note(clinic.positives, rng),
         }
         for number in numbers
