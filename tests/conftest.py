@@ -1,4 +1,4 @@
-"""What every test run shares: no network, one thread, and no stopwatch on hypothesis (other programs use the machine)."""
+"""What every test run shares: no network, one thread, and no stopwatch on hypothesis, since machines are shared."""
 
 import os
 
