@@ -1,0 +1,15 @@
+import runpy
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def make_results():
+    """The function that makes results: `make_results(sites, rounds)`, a fresh copy each time."""
+    return runpy.run_path(str(Path(__file__).parent / "example.py"))["results"]
+
+
+@pytest.fixture
+def results(make_results):
+    return make_results()

@@ -1,0 +1,45 @@
+from server.report.rounds import diagnostics_table, participation_table, rounds_table, total_bytes, training_rows
+from server.report.values import site_names
+
+
+def test_every_status_is_said_in_words_with_its_reason(results):
+    table = participation_table(results["rounds"], site_names(results))
+    assert len(table.rows) == 4
+    assert len(table.header) == 2 + 8
+    refused = table.rows[3][2 + 2]
+    assert refused.text.endswith("refused")
+    assert refused.detail == "training failed"
+    words = [cell.text.split()[-1] for row in table.rows for cell in row[2:]]
+    assert sorted(set(words)) == ["accepted", "late", "refused"]
+    assert words.count("accepted") == 30
+
+
+def test_a_site_that_is_not_in_a_round_is_absent(results):
+    del results["rounds"][0]["participation"]["Cleveland"]
+    assert participation_table(results["rounds"], ["Cleveland"]).rows[0][2].text.endswith("absent")
+
+
+def test_the_claim_of_a_refused_reply_is_not_believed(results):
+    entries = results["rounds"]
+    honest = training_rows(entries, "Cleveland")
+    entries[-1]["participation"]["Cleveland"] = {"status": "refused", "examples": 10**12, "reason": "example count"}
+    assert training_rows(entries, "Cleveland") == honest == 151
+
+
+def test_bytes_add_up_over_rounds_and_sites(results):
+    assert total_bytes(results["rounds"], "bytes_up") == 30 * 463_880
+    assert total_bytes([], "bytes_up") is None
+
+
+def test_each_round_has_one_row_with_its_accepted_updates(results):
+    table = rounds_table(results["rounds"])
+    assert [row[1].text for row in table.rows] == ["4 of 4"] * 2 + ["3 of 4", "4 of 4", "3 of 4"] + ["4 of 4"] * 3
+    assert all(len(row) == len(table.header) for row in table.rows)
+
+
+def test_only_numbers_are_shown_as_diagnostics(results):
+    results["rounds"][1]["diagnostics"] = {"note": "text", "update_norm": None}
+    table = diagnostics_table(results["rounds"])
+    assert table.header == ("Round", "update norm")
+    assert table.rows[1][1].text == "\N{EN DASH}"
+    assert diagnostics_table([{"round": 1, "diagnostics": None}]) is None

@@ -1,0 +1,28 @@
+from server.report.sections import sections
+
+
+def titles(results, curves):
+    return [part.title for part in sections(results, curves)]
+
+
+def test_sections_without_content_are_left_out(results):
+    assert titles(results, results["curves"]) == [
+        "Comparison",
+        "Benefit of joining",
+        "Each hospital's own model at every hospital",
+        "ROC and calibration",
+        "Training, round by round",
+        "Participation",
+        "Parameters, bytes, time",
+        "Privacy",
+        "Running it again",
+    ]
+    results["comparison"], results["rounds"], results["initial"] = None, [], None
+    assert titles(results, {}) == ["Comparison", "Parameters, bytes, time", "Privacy", "Running it again"]
+
+
+def test_a_run_over_seeds_says_which_seed_the_rest_is_of(results):
+    results["seeds"] = [0, 1]
+    results["comparison"]["over_seeds"] = {"federated": {"mean": {"auroc": {"value": 0.8}}}}
+    (found,) = [part for part in sections(results, {}) if part.title == "Over seeds"]
+    assert found.paragraphs == ("Seeds 0, 1. Everything per hospital above is of seed 0.",)
