@@ -61,10 +61,12 @@ class SiteStore:
 
     def private(self, request: Request, initial: AdapterState) -> AdapterState:
         """Return the private tensors that the last trained round before this one left, else `initial`."""
-        before = [r for r in self._rounds(request.run, "train") if r < request.round]
-        if not before:
-            return initial
-        return self._read(self._path(request.run, "train", max(before))).private
+        return self.private_after(request.run, request.round - 1, initial)
+
+    def private_after(self, run: str, round_number: int, initial: AdapterState) -> AdapterState:
+        """Return the private tensors after the last trained round up to `round_number`, else `initial`."""
+        done = [r for r in self._rounds(run, "train") if r <= round_number]
+        return self._read(self._path(run, "train", max(done))).private if done else initial
 
     def save(self, request: Request, answer: Answer, private: AdapterState) -> None:
         """Write the answer and the private tensors, then drop what is older than the last two rounds."""

@@ -17,6 +17,7 @@ from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.scoring import score
+from client.split import Split as Parts
 from client.split import split_patients
 from client.store import SiteStore
 from client.training import Recipe, Trained, train
@@ -24,6 +25,7 @@ from common.bundle import Bundle
 from common.errors import RefusedError, SchemaError
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
+from common.metrics.types import ScoreHistogram
 from common.protocol import Answer, Refusal, Reply, Request, Split, SplitEvaluation
 from common.seeds import generator, integer_seed
 from common.state import AdapterState, Array, subtract
@@ -61,13 +63,18 @@ class SiteRows:
 
 def prepare_rows(rows: Rows, study: Study, bench: Workbench) -> SiteRows:
     """Split rows by patient and tokenise each part."""
-    parts = split_patients(
+    parts = split_of(rows, study)
+    return SiteRows(*(_encode(rows.take(i), bench) for i in (parts.train, parts.validation, parts.test)))
+
+
+def split_of(rows: Rows, study: Study) -> Parts:
+    """Return the positions of a site's training, validation and test rows."""
+    return split_patients(
         rows.patients,
         split_seed=study.evaluation.split_seed,
         validation_fraction=study.evaluation.validation_fraction,
         test_fraction=study.evaluation.test_fraction,
     )
-    return SiteRows(*(_encode(rows.take(i), bench) for i in (parts.train, parts.validation, parts.test)))
 
 
 def _encode(rows: Rows, bench: Workbench) -> SplitRows:
@@ -176,8 +183,14 @@ class Trainer:
             resamples=wanted if split == "test" else min(wanted, VALIDATION_RESAMPLES),
             rng=generator(request.seed, round_number=request.round, site=self.site, purpose=f"bootstrap {split}"),
         )
-        histogram = score_histogram(probabilities, part.labels, classes=classes) if len(part) else None
-        return SplitEvaluation(scores, histogram)
+        return SplitEvaluation(scores, _histogram(probabilities, part.labels, classes))
+
+
+def _histogram(probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> ScoreHistogram | None:
+    """A diverged model's probabilities are not finite: then there is no histogram to send."""
+    if not len(labels) or not np.isfinite(probabilities).all():
+        return None
+    return score_histogram(probabilities, labels, classes=classes)
 
 
 def recipe_of(study: Study, *, round_number: int, proximal_mu: float = 0.0) -> Recipe:

@@ -195,6 +195,15 @@ class Study(Section):
     evaluation: EvaluationSection = EvaluationSection()
     simulation: SimulationSection | None = None
 
+    @model_validator(mode="after")
+    def _best_needs_all_shared(self) -> Self:
+        if self.peft.private and self.evaluation.keep == "best":
+            raise ValueError(
+                "evaluation.keep = 'best' does not go with peft.private: "
+                "sites keep the private tensors of the last rounds only"
+            )
+        return self
+
     @property
     def digest(self) -> str:
         """Digest of what all sites agree on: neither `simulation` nor the base model's location is part of it."""

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.data import Rows
-from client.split import split_patients
-from client.trainer import SplitRows
+from client.trainer import SplitRows, split_of
 from common.metrics.evaluation import evaluate, paired_difference
 from common.metrics.histogram import score_histogram
 from common.metrics.pooled import pool
@@ -155,31 +154,22 @@ def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
 
 def _logistic(scoring: Scoring, raw: Mapping[str, Rows], study: Study) -> dict[str, object] | None:
     """Return central and local logistic regression on the typed columns, or None where there are none."""
-    if not all(rows.features for rows in raw.values()):
-        return None
-    parts = {site: split_rows(rows, study) for site, rows in raw.items()}
-    tests = {site: test for site, (_, test) in parts.items()}
-    everyone = _stacked([train for train, _ in parts.values()])
+    parts = {site: (rows, split_of(rows, study)) for site, rows in raw.items()}
+    tests = {site: rows.take(part.test) for site, (rows, part) in parts.items()}
+    trains = {site: rows.take(part.train) for site, (rows, part) in parts.items()}
+    everyone = _stacked(list(trains.values()))
     central = logistic.fit_and_score(everyone, tests, labels=scoring.classes)
     alone = {
-        site: logistic.fit_and_score(train, {site: tests[site]}, labels=scoring.classes)[site]
-        for site, (train, _) in parts.items()
+        site: found[site]
+        for site, train in trains.items()
+        if (found := logistic.fit_and_score(train, {site: tests[site]}, labels=scoring.classes)) is not None
     }
+    if central is None:
+        return None
     return {
         "central": scoring.budget(central, one_model=True).to_json(),
         "local": scoring.budget(alone, one_model=False).to_json(),
     }
-
-
-def split_rows(rows: Rows, study: Study) -> tuple[Rows, Rows]:
-    """Return the training and the test rows of one site, as the trainer splits them."""
-    parts = split_patients(
-        rows.patients,
-        split_seed=study.evaluation.split_seed,
-        validation_fraction=study.evaluation.validation_fraction,
-        test_fraction=study.evaluation.test_fraction,
-    )
-    return rows.take(parts.train), rows.take(parts.test)
 
 
 def _stacked(parts: Sequence[Rows]) -> Rows:

@@ -77,7 +77,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Identity of a run, its study and bundle, and how it computes. `study_file` is the study's digest before locking."""
+    """Identity of a run, its study (digest before locking) and bundle, and how it computes."""
 
     run: str
     study_file: str

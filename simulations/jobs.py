@@ -1,4 +1,4 @@
-"""Training outside the federation, for the comparison: some sites' rows together, for as many epochs as a federated run.
+"""Training outside the federation, for the comparison: some sites' rows together, as long as a federated run.
 
 A job is independent of all others and of where it runs, so jobs go to worker processes; a worker loads the base model
 once and keeps it.
@@ -6,8 +6,6 @@ once and keeps it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +15,12 @@ from client.execution import limited_threads
 from client.scoring import score
 from client.trainer import SplitRows, recipe_of
 from client.training import Recipe, set_training_mode, train
-from common.bundle import read_bundle
 from common.metrics.evaluation import evaluate
 from common.seeds import generator, integer_seed
 from common.state import AdapterState, Array
 from common.study import Study
 from simulations.folder import RunFolder
-from simulations.virtual import VirtualSites, open_sites
+from simulations.virtual import VirtualSites, resident_sites
 
 Probabilities = Mapping[str, NDArray[np.float64]]
 
@@ -64,7 +61,7 @@ def run_jobs(folder: RunFolder, jobs: Sequence[Job], *, workers: int) -> Iterato
 
 def run_job(folder: str, job: Job) -> JobResult:
     """Run one job in this process."""
-    sites = _resident(folder)
+    sites = resident_sites(folder)
     bench, execution = sites.bench, sites.execution
     bench.write(job.start if job.start is not None else sites.bundle.initial)
     rows = _joined([sites.rows[site].train for site in job.train_on])
@@ -84,12 +81,6 @@ def run_job(folder: str, job: Job) -> JobResult:
         keeper.restore_best()
         probabilities = {site: _score(sites, site, job.split) for site in job.score_on}
     return JobResult(job.name, probabilities, trained.loss, trained.steps)
-
-
-@cache
-def _resident(folder: str) -> VirtualSites:
-    run = RunFolder(Path(folder))
-    return open_sites(run, read_bundle(run.bundle), run.facts().execution)
 
 
 def _score(sites: VirtualSites, site: str, split: str) -> NDArray[np.float64]:

@@ -14,7 +14,9 @@ def mean_over_sites(sites: Mapping[str, Scores]) -> dict[str, Metric]:
     ends from the estimate in quadrature (MOVER, Zou and Donner 2008, https://doi.org/10.1002/sim.3095).
     """
     names = list(dict.fromkeys(name for scores in sites.values() for name in scores.metrics))
-    return {name: _mean([scores.metrics[name] for scores in sites.values() if name in scores.metrics]) for name in names}
+    return {
+        name: _mean([scores.metrics[name] for scores in sites.values() if name in scores.metrics]) for name in names
+    }
 
 
 def _mean(metrics: list[Metric]) -> Metric:

@@ -1,7 +1,8 @@
 """Virtual hospitals: one trainer per site over one resident base model, as a run folder describes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from client.data import Rows
@@ -9,9 +10,9 @@ from client.execution import Execution
 from client.gate import Gate, Policy
 from client.journal import Journal
 from client.store import SiteStore
-from client.trainer import SiteRows, Trainer, prepare_rows
+from client.trainer import SiteRows, Trainer, prepare_rows, split_of
 from common import plugins
-from common.bundle import Bundle
+from common.bundle import Bundle, read_bundle
 from common.errors import DataError
 from common.study import Study
 from common.workbench import Workbench, open_workbench
@@ -71,13 +72,12 @@ def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> Virtu
     return VirtualSites(bundle, raw, rows, bench, execution, folder)
 
 
-def check_rows(rows: Mapping[str, SiteRows]) -> None:
+def check_sites(sites: Mapping[str, Rows], study: Study) -> None:
     """Refuse a site without training rows: it could never answer."""
-    for site, parts in rows.items():
-        if not len(parts.train):
-            total = len(parts.validation) + len(parts.test)
+    for site, rows in sites.items():
+        if not len(split_of(rows, study).train):
             raise DataError(
-                f"site {site!r} has no training rows ({total} rows in all); leave it out of federation.sites, "
+                f"site {site!r} has no training rows ({len(rows)} rows in all); leave it out of federation.sites, "
                 "or lower evaluation.validation_fraction and test_fraction"
             )
 
@@ -93,11 +93,8 @@ def with_sites(study: Study, sites: Mapping[str, Rows]) -> Study:
     return study.model_copy(update={"federation": federation})
 
 
-def trainers(sites: VirtualSites) -> dict[str, Trainer]:
-    """Return every site's trainer."""
-    return {site: sites.trainer(site) for site in sites.rows}
-
-
-def on_threads(execution: Execution, threads: int) -> Execution:
-    """Return `execution` with another number of threads."""
-    return replace(execution, threads=threads)
+@cache
+def resident_sites(folder: str) -> VirtualSites:
+    """Return the sites of a run's folder, opened once per process: base model, rows and tokens stay in memory."""
+    run = RunFolder(Path(folder))
+    return open_sites(run, read_bundle(run.bundle), run.facts().execution)

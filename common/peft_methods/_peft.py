@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any  # peft's classes are untyped here
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ def attach(base: nn.Module, config: Any) -> nn.Module:
     """Wrap `base` with peft. The task type is feature extraction: the head is fedpeft's own."""
     from peft import get_peft_model
 
-    model: nn.Module = get_peft_model(base, config, adapter_name=ADAPTER)
+    with warnings.catch_warnings():
+        # peft 0.21 asks transformers 5.23 for an attribute by its old name; nothing of ours can change that.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        model: nn.Module = get_peft_model(base, config, adapter_name=ADAPTER)
     return model
 
 

@@ -1,0 +1,151 @@
+"""`fedpeft simulate`, `fedpeft study ...` and `fedpeft report`: the command line of simulations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of a bundled study (heart, quick, ...).")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.batch_size=8.")
+]
+PluginFolders = Annotated[
+    list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(simulate)
+    app.command()(report)
+    study = typer.Typer(
+        help="Look at a study, check it, prepare it, or write one for your own rows.", no_args_is_help=True
+    )
+    study.command("list")(list_studies)
+    study.command()(show)
+    study.command()(check)
+    study.command()(prepare)
+    study.command()(init)
+    app.add_typer(study, name="study")
+
+
+def simulate(
+    study: StudyArgument,
+    out: Annotated[Path | None, typer.Option(help="Output folder; a new one under runs/ if not given.")] = None,
+    runtime: Annotated[str, typer.Option(help="inprocess, or ray (many cores, GPUs, machines).")] = "inprocess",
+    rounds: Annotated[int | None, typer.Option(min=1, help="Override federation.rounds.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Override the study's seed.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat over so many seeds and splits.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")
+    ] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda:0 or auto.")] = "cpu",
+    overrides: Overrides = None,
+    plugins: PluginFolders = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    comparison: Annotated[bool, typer.Option(help="Also train every site alone and all rows pooled.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,
+) -> None:
+    """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
+    import sys
+
+    from common.plugins import register_folder
+    from simulations.run import run
+    from simulations.terminal import print_outcome, progress_bars, say
+
+    for folder in plugins or []:
+        register_folder("server.aggregation", folder)
+    place = out or _new_folder(study)
+    again = _command_to_resume(study, place, overrides)
+    try:
+        with progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
+            results = run(
+                study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
+                device=device, overrides=overrides or [], resume=resume, comparison=comparison,
+                progress=listener.on_event, done=listener.on_job,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        say(f"interrupted; go on with: {again}")
+        raise typer.Exit(130) from None
+    print_outcome(results, as_json=as_json)
+
+
+def _new_folder(study: str) -> Path:
+    from datetime import datetime
+
+    return Path("runs") / f"{Path(study).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _command_to_resume(study: str, out: Path, overrides: list[str] | None) -> str:
+    """The given options again, and --resume: what the shell was told is what it has to be told."""
+    import shlex
+    import sys
+
+    given = sys.argv[1:] or ["simulate", study, *[f"--set={text}" for text in overrides or []]]
+    words = [word for word in given if word != "--resume"]
+    if not any(word == "--out" or word.startswith("--out=") for word in words):
+        words += ["--out", str(out)]
+    return shlex.join(["fedpeft", *words, "--resume"])
+
+
+def report(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
+    """Write report.html of a finished run again, and print its table."""
+    from server.report.render import write_report
+    from simulations.results import read_results
+    from simulations.terminal import print_outcome
+
+    results = read_results(folder)
+    write_report(results.content, folder / "report.html")
+    print_outcome(results, as_json=False)
+
+
+def list_studies() -> None:
+    """List the bundled studies."""
+    from simulations.catalogue import bundled, load
+
+    for name in bundled():
+        typer.echo(f"{name:16} {load(name).description}")
+
+
+def show(study: StudyArgument, overrides: Overrides = None) -> None:
+    """Print a study with every default filled in, as JSON, and its digest."""
+    from simulations.catalogue import load
+
+    found = load(study, overrides=overrides or [])
+    typer.echo(found.model_dump_json(indent=2))
+    typer.echo(f"digest {found.digest}", err=True)
+
+
+def check(study: StudyArgument, overrides: Overrides = None) -> None:
+    """Check a study, its rows and its base model; say what each site has."""
+    from simulations.preview import describe
+
+    for line in describe(study, overrides or []):
+        typer.echo(line)
+
+
+def prepare(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    overrides: Overrides = None,
+) -> None:
+    """Lock a study and write its bundle: what server and sites read."""
+    from simulations.preview import prepare_bundle
+
+    bundle = prepare_bundle(study, out, overrides or [])
+    size = bundle.schema.shared.size_bytes
+    typer.echo(f"bundle {out}: {bundle.schema.size:,} trainable numbers, {size:,} bytes per message, {bundle.digest}")
+
+
+def init(
+    rows: Annotated[Path, typer.Argument(help="Your rows: CSV, TSV or Parquet.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    site_column: Annotated[str, typer.Option(help="The column with each row's hospital.")],
+    patient_id: Annotated[str | None, typer.Option(help="The column with the patient; none: each row is one.")] = None,
+    out: Annotated[Path, typer.Option(help="The study file to write.")] = Path("study.toml"),
+) -> None:
+    """Write a commented study for your own rows, ready to run."""
+    from simulations.preview import write_template
+
+    write_template(rows, out, target=target, site_column=site_column, patient_id=patient_id)
+    typer.echo(f"wrote {out}; look at it, then: fedpeft simulate {out}")

@@ -1,0 +1,67 @@
+"""Several seeds of one study in one `results.json`: the first seed's run, with means and t intervals over all."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any  # JSON values
+
+from common.metrics.over_seeds import over_seeds
+from common.metrics.types import Metric
+
+BUDGETS = ("federated", "personalised", "local", "central")
+DIFFERENCES = (("federated", "central"), ("federated", "local"), ("personalised", "local"))
+PARTS = ("mean", "pooled")
+
+
+def combine(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the first run's content with `seeds` and `comparison.over_seeds` of all; intervals are never mixed."""
+    first = dict(runs[0])
+    first["seeds"] = [run["seed"] for run in runs]
+    if any(run["comparison"] is None for run in runs):
+        return first
+    compared = [_flat(run["comparison"]) for run in runs]
+    summary: dict[str, Any] = {name: _summary([c[name] for c in compared]) for name in compared[0]}
+    for left, right in DIFFERENCES:
+        summary[f"{left}_minus_{right}"] = _differences(compared, left, right)
+    first["comparison"] = {**first["comparison"], "over_seeds": summary}
+    return first
+
+
+def _flat(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the budgets by one name each, the logistic ones too."""
+    found = {name: comparison[name] for name in BUDGETS}
+    logistic = comparison.get("logistic") or {}
+    return found | {f"logistic_{name}": budget for name, budget in logistic.items()}
+
+
+def _summary(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    whole = {part: _metrics([budget[part] for budget in budgets]) for part in PARTS}
+    sites = {site: _metrics([budget["sites"].get(site, {}) for budget in budgets]) for site in budgets[0]["sites"]}
+    return {"sites": sites, **whole}
+
+
+def _metrics(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: _over([m.get(name, {}).get("value") for m in found]).to_json() for name in found[0]}
+
+
+def _over(values: Sequence[float | None]) -> Metric:
+    known = [value for value in values if value is not None]
+    metric = over_seeds(known)
+    if len(known) == len(values) or metric.reason is not None:
+        return metric
+    return Metric(
+        metric.value, metric.n, metric.low, metric.high, reason=f"{len(known)} of {len(values)} seeds have it"
+    )
+
+
+def _differences(compared: Sequence[Mapping[str, Any]], left: str, right: str) -> dict[str, Any]:
+    """Return seed-by-seed differences: each seed's two models saw the same split."""
+    return {part: _part_differences(compared, left, right, part) for part in PARTS}
+
+
+def _part_differences(compared: Sequence[Mapping[str, Any]], left: str, right: str, part: str) -> dict[str, Any]:
+    names = compared[0][left][part]
+    pairs = {name: [(c[left][part][name]["value"], c[right][part][name]["value"]) for c in compared] for name in names}
+    return {name: _over([_minus(a, b) for a, b in values]).to_json() for name, values in pairs.items()}
+
+
+def _minus(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left - right

@@ -1,0 +1,83 @@
+"""Looking before running: what a study's rows give each site, its bundle, and a first study for one's own rows."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from client.data import Rows
+from client.data._files import read_raw
+from client.trainer import split_of
+from common.base_files import check_digest
+from common.bundle import Bundle
+from common.errors import UserError
+from common.files import write_bytes
+from common.preparation import prepare
+from common.study import Study
+from common.study_template import write_study
+from simulations.catalogue import base_folder, load
+from simulations.virtual import check_sites, read_sites, with_sites
+
+GUESSED_FROM = 1000
+
+
+def describe(name: str, overrides: Sequence[str]) -> Iterator[str]:
+    """Yield lines on a study's rows by site, its base model and its digest; raise where it could not run."""
+    study = load(name, overrides=overrides)
+    yield f"study {study.name}: {study.peft.method}, {study.aggregation.name}, {study.federation.rounds} rounds"
+    with TemporaryDirectory() as scratch:
+        if study.simulation is not None:
+            yield from _describe_rows(study, Path(scratch))
+        digest = check_digest(base_folder(study, Path(scratch)), study.base_model.digest)
+    yield f"base model {digest}"
+    yield f"study digest {study.digest}"
+
+
+def _describe_rows(study: Study, scratch: Path) -> Iterator[str]:
+    sites = read_sites(study, scratch)
+    for site, rows in sites.items():
+        yield _describe_site(site, rows, study)
+    check_sites(sites, study)
+    first = next(iter(sites.values()))
+    yield f"first text: {first.texts[0]}"
+
+
+def _describe_site(site: str, rows: Rows, study: Study) -> str:
+    parts = split_of(rows, study)
+    counts = Counter(study.task.labels[label] for label in rows.labels)
+    labels = ", ".join(f"{label} {counts[label]}" for label in study.task.labels)
+    one_class = "; test rows have one class only, so no AUROC" if _one_class(rows.take(parts.test)) else ""
+    return (
+        f"{site}: {len(rows)} rows of {len(set(rows.patients))} patients ({labels}); "
+        f"train {len(parts.train)}, validation {len(parts.validation)}, test {len(parts.test)}{one_class}"
+    )
+
+
+def _one_class(rows: Rows) -> bool:
+    return len(set(rows.labels.tolist())) < 2
+
+
+def prepare_bundle(name: str, out: Path, overrides: Sequence[str]) -> Bundle:
+    """Write the bundle of a study to the new folder `out`, its roster taken from the rows where there are such."""
+    if out.exists():
+        raise UserError(f"--out {out} exists; a bundle is written to a new folder")
+    study = load(name, overrides=overrides)
+    with TemporaryDirectory() as scratch:
+        if study.simulation is not None and not study.federation.sites:
+            study = with_sites(study, read_sites(study, Path(scratch)))
+        return prepare(study, base_folder(study, Path(scratch)), out)
+
+
+def write_template(rows: Path, out: Path, *, target: str, site_column: str, patient_id: str | None) -> None:
+    """Write a study for the user's own rows to the new file `out`."""
+    if out.exists():
+        raise UserError(f"--out {out} exists; choose another name, or remove it first")
+    raw = read_raw(rows)
+    table = [list(row) for row in islice(zip(*raw.values(), strict=True), GUESSED_FROM)]
+    data = os.path.relpath(rows.resolve(), out.resolve().parent)
+    text = write_study(
+        list(raw), table, target=target, site_column=site_column, patient_id=patient_id, name=out.stem, data=data
+    )
+    write_bytes(out, text.encode())

@@ -1,0 +1,164 @@
+"""One call runs a federation over virtual hospitals: `run("quick")` in a notebook is `fedpeft simulate quick`."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.numpy
+
+from common.adapter_folder import write_adapter
+from common.files import write_bytes
+from common.study import Study, replaced
+from server.closing import Outcome
+from server.events import Progress, ignore
+from server.model_card import render_card
+from server.report.render import write_report
+from simulations import stages
+from simulations.catalogue import load
+from simulations.comparison import Budget, Scoring, compare
+from simulations.folder import RunFolder
+from simulations.over_seeds import combine
+from simulations.results import Measured, Results, assemble, read_results, write_results
+from simulations.virtual import VirtualSites
+
+Done = Callable[[str, int, int], None]
+
+
+def no_report(name: str, finished: int, of: int) -> None:  # a Done that shows nothing
+    """Do nothing with a finished job."""
+
+
+def run(
+    study: Study | str | Path,
+    *,
+    out: Path | str,
+    runtime: str = "inprocess",
+    rounds: int | None = None,
+    seed: int | None = None,
+    seeds: int = 1,
+    threads: int = 1,
+    device: str = "cpu",
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    comparison: bool = True,
+    progress: Progress = ignore,
+    done: Done = no_report,
+) -> Results:
+    """Simulate `study` and write everything to the folder `out`.
+
+    Args:
+        study: a study, its file, or the name of a bundled one. out: empty or not there, unless `resume`.
+        runtime: `inprocess` or `ray`. rounds, seed: override the study's. overrides: `section.key=value`.
+        seeds: so many runs over other splits, in `out/seed-K`, summed up in `out`.
+        threads: of torch, per process. comparison: also train the rivals.
+        progress, done: called with each event of the rounds, and after each rival.
+
+    Raises:
+        UserError: a mistake in what was given. ParticipationError: too few sites answered.
+    """
+    chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
+    chosen = _overridden(chosen, rounds=rounds, seed=seed)
+    folder = Path(out)
+    options = _Options(runtime, threads, device, resume, comparison, progress, done)
+    if seeds == 1:
+        return _run_once(chosen, RunFolder(folder), options)
+    runs = [
+        _run_once(_reseeded(chosen, k), RunFolder(folder / f"seed-{chosen.seed + k}"), options) for k in range(seeds)
+    ]
+    return _finish(folder, combine([r.content for r in runs]))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options that every seed shares."""
+
+    runtime: str
+    threads: int
+    device: str
+    resume: bool
+    comparison: bool
+    progress: Progress
+    done: Done
+
+
+def _overridden(study: Study, *, rounds: int | None, seed: int | None) -> Study:
+    changes = {"federation.rounds": rounds, "seed": seed}
+    return replaced(study, {key: value for key, value in changes.items() if value is not None})
+
+
+def _reseeded(study: Study, k: int) -> Study:
+    """Return the study with another draw and another split."""
+    split = study.evaluation.split_seed + k
+    return replaced(study, {"seed": study.seed + k, "evaluation.split_seed": split})
+
+
+def _run_once(study: Study, folder: RunFolder, options: _Options) -> Results:
+    if options.resume and folder.results.exists():
+        stages.resume(study, folder)
+        return read_results(folder.path)
+    begin = time.perf_counter()
+    resumed = options.resume and folder.is_used()
+    sites = (
+        stages.resume(study, folder)
+        if resumed or (options.resume and folder.path.exists())
+        else stages.start(study, folder, threads=options.threads, device=options.device)
+    )
+    prepared = time.perf_counter()
+    outcome = stages.play(sites, runtime=options.runtime, progress=options.progress)
+    _write_private(sites, outcome)
+    played = time.perf_counter()
+    content, budgets = _compared(sites, outcome, options)
+    measured = Measured(prepared - begin, played - prepared, time.perf_counter() - played)
+    found = assemble(
+        sites.bundle,
+        outcome,
+        comparison=content,
+        budgets=budgets,
+        measured=measured,
+        execution=sites.execution.to_json(),
+        runtime=options.runtime,
+    )
+    write_adapter(folder.adapter, sites.bundle, outcome.adapter, card=render_card(found))
+    return _finish(folder.path, found)
+
+
+def _compared(
+    sites: VirtualSites, outcome: Outcome, options: _Options
+) -> tuple[dict[str, object] | None, Mapping[str, Budget]]:
+    study = sites.bundle.study
+    answered = sorted(outcome.test)
+    if not options.comparison or not answered:
+        return None, {}
+    results = stages.train_rivals(sites, outcome, done=options.done)
+    scoring = Scoring(
+        rows={site: sites.rows[site].test for site in answered},
+        classes=len(study.task.labels),
+        resamples=study.evaluation.resamples,
+        seed=study.seed,
+    )
+    return compare(
+        scoring,
+        federated={site: sites.trainer(site).store.test_scores(outcome.state.run) for site in answered},
+        one_model=not study.peft.private,
+        results=results,
+        raw=sites.raw,
+        study=study,
+    )
+
+
+def _write_private(sites: VirtualSites, outcome: Outcome) -> None:
+    """Leave each virtual site's private tensors where `fedpeft predict --private` finds them."""
+    names = sites.bundle.schema.private.names
+    if not names:
+        return
+    for site in sites.rows:
+        state = stages.full_state(sites, outcome, site)
+        content = safetensors.numpy.save({name: state[name] for name in names})
+        write_bytes(stages.private_folder(sites.folder, site) / "private.safetensors", content)
+
+
+def _finish(folder: Path, content: Mapping[str, object]) -> Results:
+    results = write_results(folder, content)
+    write_report(content, folder / "report.html")
+    return results

@@ -1,0 +1,146 @@
+"""The stages of one simulated run: prepare the bundle, play the rounds, train the rivals."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from client.execution import Execution, resolve
+from client.store import SiteStore
+from common.bundle import Bundle, read_bundle
+from common.errors import CheckpointError, StudyError, UserError
+from common.preparation import prepare
+from common.state import AdapterState
+from common.study import Study
+from server import checkpoint
+from server.app import job_of, make_app
+from server.closing import Outcome
+from server.events import Progress
+from server.job import ServerJob
+from server.state import ServerState
+from simulations.catalogue import base_folder
+from simulations.comparison import alone_jobs, personalised_jobs
+from simulations.folder import RunFacts, RunFolder, new_run_name
+from simulations.jobs import Job, JobResult, run_jobs
+from simulations.virtual import VirtualSites, check_sites, read_sites, resident_sites, with_sites
+
+RUNTIMES = ("inprocess", "ray")
+
+
+def start(study: Study, folder: RunFolder, *, threads: int, device: str) -> VirtualSites:
+    """Prepare a new run in `folder` and return its sites. Nothing is left behind if the study or its data are wrong."""
+    if folder.is_used():
+        raise CheckpointError(f"{folder.path} holds a run already; go on with --resume, or choose another --out")
+    if folder.path.exists() and any(folder.path.iterdir()):
+        raise StudyError(f"--out {folder.path} is not empty and holds no run of fedpeft; choose another folder")
+    try:
+        _prepare(study, folder, resolve(precision=study.training.precision, device=device, threads=threads))
+    except UserError:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return resident_sites(str(folder.path))
+
+
+def _prepare(study: Study, folder: RunFolder, execution: Execution) -> None:
+    sites = read_sites(study, folder.scratch)
+    check_sites(sites, study)
+    bundle = prepare(with_sites(study, sites), base_folder(study, folder.scratch), folder.bundle)
+    folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, study.seed, execution))
+
+
+def resume(study: Study, folder: RunFolder) -> VirtualSites:
+    """Return the sites of a run that was started in `folder`, which must be of this very study."""
+    facts = folder.facts()
+    if facts.study_file != study.digest or facts.seed != study.seed:
+        raise CheckpointError(
+            f"{folder.path} holds a run of another study, or of this one with other settings or another seed; "
+            "give the same study and options, or choose another --out"
+        )
+    bundle = read_bundle(folder.bundle)
+    if bundle.digest != facts.bundle:
+        raise CheckpointError(f"{folder.path}: the bundle is not the one that the run was started with")
+    return resident_sites(str(folder.path))
+
+
+def play(sites: VirtualSites, *, runtime: str, progress: Progress) -> Outcome:
+    """Play the rounds, from the checkpoint where there is one, and return the outcome. Raises ParticipationError."""
+    bundle, folder = sites.bundle, sites.folder
+    names = tuple(sorted(sites.rows))
+    job = job_of(bundle.study, bundle.schema, sites=names, seed=bundle.study.seed, folder=folder.path)
+    outcomes: list[Outcome] = []
+    _runtime(runtime)(sites, job, _state(bundle, folder, folder.facts()), outcomes.append, progress)
+    return outcomes[0]
+
+
+Runtime = Callable[[VirtualSites, ServerJob, ServerState, Callable[[Outcome], None], Progress], None]
+
+
+def _runtime(name: str) -> Runtime:
+    if name == "inprocess":
+        return _play_inprocess
+    if name == "ray":
+        from simulations.ray_runtime import play_ray
+
+        return play_ray
+    raise UserError(f"--runtime {name!r} does not exist; there are: {', '.join(RUNTIMES)}")
+
+
+def _play_inprocess(
+    sites: VirtualSites,
+    job: ServerJob,
+    state: ServerState,
+    deliver: Callable[[Outcome], None],
+    progress: Progress,
+) -> None:
+    from client.app import make_app as make_client
+    from simulations.inprocess import run_inprocess, without_deadlines
+
+    client = make_client(lambda context: sites.trainer(job.sites[int(context.node_config["partition-id"])]), job.schema)
+    server = make_app(without_deadlines(job), state, deliver=deliver, progress=progress)
+    run_inprocess(server, client, job.sites)
+
+
+def _state(bundle: Bundle, folder: RunFolder, facts: RunFacts) -> ServerState:
+    if checkpoint.exists(folder.checkpoint):
+        return checkpoint.read(folder.checkpoint, study=bundle.study.digest, seed=facts.seed)
+    shared = {name: bundle.initial[name] for name in bundle.schema.shared.names}
+    return ServerState(run=facts.run, study=bundle.study.digest, seed=facts.seed, shared=shared)
+
+
+def train_rivals(
+    sites: VirtualSites, outcome: Outcome, *, done: Callable[[str, int, int], None]
+) -> Mapping[str, JobResult]:
+    """Train every model that the federated one is compared with; `done(name, finished, of)` after each."""
+    states = {site: full_state(sites, outcome, site) for site in sorted(sites.rows)}
+    study = sites.bundle.study
+    jobs = [*alone_jobs(study, sorted(sites.rows)), *personalised_jobs(study, states)]
+    jobs.sort(key=lambda job: -_cost(sites, job))
+    results: dict[str, JobResult] = {}
+    for result in run_jobs(sites.folder, jobs, workers=_workers(sites.execution)):
+        results[result.name] = result
+        done(result.name, len(results), len(jobs))
+    return results
+
+
+def _cost(sites: VirtualSites, job: Job) -> int:
+    """Rows times passes: the longest job starts first, so that processes end together."""
+    return job.passes * sum(len(sites.rows[site].train) for site in job.train_on)
+
+
+def _workers(execution: Execution) -> int:
+    if execution.device != "cpu":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // execution.threads)
+
+
+def full_state(sites: VirtualSites, outcome: Outcome, site: str) -> AdapterState:
+    """Return the kept shared tensors with a site's own private ones as its last trained round left them."""
+    bundle = sites.bundle
+    initial = {name: bundle.initial[name] for name in bundle.schema.private.names}
+    store = SiteStore(sites.folder.sites / site, classes=len(bundle.study.task.labels))
+    return {**outcome.adapter, **store.private_after(outcome.state.run, outcome.state.round, initial)}
+
+
+def private_folder(folder: RunFolder, site: str) -> Path:
+    """Return the folder that `fedpeft predict --private` takes for one virtual site."""
+    return folder.sites / site

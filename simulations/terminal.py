@@ -1,0 +1,109 @@
+"""What a person sees while a simulation runs: one line of progress, then the table. Quiet when piped."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any  # JSON values
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+    from rich.table import Table
+
+    from server.events import Event
+    from simulations.results import Results
+
+
+@dataclass
+class Listener:
+    """Turns events into progress bars; holds the bars' handles and nothing else."""
+
+    bars: "Bars"
+    rounds: "TaskID"
+    rivals: "TaskID"
+
+    def on_event(self, event: "Event") -> None:
+        """Show one event of the rounds."""
+        from server.events import RoundFinished, RoundStarted, RunStarted, SiteAnswered
+
+        if isinstance(event, RunStarted):
+            self.bars.update(self.rounds, total=event.rounds, completed=event.round, visible=True)
+        elif isinstance(event, RoundStarted):
+            word = "closing evaluation" if event.kind == "evaluate" else f"round {event.round} of {event.rounds}"
+            self.bars.update(self.rounds, description=word)
+        elif isinstance(event, SiteAnswered):
+            loss = event.train.get("loss")
+            detail = event.status if loss is None else f"loss {loss:.3f}"
+            self.bars.update(self.rounds, detail=f"{event.site}: {event.reason or detail}")
+        elif isinstance(event, RoundFinished):
+            self.bars.update(self.rounds, completed=event.round, detail=_figures(event.train, event.validation))
+
+    def on_job(self, name: str, finished: int, of: int) -> None:
+        """Show one finished rival."""
+        words = {"visible": True, "total": of, "completed": finished, "detail": name}
+        self.bars.update(self.rivals, **words)  # type: ignore[arg-type] # rich's fields are free
+
+
+def _figures(train: Mapping[str, float], validation: Mapping[str, Any]) -> str:
+    loss = f"loss {train['loss']:.3f}" if "loss" in train else ""
+    auroc = validation.get("auroc", {}).get("value")
+    return loss if auroc is None else f"{loss}  AUROC before it {auroc:.3f}"
+
+
+@contextmanager
+def progress_bars(*, visible: bool) -> Iterator[Listener]:
+    """Show bars on stderr while the block runs; nothing at all unless `visible`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not visible, transient=True) as bars:
+        rounds = bars.add_task("preparing", total=None, detail="", visible=visible)
+        rivals = bars.add_task("comparison", total=None, detail="", visible=False)
+        yield Listener(bars, rounds, rivals)
+
+
+def say(line: str) -> None:
+    """Print one line on stderr."""
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(line)
+
+
+def print_outcome(results: "Results", *, as_json: bool) -> None:
+    """Print the comparison as a table, the summary and where everything lies; or results.json and nothing else."""
+    import json
+
+    from rich.console import Console
+
+    from server.report.summary import summary
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if as_json:
+        console.print(json.dumps(results.content, allow_nan=False))
+        return
+    Console(highlight=False).print(_table(results.content))
+    Console(highlight=False, markup=False).print(" ".join(summary(results.content)))
+    console.print(f"report   {results.folder / 'report.html'}")
+    console.print(f"adapter  {results.adapter}")
+
+
+def _table(content: Mapping[str, Any]) -> "Table":
+    from rich.table import Table
+
+    from server.report.terminal import terminal_table
+
+    header, *rows = terminal_table(content)
+    table = Table()
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*row)
+    return table
