@@ -1,7 +1,7 @@
 # Everything is set up in .venv; `make` alone shows what there is.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
-	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+	$$p -c 'import ensurepip, sys, venv; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETTINGS := pyproject.toml constraints.txt
@@ -16,7 +16,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 .venv/created:
-	@test -n "$(PYTHON)" || { echo 'make: no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python'; exit 1; }
+	@test -n "$(PYTHON)" || { echo 'make: no Python >= 3.11 with venv found; install it (Debian: apt-get install python3-venv) or name one: make PYTHON=/path/to/python'; exit 1; }
 	$(PYTHON) -m venv .venv
 	@touch $@
 
