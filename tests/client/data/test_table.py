@@ -149,3 +149,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | 
         path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         Table().read(path, section=SECTION, task=TASK)
+
+
+def test_a_word_that_pandas_takes_for_missing_is_a_word(tmp_path: Path) -> None:
+    section = DataSection.model_validate({"columns": {"country": {"type": "category", "phrase": "{value}"}}})
+    rows = read(tmp_path / "rows.csv", "country,ill\nNA,1\nnull,0\nNaN,0\n", section=section)
+    assert rows.features == {"country": ["NA", "null", None]}

@@ -44,3 +44,11 @@ def test_every_label_is_drawn_as_often_as_it_is_there() -> None:
     assert np.bincount(drawn).tolist() == [3, 5, 2]
     assert drawn[:3].tolist() == [0, 0, 0]
     assert counts.tolist() == [3, 5, 2]
+
+
+def test_who_goes_where_is_random_within_a_label() -> None:
+    sites = [
+        Dirichlet().assign(np.zeros(40, np.int64), PATIENTS[:40], sites=2, rng=np.random.default_rng(seed))
+        for seed in (0, 1)
+    ]
+    assert (sites[0] != sites[1]).any()
