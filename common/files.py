@@ -3,27 +3,28 @@
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any  # JSON values have no narrower type
 
 
-def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_bytes(path: Path, content: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
     """Write `content` to `path` atomically: a reader sees the old file or the new one, never a part.
 
-    `durable` also survives a power cut (fsync of file and folder), at some milliseconds per call.
+    `durable` also survives a power cut (fsync of file and folder), at some milliseconds per call. `mode` is lowered by
+    the process's umask; 0o600 is for what is a site's own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        Path(name).replace(path)
+        beside.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
     if durable:
         _sync_folder(path.parent)

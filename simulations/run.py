@@ -155,7 +155,7 @@ def _write_private(sites: VirtualSites, outcome: Outcome) -> None:
     for site in sites.rows:
         state = stages.full_state(sites, outcome, site)
         content = safetensors.numpy.save({name: state[name] for name in names})
-        write_bytes(stages.private_folder(sites.folder, site) / "private.safetensors", content)
+        write_bytes(stages.private_folder(sites.folder, site) / "private.safetensors", content, mode=0o600)
 
 
 def _finish(folder: Path, content: Mapping[str, object]) -> Results:

@@ -25,6 +25,7 @@ from simulations.jobs import Job, JobResult, run_jobs
 from simulations.virtual import VirtualSites, check_sites, read_sites, resident_sites, with_sites
 
 RUNTIMES = ("inprocess", "ray")
+WORTH_PROCESSES_S = 30.0
 
 
 def start(study: Study, folder: RunFolder, *, threads: int, device: str) -> VirtualSites:
@@ -116,7 +117,7 @@ def train_rivals(
     jobs = [*alone_jobs(study, sorted(sites.rows)), *personalised_jobs(study, states)]
     jobs.sort(key=lambda job: -_cost(sites, job))
     results: dict[str, JobResult] = {}
-    for result in run_jobs(sites.folder, jobs, workers=_workers(sites.execution)):
+    for result in run_jobs(sites.folder, jobs, workers=_workers(sites.execution, outcome)):
         results[result.name] = result
         done(result.name, len(results), len(jobs))
     return results
@@ -127,8 +128,13 @@ def _cost(sites: VirtualSites, job: Job) -> int:
     return job.passes * sum(len(sites.rows[site].train) for site in job.train_on)
 
 
-def _workers(execution: Execution) -> int:
-    if execution.device != "cpu":
+def _workers(execution: Execution, outcome: Outcome) -> int:
+    """Every core, unless the work is shorter than the start of worker processes; a GPU is not shared.
+
+    The rivals train about three times as long as the federation did.
+    """
+    trained = sum(record["seconds"]["train"] or 0.0 for record in outcome.rounds)
+    if execution.device != "cpu" or 3 * trained < WORTH_PROCESSES_S:
         return 1
     return max(1, len(os.sched_getaffinity(0)) // execution.threads)
 
