@@ -28,7 +28,7 @@ def from_json(content: Any, *, update: AdapterState, extra: AdapterState, classe
     if not isinstance(content, Mapping):
         raise SchemaError(f"the answer is {type(content).__name__}, expected a table")
     if set(content) == {"refused"}:
-        if content["refused"] not in REASONS:
+        if not isinstance(content["refused"], str) or content["refused"] not in REASONS:
             raise SchemaError("the site refuses with a word that is not in the list of reasons")
         return Refusal(content["refused"])
     if set(content) != {"examples", "train", "evaluations"}:

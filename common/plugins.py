@@ -30,7 +30,7 @@ def load(package: str, name: str, *, key: str) -> ModuleType:
     names = available(package)
     wanted = name.replace("_", "-")
     extra = f"{package}.{wanted.replace('-', '_')}"
-    if wanted not in names and extra not in sys.modules:
+    if wanted not in names and not hasattr(sys.modules.get(extra), "build"):  # a folder of one's own, registered
         raise StudyError(f"{key} = {name!r} does not exist; there are: {', '.join(names)}")
     return importlib.import_module(extra)
 
