@@ -124,7 +124,7 @@ class AdapterSchema:
         check_names(self.names, state)
         for spec in self.tensors:
             array = state[spec.name]
-            if array.shape != spec.shape or array.dtype.name != spec.dtype:
+            if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
                 found, wanted = f"{array.dtype.name}{list(array.shape)}", f"{spec.dtype}{list(spec.shape)}"
                 raise SchemaError(f"{spec.name!r} is {found}, the schema says {wanted}")
             if not np.isfinite(array).all():

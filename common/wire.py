@@ -17,7 +17,7 @@ from common import answers, npy, strict_json
 from common import state as tensors
 from common.errors import RefusedError, SchemaError
 from common.extra import extra_schema
-from common.protocol import Answer, Refusal, Request, RoundPlan, Split
+from common.protocol import REASONS, Answer, Refusal, Request, RoundPlan, Split
 from common.state import AdapterSchema, AdapterState
 
 FlowerMessage: TypeAlias = Message
@@ -110,9 +110,11 @@ def encode_answer(answer: Answer, asked: AdapterSchema) -> RecordDict:
     """Return the content of a reply; `asked` is the `asked_schema` of its request.
 
     Raises:
-        SchemaError: the update is not what was asked for. Nothing of it leaves.
+        SchemaError: the update is not what was asked for, or the refusal is free text. Nothing of it leaves.
     """
     if isinstance(answer, Refusal):
+        if answer.reason not in REASONS:
+            raise SchemaError("the site refuses with a word that is not in the list of reasons")
         return RecordDict({_HEAD: _text({"answer": answers.to_json(answer), "schema": None, "extra": []})})
     asked.check(answer.update)
     extra = AdapterSchema.of(answer.extra)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from common import wire
 from common.errors import SchemaError
 from common.protocol import Answer, Refusal, Request, RoundPlan, Split, SplitEvaluation
-from common.state import AdapterState
+from common.state import AdapterSchema, AdapterState
 from server import spool
 from server.admission import Accepted, Asked, Refused, admit, printable
 from server.events import Progress, RoundStarted, SiteAnswered, Status
@@ -71,6 +71,11 @@ class Session:
 def accepted(results: Results) -> dict[str, SiteResult]:
     """Return the sites whose replies count, in the order of their names."""
     return {site: results[site] for site in sorted(results) if results[site].status == "accepted"}
+
+
+def sent_schemas(job: ServerJob, question: Question, results: Results) -> dict[str, AdapterSchema]:
+    """Return the tensors that each accepted reply has."""
+    return {site: wire.asked_schema(job.schema, question.kind, question.plans[site]) for site in accepted(results)}
 
 
 def ask(session: Session, question: Question) -> Results:
@@ -168,7 +173,7 @@ def _judge_answer(session: Session, question: Question, site: str, answer: Answe
     if isinstance(verdict, Refused):
         return SiteResult("refused", verdict.reason)
     if question.kind == "train":
-        spool.put(session.spool, question.round, verdict.update)
+        spool.put(session.spool, question.round, verdict.update, asked.schema)
     return _counted(verdict)
 
 

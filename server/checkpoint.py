@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any  # JSON values
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -92,7 +93,10 @@ def _check_same(folder: Path, state: ServerState, *, study: str, seed: int) -> N
 
 def _tensors(state: ServerState) -> dict[str, Array]:
     groups = {"shared": state.shared, "memory": state.memory, "best": state.best.shared if state.best else {}}
-    return {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
+    # safetensors writes from the data pointer: an array that is not in C order would come back scrambled.
+    return {
+        f"{group}/{name}": np.asarray(a, order="C") for group, arrays in groups.items() for name, a in arrays.items()
+    }
 
 
 def _group(tensors: AdapterState, group: str) -> AdapterState:

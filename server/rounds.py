@@ -12,7 +12,7 @@ from common.errors import ParticipationError, SchemaError
 from common.state import norm, subtract
 from common.wire import FlowerMessage
 from server import checkpoint, records, spool
-from server.asking import Question, Results, Session, accepted, ask
+from server.asking import Question, Results, Session, accepted, ask, sent_schemas
 from server.closing import Outcome, close_run, validated
 from server.cohort import draw_cohort
 from server.events import Progress, RoundFinished, RunStarted, RunStopped, ignore, recorder
@@ -53,10 +53,11 @@ def play_round(session: Session, state: ServerState) -> ServerState:
     """Play the round after `state.round` and return the state it makes, which is then the checkpoint."""
     job = session.job
     start = session.exchange.clock.now()
-    results = ask(session, _question(job, state))
+    question = _question(job, state)
+    results = ask(session, question)
     _require_quorum(session, state, results)
     state = validated(job, state, results)
-    state = _folded(session, state, results, start)
+    state = _folded(session, state, question, results, start)
     checkpoint.write(job.folder / "checkpoint", state)
     spool.drop(session.spool)
     _tell(session, state, results)
@@ -91,11 +92,12 @@ def _require_quorum(session: Session, state: ServerState, results: Results) -> N
     raise ParticipationError(reason)
 
 
-def _folded(session: Session, state: ServerState, results: Results, start: float) -> ServerState:
+def _folded(session: Session, state: ServerState, question: Question, results: Results, start: float) -> ServerState:
     """Fold the spooled updates, in the order of site names, into the next state."""
     job, clock, number = session.job, session.exchange.clock, state.round + 1
     folding = clock.now()
-    mean = job.strategy.combine(spool.updates(session.spool, number, accepted(results)))
+    schemas = sent_schemas(job, question, results)
+    mean = job.strategy.combine(spool.updates(session.spool, number, schemas))
     shared, memory = job.strategy.step(state.shared, mean, state.memory)
     job.schema.shared.check(shared)
     end = clock.now()

@@ -1,34 +1,38 @@
 """Accepted replies on disk until their round closes, so that memory does not grow with the number of sites.
 
-    FOLDER/round-000003/site-a.safetensors    update/NAME, extra/NAME, example count and weight as metadata
+    FOLDER/round-000003/site-a.safetensors    update/DTYPE (packed), extra/NAME; example count and weight as metadata
 
-A spool is scratch: a run that resumes asks again, and the sites answer with the same bytes.
+A spool is scratch: a run that resumes asks again, and the sites answer with the same bytes. So it is written without
+the care that a checkpoint needs.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from common.files import write_bytes
-from common.state import AdapterState
+from common.state import AdapterSchema, AdapterState
 from server.aggregation import ClientUpdate
 
 
-def put(folder: Path, round_number: int, update: ClientUpdate) -> None:
-    """Write one update; a second one of the same site takes the place of the first."""
-    tensors = {f"update/{name}": array for name, array in update.update.items()}
-    tensors |= {f"extra/{name}": array for name, array in update.extra.items()}
+def put(folder: Path, round_number: int, update: ClientUpdate, schema: AdapterSchema) -> None:
+    """Write one update, whose tensors are those of `schema`; a second of the same site takes the place of the first."""
+    tensors = {f"update/{dtype}": flat for dtype, flat in schema.pack(update.update).items()}
+    # safetensors writes from the data pointer: an array that is not in C order would come back scrambled.
+    tensors |= {f"extra/{name}": np.asarray(array, order="C") for name, array in update.extra.items()}
     metadata = {"examples": str(update.examples), "weight": repr(update.weight)}
-    write_bytes(_file(folder, round_number, update.site), save(tensors, metadata), durable=False)
+    path = _file(folder, round_number, update.site)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(save(tensors, metadata))
 
 
-def updates(folder: Path, round_number: int, sites: Iterable[str]) -> Iterator[ClientUpdate]:
-    """Read the updates of these sites one at a time, in the order of site names."""
-    for site in sorted(sites):
-        yield _read(_file(folder, round_number, site), site)
+def updates(folder: Path, round_number: int, schemas: Mapping[str, AdapterSchema]) -> Iterator[ClientUpdate]:
+    """Read the updates of the sites in `schemas` one at a time, in the order of site names."""
+    for site in sorted(schemas):
+        yield _read(_file(folder, round_number, site), site, schemas[site])
 
 
 def drop(folder: Path) -> None:
@@ -40,13 +44,13 @@ def _file(folder: Path, round_number: int, site: str) -> Path:
     return folder / f"round-{round_number:06d}" / f"{site}.safetensors"
 
 
-def _read(path: Path, site: str) -> ClientUpdate:
+def _read(path: Path, site: str, schema: AdapterSchema) -> ClientUpdate:
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # not a dict
     return ClientUpdate(
         site=site,
-        update=_group(tensors, "update/"),
+        update=schema.unpack(_group(tensors, "update/")),
         examples=int(metadata["examples"]),
         weight=float(metadata["weight"]),
         extra=_group(tensors, "extra/"),

@@ -1,0 +1,99 @@
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.metrics.types import Metric, Scores
+from common.protocol import Reply, RoundPlan, SplitEvaluation
+from common.state import AdapterSchema
+from server.admission import MAX_EXAMPLES, Accepted, Asked, Refused, admit, printable
+
+UPDATE = {"a": np.ones((2, 2), np.float32), "b": np.zeros(3, np.float32)}
+SCHEMA = AdapterSchema.of(UPDATE)
+ASKED = Asked(
+    schema=SCHEMA, plan=RoundPlan(), splits=("validation",), declared=None, norm_bound=None, weighting="examples"
+)
+
+
+def scores(n: int = 4, patients: int = 3, **metrics: Metric) -> dict[Any, SplitEvaluation]:
+    return {"validation": SplitEvaluation(Scores(n, patients, metrics or {"auroc": Metric(0.5, n)}))}
+
+
+GOOD = Reply(update=UPDATE, examples=20, train={"loss": 1.0}, evaluations=scores())
+
+
+def test_a_good_reply_is_accepted_with_its_weight_and_norm() -> None:
+    verdict = admit("north", GOOD, ASKED)
+    assert isinstance(verdict, Accepted)
+    assert (verdict.update.site, verdict.update.examples, verdict.update.weight) == ("north", 20, 20.0)
+    assert verdict.norm == 2.0
+    uniform = admit("north", GOOD, replace(ASKED, weighting="uniform"))
+    assert isinstance(uniform, Accepted)
+    assert uniform.update.weight == 1.0
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "missing tensor": ({"update": {"a": UPDATE["a"]}}, "lacks 'b'"),
+    "extra tensor": ({"update": {**UPDATE, "c": UPDATE["b"]}}, "has 'c'"),
+    "shape": ({"update": {**UPDATE, "b": np.zeros(4, np.float32)}}, "float32\\[4\\]"),
+    "dtype": ({"update": {**UPDATE, "b": np.zeros(3)}}, "float64"),
+    "NaN": ({"update": {**UPDATE, "b": np.full(3, np.nan, np.float32)}}, "not finite"),
+    "overflow": ({"update": {**UPDATE, "b": np.full(3, 3e38, np.float32)}}, "norm"),
+    "1e12 examples": ({"examples": 10**12}, "1000000000000 examples"),
+    "no examples": ({"examples": 0}, "0 examples"),
+    "negative examples": ({"examples": -5}, "-5 examples"),
+    "loss is NaN": ({"train": {"loss": float("nan")}}, "not finite"),
+    "train of a patient": ({"train": {"John Doe, 1950": 1.0}}, "characters other"),
+    "no evaluation": ({"evaluations": {}}, "evaluates"),
+    "another split": ({"evaluations": {"test": scores()["validation"]}}, "evaluates"),
+    "metric is infinite": ({"evaluations": scores(auroc=Metric(float("inf"), 4))}, "not finite"),
+    "metric of more rows": ({"evaluations": scores(auroc=Metric(0.5, 5))}, "5 rows"),
+    "more patients than rows": ({"evaluations": scores(n=2, patients=3, auroc=Metric(0.5, 2))}, "3 patients"),
+    "rows without end": ({"evaluations": scores(n=10**9, patients=1)}, "at most"),
+    "name of a metric": ({"evaluations": scores(**{"<b>": Metric(0.5, 4)})}, "characters other"),
+    "extra unasked": ({"extra": {"c/a": UPDATE["a"]}}, "was not asked for"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_reply_is_refused_with_a_reason(name: str) -> None:
+    changes, reason = BAD[name]
+    verdict = admit("north", replace(GOOD, **changes), ASKED)
+    assert isinstance(verdict, Refused)
+    assert re.search(reason, verdict.reason), verdict.reason
+
+
+def test_examples_must_stay_as_they_were_first_declared() -> None:
+    asked = replace(ASKED, declared=20)
+    assert isinstance(admit("north", GOOD, asked), Accepted)
+    assert isinstance(admit("north", replace(GOOD, examples=21), asked), Refused)
+
+
+@given(st.floats(0.1, 10))
+def test_the_norm_bound_is_the_largest_norm_that_passes(bound: float) -> None:
+    verdict = admit("north", GOOD, replace(ASKED, norm_bound=bound))
+    assert isinstance(verdict, Accepted) == (bound >= 2.0)
+
+
+def test_extra_arrays_that_the_plan_asked_for_pass() -> None:
+    asked = replace(ASKED, plan=RoundPlan(extra={"c": 1.0}))
+    verdict = admit("north", replace(GOOD, extra={"c/a": UPDATE["a"]}), asked)
+    assert isinstance(verdict, Accepted)
+    assert set(verdict.update.extra) == {"c/a"}
+
+
+def test_a_site_without_training_rows_may_still_evaluate() -> None:
+    asked = replace(ASKED, schema=SCHEMA.only(()))
+    assert isinstance(admit("north", replace(GOOD, update={}, examples=0), asked), Accepted)
+    assert isinstance(admit("north", replace(GOOD, update={}, examples=MAX_EXAMPLES + 1), asked), Refused)
+
+
+@given(st.text(max_size=400))
+def test_a_reason_is_one_short_printable_line(text: str) -> None:
+    line = printable(text)
+    assert len(line) <= 200
+    assert line.isprintable()

@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+from server.events import (
+    Event,
+    RoundFinished,
+    RoundStarted,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    SiteAnswered,
+    ignore,
+    recorder,
+)
+
+EVENTS: list[Event] = [
+    RunStarted("r", ("a", "b"), 0, 2),
+    RoundStarted(1, 2, "train", ("a", "b")),
+    SiteAnswered(1, "a", "refused", "not finite", 300, 0.5, {}),
+    RoundFinished(1, 2, 1.5, 1, {"loss": 0.5}, {}),
+    RunStopped(1, "too few"),
+    RunFinished(2, 2),
+]
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def test_every_event_is_a_line_and_is_passed_on(tmp_path: Path) -> None:
+    seen: list[Event] = []
+    record = recorder(tmp_path / "run" / "events.jsonl", seen.append)
+    for number, event in enumerate(EVENTS, 1):
+        record(event)
+        assert len(lines(tmp_path / "run" / "events.jsonl")) == number  # flushed: a reader sees it at once
+    assert seen == EVENTS
+    names = [line["event"] for line in lines(tmp_path / "run" / "events.jsonl")]
+    assert names == ["run_started", "round_started", "reply", "round_finished", "run_stopped", "run_finished"]
+
+
+def test_a_line_cut_by_a_kill_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    recorder(path, ignore)(EVENTS[0])
+    path.write_text(path.read_text() + '{"event": "rou')
+    recorder(path, ignore)(EVENTS[-1])
+    whole, cut, last = path.read_text().splitlines()
+    assert json.loads(whole)["event"] == "run_started"
+    assert cut == '{"event": "rou'
+    assert json.loads(last)["event"] == "run_finished"

@@ -1,0 +1,62 @@
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.aggregation import ClientUpdate
+from server.mean import moved, weighted_mean
+
+
+def client(value: float, weight: float, site: str = "s", size: int = 1) -> ClientUpdate:
+    return ClientUpdate(site, {"x": np.full(size, value, np.float32)}, examples=1, weight=weight)
+
+
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3, width=32), st.integers(1, 10**7)), min_size=1, max_size=20))
+def test_the_mean_is_numpys_weighted_average(pairs: list[tuple[float, int]]) -> None:
+    mean = weighted_mean(client(value, float(weight)) for value, weight in pairs)
+    values, weights = zip(*pairs, strict=True)
+    np.testing.assert_allclose(mean.update["x"], np.average(values, weights=weights), rtol=1e-12, atol=1e-9)
+    assert (mean.weight, mean.sites) == (sum(weights), len(pairs))
+
+
+@given(st.floats(-(2.0**90), 2.0**90, width=32), st.lists(st.integers(1, 10**7), min_size=1, max_size=30))
+def test_equal_updates_give_that_update_to_the_bit(value: float, weights: list[int]) -> None:
+    mean = weighted_mean(client(value, float(weight)) for weight in weights)
+    assert mean.update["x"].astype(np.float32).tolist() == [np.float32(value)]
+
+
+def test_each_tensor_is_averaged_over_the_sites_that_sent_it() -> None:
+    a = ClientUpdate("a", {"x": np.float32([2])}, 1, 1.0, extra={"c": np.float32([1])})
+    b = ClientUpdate("b", {"x": np.float32([4]), "y": np.float32([6])}, 1, 3.0)
+    mean = weighted_mean([a, b])
+    assert mean.update["x"].tolist() == [3.5]
+    assert mean.update["y"].tolist() == [6.0]
+    assert mean.extra["c"].tolist() == [1.0]
+
+
+def test_no_updates_are_an_error() -> None:
+    with pytest.raises(ValueError, match="no updates"):
+        weighted_mean([])
+
+
+def test_memory_does_not_grow_with_the_number_of_sites() -> None:
+    def updates(count: int) -> Iterator[ClientUpdate]:
+        return (client(i, 1.0, size=50_000) for i in range(count))
+
+    peaks = []
+    for count in (10, 300):
+        tracemalloc.start()
+        weighted_mean(updates(count))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_a_step_rounds_once() -> None:
+    # 2**24 + 1 is not a float32; adding 0.75 twice in float32 would lose both, adding in float64 rounds the sum.
+    state = {"x": np.float32([2**24])}
+    assert moved(state, {"x": np.float64([1.5])})["x"].tolist() == [2**24 + 2]
+    assert moved(state, {})["x"] is state["x"]
