@@ -33,8 +33,8 @@ def test_seed_and_round_draw_anew() -> None:
     assert len(draws) == 9
 
 
-@pytest.mark.parametrize(("quorum", "size"), [(q / 10, n) for q in range(1, 11) for n in range(1, 60)])
+@pytest.mark.parametrize(("quorum", "size"), [(q / 100, n) for q in range(1, 101) for n in (1, 2, 3, 7, 25, 50, 100)])
 def test_the_quorum_is_the_least_count_that_reaches_the_share(quorum: float, size: int) -> None:
-    # In whole numbers: the least k >= 1 with 10 k >= (10 quorum) n.
-    tenths = round(quorum * 10)
-    assert needed_replies(quorum, size) == next(k for k in range(1, size + 1) if 10 * k >= tenths * size)
+    # In whole numbers: the least k >= 1 with 100 k >= (100 quorum) n.
+    hundredths = round(quorum * 100)
+    assert needed_replies(quorum, size) == next(k for k in range(1, size + 1) if 100 * k >= hundredths * size)

@@ -56,7 +56,8 @@ def test_memory_does_not_grow_with_the_number_of_sites() -> None:
 
 
 def test_a_step_rounds_once() -> None:
-    # 2**24 + 1 is not a float32; adding 0.75 twice in float32 would lose both, adding in float64 rounds the sum.
+    # Float32 steps by 2 at 2**24. The sum, a little over 2**24 + 1, rounds up; with the update rounded to 1.0 first it
+    # would be a tie and round down.
     state = {"x": np.float32([2**24])}
-    assert moved(state, {"x": np.float64([1.5])})["x"].tolist() == [2**24 + 2]
+    assert moved(state, {"x": np.float64([1 + 1e-8])})["x"].tolist() == [2**24 + 2]
     assert moved(state, {})["x"] is state["x"]

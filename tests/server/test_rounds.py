@@ -204,6 +204,15 @@ def test_asking_again_can_make_the_quorum_and_then_counts_the_late_answer(lab: M
     assert made.time.seconds < 20.0
 
 
+def test_a_site_that_never_answers_is_waited_for_three_times_and_asked_once(lab: MakeLab) -> None:
+    made = lab(2)
+    made.delays = {"site-b": lambda number: 1e9}
+    with pytest.raises(ParticipationError, match=r"site-b late \(no answer in time\)"):
+        made.run(quorum=1.0, deadline_s=10.0)
+    assert 30.0 <= made.time.seconds < 35.0
+    assert made.sites["site-b"].asked == []
+
+
 def test_a_site_that_is_not_there_is_absent_and_the_others_go_on(lab: MakeLab) -> None:
     made = lab(3)
     outcome = made.run(sites=("site-a", "site-b", "site-c", "site-z"), connect_s=5.0)
