@@ -1,7 +1,7 @@
 """Which node is which site: from the names that the coordinator registered, else from what the nodes say.
 
-Names of a `Grid` that has them are those of registered public keys. Without (in a simulation, where node ids are random
-and change with each run) every node is asked with a query. After this, everything is by site name.
+Names of a `Grid` that has them are those of registered public keys. A node without one (in a simulation, where node ids
+are random and change with each run) is asked with a query. After this, everything is by site name.
 """
 
 from collections import Counter
@@ -77,15 +77,18 @@ def _names(
     deadline_s: float | None,
 ) -> dict[int, str]:
     nodes: list[Any] = list(exchange.grid.get_nodes())
-    if nodes and all(node.name for node in nodes):
-        return {node.node_id: node.name for node in nodes}
+    registered = {node.node_id: node.name for node in nodes if node.name}
     for node in nodes:
+        if node.name:
+            continue
         key = f"{_NODE}{node.node_id}"
         if node.node_id not in known and key not in exchange.waiting(_QUERY_ROUND):
             exchange.push(key, _QUERY_ROUND, query(node.node_id))
     answers = exchange.collect(_QUERY_ROUND, None if deadline_s is None else _PATIENCE_S)
     names = ((int(answer.site.removeprefix(_NODE)), _name_or_none(answer.reply, name_of)) for answer in answers)
-    return {node: name for node, name in names if name is not None}
+    # A node may claim a free name, never one that belongs to a registered key.
+    taken = frozenset(registered.values())
+    return {node: name for node, name in names if name is not None and name not in taken} | registered
 
 
 def _name_or_none(reply: M, name_of: Callable[[M], str]) -> str | None:

@@ -83,6 +83,12 @@ def test_nodes_without_names_are_asked_each_once() -> None:
     assert sorted(town.sent) == ["q3", "q4", "q7"]
 
 
+def test_a_nameless_node_cannot_take_a_registered_name() -> None:
+    town = Town({0.0: [Node(7, "south"), Node(3), Node(4)]}, says={3: "south", 4: "north"})
+    assert found(town, ["north", "south"], None) == {"north": 4, "south": 7}
+    assert sorted(town.sent) == ["q3", "q4"]
+
+
 def test_the_deadline_ends_the_waiting_for_who_stays_away_or_says_nothing() -> None:
     town = Town({0.0: [Node(7), Node(3), Node(5)]}, says={7: "south", 3: None})
     assert found(town, ["north", "south"], 10.0) == {"south": 7}
