@@ -17,7 +17,6 @@ from typing import Any  # JSON values
 import numpy as np
 import safetensors
 import safetensors.numpy
-from pydantic import ValidationError
 
 from common.bundle import Bundle
 from common.errors import BundleError, SchemaError
@@ -65,7 +64,7 @@ def _write_peft(folder: Path, bundle: Bundle, shared: AdapterState) -> None:
 
 def _saved(state: AdapterState) -> bytes:
     """`format` is what transformers looks for before it trusts a safetensors file."""
-    arrays = {name: np.ascontiguousarray(state[name]) for name in sorted(state)}
+    arrays = {name: np.asarray(state[name], order="C") for name in sorted(state)}
     return bytes(safetensors.numpy.save(arrays, metadata={"format": "pt"}))
 
 
@@ -95,12 +94,14 @@ def read_adapter(folder: Path) -> Exported:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         shared = safetensors.numpy.load_file(folder / TENSORS)
         study, schema = Study.model_validate(facts["study"]), AdapterSchema.from_json(facts["schema"])
+        digests = {name: str(digest) for name, digest in facts["digests"].items()}
         schema.shared.check(shared)
-    except FileNotFoundError as error:
+        changed = digest_state(shared) != digests["adapter"]
+    except OSError as error:
         missing = Path(error.filename or FACTS).name
         raise BundleError(f"{folder} is not an adapter of fedpeft: it lacks {missing}") from None
-    except (ValueError, KeyError, TypeError, ValidationError, SchemaError, safetensors.SafetensorError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, SchemaError, safetensors.SafetensorError) as error:
         raise BundleError(f"the adapter in {folder} is damaged ({type(error).__name__}); export it again") from None
-    if digest_state(shared) != facts["digests"]["adapter"]:
+    if changed:
         raise BundleError(f"the adapter in {folder} does not have the digest that {FACTS} states; it was changed")
-    return Exported(study, schema, shared, facts["digests"])
+    return Exported(study, schema, shared, digests)

@@ -92,15 +92,16 @@ def _checked_digests(folder: Path) -> dict[str, str]:
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         found = head.get("format") if isinstance(head, dict) else None
         raise BundleError(f"bundle {folder} has format {found!r}, this fedpeft reads {FORMAT}; prepare it again")
-    for name, expected in head.get("files", {}).items():
+    files = head.get("files")
+    if not isinstance(files, dict) or set(files) != set(FILES) or not {"study", "schema"} <= set(head):
+        raise BundleError(f"bundle {folder}: bundle.json does not list exactly {', '.join(FILES)}, study and schema")
+    for name, expected in files.items():
         found = digest_bytes(_content(folder, name))
         if found != expected:
             raise BundleError(
                 f"bundle {folder}: {name} has digest {found}, bundle.json says {expected}; it was changed"
             )
-    if set(head.get("files", {})) != set(FILES):
-        raise BundleError(f"bundle {folder}: bundle.json does not list exactly {', '.join(FILES)}")
-    return {**head["files"], "study": head["study"], "schema": head["schema"]}
+    return {**files, "study": head["study"], "schema": head["schema"]}
 
 
 def _assemble(folder: Path, digests: Mapping[str, str]) -> Bundle:
@@ -117,8 +118,13 @@ def _assemble(folder: Path, digests: Mapping[str, str]) -> Bundle:
         base_model=BaseModelFacts(**_json(folder, "base_model.json")),
         adapter_config=_json(folder, "adapter_config.json"),
         peft_names=_json(folder, "names.json"),
-        digest=digest_json(dict(digests)),
+        digest=_digest(digests),
     )
+
+
+def _digest(digests: Mapping[str, str]) -> str:
+    """The study's own digest stands for study.json, which also says where this machine finds base model and rows."""
+    return digest_json({name: digest for name, digest in digests.items() if name != "study.json"})
 
 
 def _content(folder: Path, name: str) -> bytes:

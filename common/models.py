@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # transformers' classes are untyped here
 
@@ -10,6 +11,8 @@ from common.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
 
 def load_base(folder: Path, *, attention: str = "eager") -> nn.Module:
     """Return the base model of `folder` in float32 on the CPU, every parameter frozen.
@@ -17,22 +20,41 @@ def load_base(folder: Path, *, attention: str = "eager") -> nn.Module:
     attention: `eager` or `sdpa`, transformers' attention implementation; it changes the bytes of a result.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     try:
-        model = AutoModel.from_pretrained(
+        model, found = AutoModel.from_pretrained(
             folder,
             attn_implementation=attention,
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
             **_without_pooler(folder),
         )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"base model in {folder.name!r} does not load: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(folder, error) from None
+    _check_whole(folder, found)
     model.requires_grad_(False)
     module: nn.Module = model.eval()
     return module
+
+
+def _unreadable(folder: Path, error: Exception) -> ModelError:
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return ModelError(f"base model in {folder.name!r} does not load: {reason}")
+
+
+def _check_whole(folder: Path, found: Mapping[str, Any]) -> None:
+    """Weights that a file lacks, or has in another shape, transformers draws at random, which no one asked for."""
+    lacking = sorted({*found["missing_keys"], *(str(name) for name, *_ in found["mismatched_keys"])})
+    if lacking:
+        raise ModelError(
+            f"base model in {folder.name!r} does not load: its files lack {lacking[0]!r} in the shape that its "
+            f"config.json says ({len(lacking)} such); is it a whole model, with its own config.json?"
+        )
 
 
 def _without_pooler(folder: Path) -> dict[str, Any]:
@@ -47,7 +69,15 @@ def load_tokenizer(folder: Path) -> Any:
     """Return the fast tokenizer of `folder`."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+    if not any(path.match(pattern) for path in folder.iterdir() for pattern in VOCABULARIES):
+        # transformers would make a tokenizer that knows no word.
+        raise ModelError(
+            f"base model folder {folder.name!r} has no tokenizer; expected one of {', '.join(VOCABULARIES)}"
+        )
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, error) from None
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast  # tokenizers are untyped
 import numpy as np
 
 from common import models, plugins
+from common.errors import StudyError
 from common.state import AdapterState, Array
 from common.study import Study
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from common.tasks import Task
 
 HEAD = "head."
+SHORTEST_TEXT = 4
+"""Positions of the shortest text worth reading, two special tokens included; the least of `task.max_length`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Workbench:
 
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
+                parameter.copy_(torch.tensor(np.asarray(state[name], order="C")))
 
     def read(self) -> dict[str, Array]:
         """Return copies of the trainable tensors, float32 on the CPU."""
@@ -92,5 +95,11 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
 
 def _max_length(wanted: int, base: Any, virtual_tokens: int) -> int:
     """Positions are shared between virtual tokens and text, so long inputs get shorter by the virtual tokens."""
-    room = int(getattr(base.config, "max_position_embeddings", wanted + virtual_tokens))
-    return min(wanted, room - virtual_tokens)
+    positions = int(getattr(base.config, "max_position_embeddings", wanted + virtual_tokens))
+    room = positions - virtual_tokens
+    if room < SHORTEST_TEXT:
+        raise StudyError(
+            f"the PEFT method takes {virtual_tokens} of the base model's {positions} positions, which leaves "
+            f"{max(room, 0)} for the text; expected at least {SHORTEST_TEXT}: use fewer virtual tokens"
+        )
+    return min(wanted, room)
