@@ -52,12 +52,16 @@ class SequenceClassification:
 
         Methods that put virtual tokens into the sequence return more positions: the last ones are the text's.
         """
+        import torch
+
         mask = batch["attention_mask"]
         hidden = model(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
         hidden = hidden[:, hidden.shape[1] - mask.shape[1] :].float()
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         pooled: Tensor = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        result: Tensor = head(pooled)
+        # Autocast would classify in half precision, and ranking metrics would see ties that are not there.
+        with torch.autocast(pooled.device.type, enabled=False):
+            result: Tensor = head(pooled)
         return result
 
     def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
