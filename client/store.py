@@ -21,6 +21,7 @@ from common.errors import CheckpointError, RefusedError
 from common.files import write_bytes
 from common.protocol import Answer, Reply, Request
 from common.state import AdapterState
+from common.tensor_files import to_safetensors
 
 KEPT_ROUNDS = 2
 TEST_SCORES = "test-scores.safetensors"
@@ -75,13 +76,13 @@ class SiteStore:
         tensors = {f"{group}/{name}": array for group, state in groups.items() for name, array in state.items()}
         head = {"request": request.digest, "answer": json.dumps(answers.to_json(answer))}
         path = self._path(request.run, request.kind, request.round)
-        write_bytes(path, safetensors.numpy.save(tensors, metadata=head), durable=self.durable, mode=0o600)
+        write_bytes(path, to_safetensors(tensors, metadata=head), durable=self.durable, mode=0o600)
         for old in self._rounds(request.run, request.kind)[:-KEPT_ROUNDS]:
             self._path(request.run, request.kind, old).unlink(missing_ok=True)
 
     def save_test_scores(self, run: str, probabilities: NDArray[np.float64]) -> None:
         """Keep the (n, classes) probabilities of the site's test rows, in their order; they never leave."""
-        content = safetensors.numpy.save({"probabilities": probabilities})
+        content = to_safetensors({"probabilities": probabilities})
         write_bytes(self.folder / safe_name(run) / TEST_SCORES, content, durable=self.durable, mode=0o600)
 
     def test_scores(self, run: str) -> NDArray[np.float64]:

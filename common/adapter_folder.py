@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # JSON values
 
-import numpy as np
 import safetensors
 import safetensors.numpy
 
@@ -23,6 +22,7 @@ from common.errors import BundleError, SchemaError
 from common.files import write_bytes, write_json
 from common.state import AdapterSchema, AdapterState, digest_state
 from common.study import Study
+from common.tensor_files import to_safetensors
 
 TENSORS = "adapter.safetensors"
 FACTS = "fedpeft.json"
@@ -33,7 +33,7 @@ def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: s
     """Write the adapter directory and return the digest of the shared tensors."""
     bundle.schema.shared.check(shared)
     digest = digest_state(shared)
-    write_bytes(folder / TENSORS, _saved(shared))
+    write_bytes(folder / TENSORS, to_safetensors(shared))
     write_json(folder / FACTS, {
         "format": 1,
         "study": bundle.study.model_dump(mode="json"),
@@ -43,7 +43,7 @@ def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: s
     write_json(folder / "task.json", _task(bundle.study))
     head = {name: array for name, array in shared.items() if name.startswith(HEAD)}
     if head:
-        write_bytes(folder / "head.safetensors", _saved(head))
+        write_bytes(folder / "head.safetensors", to_safetensors(head))
     if is_peft_directory(bundle):
         _write_peft(folder, bundle, shared)
     write_bytes(folder / "README.md", card.encode())
@@ -58,14 +58,9 @@ def is_peft_directory(bundle: Bundle) -> bool:
 
 def _write_peft(folder: Path, bundle: Bundle, shared: AdapterState) -> None:
     names = bundle.peft_names or {}
-    write_bytes(folder / "adapter_model.safetensors", _saved({peft: shared[name] for name, peft in names.items()}))
+    renamed = {peft: shared[name] for name, peft in names.items()}
+    write_bytes(folder / "adapter_model.safetensors", to_safetensors(renamed))
     write_json(folder / "adapter_config.json", bundle.adapter_config)
-
-
-def _saved(state: AdapterState) -> bytes:
-    """`format` is what transformers looks for before it trusts a safetensors file."""
-    arrays = {name: np.asarray(state[name], order="C") for name in sorted(state)}
-    return bytes(safetensors.numpy.save(arrays, metadata={"format": "pt"}))
 
 
 def _task(study: Study) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from common.errors import BundleError, SchemaError
 from common.files import digest_bytes, digest_json, write_bytes, write_json
 from common.state import AdapterSchema, AdapterState
 from common.study import Study
+from common.tensor_files import to_safetensors
 
 FORMAT = 1
 FILES = ("study.json", "schema.json", "initial.safetensors", "adapter_config.json", "names.json", "base_model.json")
@@ -64,7 +65,7 @@ def write_bundle(
     """Write a bundle to `folder`, `bundle.json` last, and return it as read back."""
     write_json(folder / "study.json", study.model_dump(mode="json"))
     write_json(folder / "schema.json", schema.to_json())
-    write_bytes(folder / "initial.safetensors", safetensors.numpy.save(dict(initial)))
+    write_bytes(folder / "initial.safetensors", to_safetensors(initial))
     write_json(folder / "adapter_config.json", adapter_config)
     write_json(folder / "names.json", peft_names)
     write_json(folder / "base_model.json", vars(base_model))

@@ -32,12 +32,12 @@ class TensorSpec:
     dtype: str
     group: Group = "shared"
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Number of bytes of the elements, without any header."""
         return self.size * np.dtype(self.dtype).itemsize

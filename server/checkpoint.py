@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any  # JSON values
 
-import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from common.errors import CheckpointError
 from common.files import canonical_json, digest_bytes, write_bytes, write_json
 from common.state import AdapterState, Array
+from common.tensor_files import to_safetensors
 from server.state import Best, ServerState
 
 FORMAT = 1
@@ -32,7 +32,7 @@ def write(folder: Path, state: ServerState) -> None:
     """Make `state` the checkpoint in `folder`, durably, and remove the one before."""
     folder.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=f"round-{state.round:06d}-", dir=folder))
-    files = {_STATE: canonical_json(_to_json(state)), _TENSORS: save(_tensors(state))}
+    files = {_STATE: canonical_json(_to_json(state)), _TENSORS: to_safetensors(_tensors(state))}
     for name, content in files.items():
         write_bytes(place / name, content)
     digests = {name: digest_bytes(content) for name, content in files.items()}
@@ -93,10 +93,7 @@ def _check_same(folder: Path, state: ServerState, *, study: str, seed: int) -> N
 
 def _tensors(state: ServerState) -> dict[str, Array]:
     groups = {"shared": state.shared, "memory": state.memory, "best": state.best.shared if state.best else {}}
-    # safetensors writes from the data pointer: an array that is not in C order would come back scrambled.
-    return {
-        f"{group}/{name}": np.asarray(a, order="C") for group, arrays in groups.items() for name, a in arrays.items()
-    }
+    return {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
 
 
 def _group(tensors: AdapterState, group: str) -> AdapterState:

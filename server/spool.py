@@ -10,23 +10,21 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save
 
 from common.state import AdapterSchema, AdapterState
+from common.tensor_files import to_safetensors
 from server.aggregation import ClientUpdate
 
 
 def put(folder: Path, round_number: int, update: ClientUpdate, schema: AdapterSchema) -> None:
     """Write one update, whose tensors are those of `schema`; a second of the same site takes the place of the first."""
     tensors = {f"update/{dtype}": flat for dtype, flat in schema.pack(update.update).items()}
-    # safetensors writes from the data pointer: an array that is not in C order would come back scrambled.
-    tensors |= {f"extra/{name}": np.asarray(array, order="C") for name, array in update.extra.items()}
+    tensors |= {f"extra/{name}": array for name, array in update.extra.items()}
     metadata = {"examples": str(update.examples), "weight": repr(update.weight)}
     path = _file(folder, round_number, update.site)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(tensors, metadata))
+    path.write_bytes(to_safetensors(tensors, metadata=metadata))
 
 
 def updates(folder: Path, round_number: int, schemas: Mapping[str, AdapterSchema]) -> Iterator[ClientUpdate]:

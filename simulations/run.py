@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.numpy
-
 from common.adapter_folder import write_adapter
 from common.files import write_bytes
 from common.study import Study, replaced
+from common.tensor_files import to_safetensors
 from server.closing import Outcome
 from server.events import Progress, ignore
 from server.model_card import render_card
@@ -154,7 +153,7 @@ def _write_private(sites: VirtualSites, outcome: Outcome) -> None:
         return
     for site in sites.rows:
         state = stages.full_state(sites, outcome, site)
-        content = safetensors.numpy.save({name: state[name] for name in names})
+        content = to_safetensors({name: state[name] for name in names})
         write_bytes(stages.private_folder(sites.folder, site) / "private.safetensors", content, mode=0o600)
 
 

@@ -1,0 +1,67 @@
+"""`make bench`: how far fedpeft is from what the machine must do at least. Ratios of one run; nothing is asserted.
+
+Each measurement has a process of its own, so that peaks of memory do not mix.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+from common.quiet import silence
+from simulations.bench.messages import MessageCost, measure_messages
+from simulations.bench.rounds import RoundTimes, bare_peak_mb, federated_peak_mb, measure_rounds
+
+T = TypeVar("T")
+STUDY = "heart-lora"
+ROUNDS = 7
+
+
+def main() -> None:
+    """Measure, print a table, and one line of JSON."""
+    silence(os.environ)
+    figures = {**_rounds(_apart(measure_rounds, STUDY, ROUNDS)), **_memory(), **_messages()}
+    for name, value in figures.items():
+        sys.stdout.write(f"{name:42} {value:10.3f}\n")
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _rounds(times: RoundTimes) -> dict[str, float]:
+    return {
+        "round_over_bare_loop_best": times.best_ratio,
+        "round_over_bare_loop_median_of_pairs": times.median_ratio,
+        "round_seconds_best": min(times.federated),
+        "bare_loop_seconds_best": min(times.bare),
+    }
+
+
+def _memory() -> dict[str, float]:
+    federated, bare = _apart(federated_peak_mb, STUDY, 2), _apart(bare_peak_mb, STUDY, 2)
+    return {"peak_memory_over_bare_loop": federated / bare, "federated_peak_mb": federated, "bare_peak_mb": bare}
+
+
+def _messages() -> Mapping[str, float]:
+    few, many = _apart(_measure, 10), _apart(_measure, 1000)
+    return {
+        "message_payload_bytes": few.payload_bytes,
+        "message_ms_per_site_round_10_sites": few.ms_per_site_round,
+        "message_ms_per_site_round_1000_sites": many.ms_per_site_round,
+        "message_peak_mb_10_sites": few.peak_mb,
+        "message_peak_mb_1000_sites": many.peak_mb,
+    }
+
+
+def _measure(sites: int) -> MessageCost:
+    return measure_messages(sites=sites, rounds=4 if sites > 100 else 100)
+
+
+def _apart(measure: Callable[..., T], *arguments: object) -> T:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, *arguments).result()
+
+
+if __name__ == "__main__":
+    main()
