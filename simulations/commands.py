@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     study.command()(check)
     study.command()(prepare)
     study.command()(init)
+    study.command()(tune)
     app.add_typer(study, name="study")
 
 
@@ -149,3 +150,31 @@ def init(
 
     write_template(rows, out, target=target, site_column=site_column, patient_id=patient_id)
     typer.echo(f"wrote {out}; look at it, then: fedpeft simulate {out}")
+
+
+def tune(
+    study: StudyArgument,
+    rates: Annotated[str, typer.Option(help="Learning rates to try, separated by commas.")] = "0.001,0.003,0.01,0.03",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each training process.")] = 1,
+    overrides: Overrides = None,
+) -> None:
+    """Choose a learning rate for the federation and for each rival, on validation rows only."""
+    from tempfile import TemporaryDirectory
+
+    from common.errors import UserError
+    from simulations.catalogue import load
+    from simulations.tuning import Trial, as_toml, best_rates, try_rates
+
+    def tell(trial: Trial) -> None:
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in trial.log_loss.items())
+        typer.echo(f"learning rate {trial.learning_rate:g}: validation log loss {losses}", err=True)
+
+    try:
+        values = [float(text) for text in rates.split(",")]
+    except ValueError:
+        raise UserError(f"--rates {rates!r}: expected numbers separated by commas, such as 0.003,0.01") from None
+    with TemporaryDirectory() as scratch:
+        trials = try_rates(
+            load(study, overrides=overrides or []), values, scratch=Path(scratch), threads=threads, done=tell
+        )
+    typer.echo(as_toml(best_rates(trials)))

@@ -63,25 +63,29 @@ def resume(study: Study, folder: RunFolder) -> VirtualSites:
     return resident_sites(str(folder.path))
 
 
-def play(sites: VirtualSites, *, runtime: str, progress: Progress) -> Outcome:
+def play(sites: VirtualSites, *, runtime: "str | Runtime", progress: Progress) -> Outcome:
     """Play the rounds, from the checkpoint where there is one, and return the outcome. Raises ParticipationError."""
     bundle, folder = sites.bundle, sites.folder
     names = tuple(sorted(sites.rows))
     job = job_of(bundle.study, bundle.schema, sites=names, seed=bundle.study.seed, folder=folder.path)
     outcomes: list[Outcome] = []
-    _runtime(runtime)(sites, job, _state(bundle, folder, folder.facts()), outcomes.append, progress)
+    find_runtime(runtime)(sites, job, _state(bundle, folder, folder.facts()), outcomes.append, progress)
     return outcomes[0]
 
 
 Runtime = Callable[[VirtualSites, ServerJob, ServerState, Callable[[Outcome], None], Progress], None]
 
 
-def _runtime(name: str) -> Runtime:
+def find_runtime(name: str | Runtime) -> Runtime:
+    """Return what plays the rounds; a name that does not exist, or lacks what it needs, is a UserError."""
+    if not isinstance(name, str):
+        return name
     if name == "inprocess":
         return _play_inprocess
     if name == "ray":
-        from simulations.ray_runtime import play_ray
+        from simulations.ray_runtime import play_ray, require_ray
 
+        require_ray()
         return play_ray
     raise UserError(f"--runtime {name!r} does not exist; there are: {', '.join(RUNTIMES)}")
 
@@ -117,7 +121,7 @@ def train_rivals(
     jobs = [*alone_jobs(study, sorted(sites.rows)), *personalised_jobs(study, states)]
     jobs.sort(key=lambda job: -_cost(sites, job))
     results: dict[str, JobResult] = {}
-    for result in run_jobs(sites.folder, jobs, workers=_workers(sites.execution, outcome)):
+    for result in run_jobs(sites.folder, jobs, workers=workers(sites.execution, outcome)):
         results[result.name] = result
         done(result.name, len(results), len(jobs))
     return results
@@ -128,7 +132,7 @@ def _cost(sites: VirtualSites, job: Job) -> int:
     return job.passes * sum(len(sites.rows[site].train) for site in job.train_on)
 
 
-def _workers(execution: Execution, outcome: Outcome) -> int:
+def workers(execution: Execution, outcome: Outcome) -> int:
     """Every core, unless the work is shorter than the start of worker processes; a GPU is not shared.
 
     The rivals train about three times as long as the federation did.
