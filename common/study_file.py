@@ -67,7 +67,7 @@ def check_study(content: Mapping[str, Any], *, where: str) -> Study:
         study = Study.model_validate(content)
         _check_plugins(study)
     except ValidationError as error:
-        raise StudyError(f"{where}: {_first(error)}") from None
+        raise StudyError(f"{where}: {first_error(error, Study)}") from None
     except StudyError as error:
         raise StudyError(f"{where}: {error}") from None
     return study
@@ -88,23 +88,23 @@ def _check_plugins(study: Study) -> None:
         plugins.build(package, name, options, key=REGISTRIES[package])
 
 
-def _first(error: ValidationError) -> str:
-    """Return one line for the first of pydantic's errors."""
+def first_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return one line for the first of pydantic's errors in the keys of `model`."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
-    key = ".".join(place) or "study"
+    key = ".".join(place) or model.__name__.lower()
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_suggestion(place)}{more}"
+        return f"{key}: unknown key{_suggestion(place, model)}{more}"
     if first["type"] == "missing":
         return f"{key}: missing, and it has no default{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{key}: {message}; found {first['input']!r:.80}{more}"
 
 
-def _suggestion(place: Sequence[str]) -> str:
+def _suggestion(place: Sequence[str], model: type[BaseModel]) -> str:
     """Return the keys that the section has, the closest first."""
-    section: Any = Study
+    section: Any = model
     for part in place[:-1]:
         fields = section.model_fields if _is_model(section) else {}
         section = fields[part].annotation if part in fields else None
