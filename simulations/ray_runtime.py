@@ -57,19 +57,19 @@ def play_ray(
     """Play the rounds after `state.round` over Ray's workers and deliver the outcome.
 
     Raises:
-        UserError: Ray is not installed, or the device is not one that a worker can have.
+        UserError: the device is not one that a worker can have.
         ParticipationError: too few sites answered, or a worker died; the checkpoint holds the last complete round.
     """
-    _require_ray()
     backend = backend_config(sites.execution, sites=len(job.sites), cores=len(os.sched_getaffinity(0)))
     client = make_client(SitesOf(str(sites.folder.path.resolve()), job.sites), job.schema)
     with engine(client, nodes=len(job.sites), backend=backend) as grid:
         deliver(run_rounds(grid, replace(job, deadline_s=None, connect_s=CONNECT_S), state, progress=progress))
 
 
-def _require_ray() -> None:
+def require_ray() -> None:
+    """Raise UserError where Ray is not installed; Flower itself would end the process."""
     try:
-        import ray  # noqa: F401 # Flower would end the process where Ray is not there
+        import ray  # noqa: F401 # only whether it is there
     except ModuleNotFoundError:
         raise UserError('--runtime ray needs Ray, which is not installed here: pip install "fedpeft[ray]"') from None
 
@@ -109,7 +109,8 @@ def engine(client: ClientApp, *, nodes: int, backend: Mapping[str, Any]) -> Iter
     with _calm(), task_identity(), ThreadPoolExecutor(1) as pool:
         running = pool.submit(_run_engine, server, client, nodes, backend)
         try:
-            wait([running, lent], return_when=FIRST_COMPLETED)
+            either: list[Future[Any]] = [running, lent]
+            wait(either, return_when=FIRST_COMPLETED)
             _require_running(running)
             yield WatchedGrid(lent.result(), running)
         finally:

@@ -32,7 +32,7 @@ def run(
     study: Study | str | Path,
     *,
     out: Path | str,
-    runtime: str = "inprocess",
+    runtime: str | stages.Runtime = "inprocess",
     rounds: int | None = None,
     seed: int | None = None,
     seeds: int = 1,
@@ -48,7 +48,8 @@ def run(
 
     Args:
         study: a study, its file, or the name of a bundled one. out: empty or not there, unless `resume`.
-        runtime: `inprocess` or `ray`. rounds, seed: override the study's. overrides: `section.key=value`.
+        runtime: `inprocess`, `ray`, or a function that plays the rounds. rounds, seed: override the study's.
+        overrides: `section.key=value`.
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out`.
         threads: of torch, per process. comparison: also train the rivals.
         progress, done: called with each event of the rounds, and after each rival.
@@ -56,6 +57,7 @@ def run(
     Raises:
         UserError: a mistake in what was given. ParticipationError: too few sites answered.
     """
+    stages.find_runtime(runtime)  # before anything is written
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
     chosen = _overridden(chosen, rounds=rounds, seed=seed)
     folder = Path(out)
@@ -72,7 +74,7 @@ def run(
 class _Options:
     """The options that every seed shares."""
 
-    runtime: str
+    runtime: str | stages.Runtime
     threads: int
     device: str
     resume: bool
@@ -116,7 +118,7 @@ def _run_once(study: Study, folder: RunFolder, options: _Options) -> Results:
         budgets=budgets,
         measured=measured,
         execution=sites.execution.to_json(),
-        runtime=options.runtime,
+        runtime=options.runtime if isinstance(options.runtime, str) else "flower",
     )
     write_adapter(folder.adapter, sites.bundle, outcome.adapter, card=render_card(found))
     return _finish(folder.path, found)
