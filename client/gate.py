@@ -1,11 +1,13 @@
 """The gate: the one place at a site through which anything leaves. It fails closed and writes the journal.
 
 What may leave is what the schema calls shared and the plan calls active, in the right shapes, finite, within the
-policy's bounds, with the metrics that the policy names. Anything else is refused as a whole: the gate drops or repairs
-nothing, score histograms apart, which the policy may withhold.
+policy's bounds, with the metrics that the policy names on the splits that were asked for, and the four figures of
+TRAIN_FIGURES. Anything else is refused as a whole: the gate drops or repairs nothing, score histograms apart, which the
+policy may withhold.
 """
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from client.journal import Entry, Journal
 from common.errors import RefusedError, SchemaError
@@ -13,6 +15,9 @@ from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
 from common.protocol import Reply, Request, SplitEvaluation
 from common.state import AdapterSchema, digest_state, norm
+
+TRAIN_FIGURES = frozenset({"loss", "steps", "seconds_train", "seconds_evaluate"})
+"""What a reply may say of the training itself."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Gate:
     def release(self, reply: Reply, request: Request) -> Reply:
         """Return the reply as it may leave, or raise RefusedError; either is in the journal first."""
         allowed = self.schema.shared.only(request.plan.active) if request.kind == "train" else AdapterSchema(())
-        reason = _objection(reply, allowed, self.policy)
+        reason = _objection(reply, allowed, self.policy) or _unasked(reply, request)
         if reason is not None:
             self._record(reply, request, reason)
             raise RefusedError("REFUSED_BY_POLICY" if reason != "not finite" else "TRAINING_DIVERGED")
@@ -87,6 +92,15 @@ def _objection(reply: Reply, allowed: AdapterSchema, policy: Policy) -> str | No
         return f"update norm over {policy.max_update_norm}"
     unknown = {m for e in reply.evaluations.values() for m in e.scores.metrics} - set(policy.metrics)
     return f"metric {sorted(unknown)[0]} is not allowed" if unknown else None
+
+
+def _unasked(reply: Reply, request: Request) -> str | None:
+    """Return what the reply says that nobody asked for, in words that name no content, or None."""
+    if not set(reply.train) <= TRAIN_FIGURES:
+        return f"figures beside {', '.join(sorted(TRAIN_FIGURES))}"
+    if not all(isfinite(value) for value in reply.train.values()):
+        return "not finite"
+    return None if set(reply.evaluations) <= set(request.splits) else "a split that was not asked for"
 
 
 def _withhold(evaluation: SplitEvaluation, policy: Policy) -> SplitEvaluation:

@@ -118,6 +118,8 @@ class Trainer:
             self.bundle.schema.shared.only(request.plan.active)
         except SchemaError:
             raise RefusedError("WRONG_ADAPTER") from None
+        if request.kind == "train" and request.round > self.bundle.study.federation.rounds:
+            raise RefusedError("MALFORMED_REQUEST")
         if request.kind == "train" and not len(self.rows.train):
             raise RefusedError("NO_TRAINING_ROWS")
 
@@ -126,17 +128,21 @@ class Trainer:
         private = self.store.private(request, initial)
         self.bench.write({**request.shared, **private})
         with limited_threads(self.execution.threads):
-            reply, private = self._work(request, private)
-        answer = self._gated(reply, request)
+            answer, private = self._gated(request, private)
         self.store.save(request, answer, private)
         return answer
 
-    def _gated(self, reply: Reply, request: Request) -> Answer:
-        """A refusal of the gate is an answer too: it is stored, so that asking again cannot wear it down."""
+    def _gated(self, request: Request, private: AdapterState) -> tuple[Answer, AdapterState]:
+        """Return what may leave, and the private tensors after it.
+
+        A refusal after the work is an answer too: it is stored, so that asking again trains nothing twice and cannot
+        wear the gate down.
+        """
         try:
-            return self.gate.release(reply, request)
+            reply, private = self._work(request, private)
+            return self.gate.release(reply, request), private
         except RefusedError as error:
-            return Refusal(error.reason)
+            return Refusal(error.reason), private
 
     def _work(self, request: Request, private: AdapterState) -> tuple[Reply, AdapterState]:
         start = time.perf_counter()

@@ -1,0 +1,51 @@
+import json
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from client.journal import Entry, Journal
+
+ENTRY = Entry(
+    decision="released",
+    site="east",
+    study="sha256:s",
+    run="run-1",
+    round=1,
+    kind="train",
+    reason=None,
+    tensors=2,
+    size_bytes=8,
+    digest="sha256:d",
+    metrics=["auroc"],
+)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_line_is_added_and_none_is_changed(durable: bool, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "deep" / "journal.jsonl", durable=durable)
+    seen = b""
+    for _ in range(3):
+        journal.append(ENTRY)
+        content = journal.path.read_bytes()
+        assert content.startswith(seen)
+        assert content.endswith(b"\n")
+        seen = content
+    lines = [json.loads(line) for line in seen.splitlines()]
+    assert all({name: line[name] for name in asdict(ENTRY)} == asdict(ENTRY) for line in lines)
+    assert [set(line) for line in lines] == [{"time", *(field.name for field in fields(Entry))}] * 3
+
+
+def test_a_line_says_when_in_utc(tmp_path: Path) -> None:
+    before = datetime.now(UTC)
+    Journal(tmp_path / "j").append(ENTRY)
+    time = datetime.fromisoformat(json.loads((tmp_path / "j").read_text())["time"])
+    assert time.utcoffset() is not None
+    assert abs((time - before).total_seconds()) < 60
+
+
+def test_a_name_with_a_line_break_stays_on_one_line(tmp_path: Path) -> None:
+    Journal(tmp_path / "j").append(Entry(**{**asdict(ENTRY), "reason": 'two\nlines, "quoted"'}))
+    (line,) = (tmp_path / "j").read_text().splitlines()
+    assert json.loads(line)["reason"] == 'two\nlines, "quoted"'
