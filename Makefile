@@ -38,6 +38,7 @@ help: ## Show this list
 install: .venv/runtime ## Set up .venv with what a server needs (no torch)
 
 demo: .venv/demo ## Set up .venv and fine-tune over four real hospitals; the report lies in out/demo
+	rm -rf out/demo
 	$(BIN)/fedpeft simulate heart --out out/demo
 	@echo 'The report: out/demo/report.html'
 
