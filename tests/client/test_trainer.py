@@ -1,0 +1,341 @@
+"""A site's half of the round protocol: what it answers, once, and what it keeps."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from client.execution import Execution
+from client.gate import Policy
+from client.scoring import score
+from client.trainer import Trainer, recipe_of
+from client.training import train
+from common import wire
+from common.answers import to_json
+from common.bundle import Bundle
+from common.metrics.evaluation import METRICS, evaluate
+from common.metrics.histogram import score_histogram
+from common.protocol import Answer, Refusal, Reply, Request, RoundPlan
+from common.seeds import generator, integer_seed
+from common.state import Array, digest_state
+from common.study import Study
+
+Make = Callable[..., Trainer]
+Ask = Callable[..., Request]
+PRIVATE_HEAD = "peft.private=['head.*']"
+
+
+def trainings(trainer: Trainer) -> int:
+    """Number of training steps so far: losses asked for."""
+    return trainer.bench.task.losses  # type: ignore[attr-defined,no-any-return] # the counting task of conftest
+
+
+def replied(answer: Answer) -> Reply:
+    assert isinstance(answer, Reply), answer
+    return answer
+
+
+def same(left: Answer, right: Answer) -> bool:
+    one, other = replied(left), replied(right)
+    return to_json(one) == to_json(other) and digest_state(one.update) == digest_state(other.update)
+
+
+def by_hand(trainer: Trainer, request: Request, private: dict[str, Array] | None = None) -> dict[str, Array]:
+    """The state after one round, by calling local training as the protocol says: streams by seed, round and site."""
+    bundle, bench = trainer.bundle, trainer.bench
+    bench.write({**bundle.initial, **(private or {}), **request.shared})
+    active = request.plan.active or bundle.schema.shared.names
+    train(
+        bench,
+        trainer.rows.train.examples,
+        recipe_of(bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
+        active={*active, *bundle.schema.private.names},
+        execution=Execution(),
+        rng=generator(request.seed, round_number=request.round, site=trainer.site, purpose="batches"),
+        dropout_seed=integer_seed(request.seed, round_number=request.round, site=trainer.site, purpose="dropout"),
+    )
+    return bench.read()
+
+
+@pytest.mark.parametrize(
+    "plan", [RoundPlan(), RoundPlan(proximal_mu=3.0), RoundPlan(active=("head.bias", "head.weight"))]
+)
+def test_the_update_is_what_training_added_to_what_was_received(plan: RoundPlan, make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    shared = {name: array + np.float32(0.01) for name, array in trainer.bundle.initial.items()}
+    request = ask(trainer.bundle, plan=plan, shared=shared, round=2)
+    reply = replied(trainer.answer(request))
+    trained = by_hand(trainer, request)
+    names = plan.active or trainer.bundle.schema.shared.names
+    assert set(reply.update) == set(names)
+    for name in names:
+        assert (reply.update[name] == trained[name] - shared[name]).all()
+    assert all(np.array_equal(trained[name], shared[name]) for name in set(shared) - set(names))
+
+
+def test_figures_are_of_the_rows_and_steps_there_were(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    reply = replied(trainer.answer(ask(trainer.bundle)))
+    rows, batch = len(trainer.rows.train), trainer.bundle.study.training.batch_size
+    assert reply.examples == rows
+    assert reply.train["steps"] == trainings(trainer) == -(-rows // batch)
+    assert set(reply.train) == {"loss", "steps", "seconds_train", "seconds_evaluate"}
+    assert reply.train["loss"] > 0
+
+
+def test_what_is_received_is_evaluated_before_it_is_trained_from(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    request = ask(trainer.bundle, splits=("validation", "test"))
+    reply = replied(trainer.answer(request))
+    trainer.bench.write(trainer.bundle.initial)
+    for split in request.splits:
+        part = trainer.rows.part(split)
+        probabilities = score(trainer.bench, part.examples, classes=2, execution=Execution())
+        rng = generator(0, round_number=1, site="east", purpose=f"bootstrap {split}")
+        found = reply.evaluations[split]
+        assert found.scores == evaluate(probabilities, part.labels, part.patients, resamples=20, rng=rng)
+        assert found.histogram is not None
+        assert (found.histogram.counts == score_histogram(probabilities, part.labels, classes=2).counts).all()
+        assert set(found.scores.metrics) == set(METRICS)
+
+
+def test_test_scores_stay_on_the_site_s_disk(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    trainer.answer(ask(trainer.bundle))
+    with pytest.raises(FileNotFoundError):
+        trainer.store.test_scores("run-1")
+    request = ask(trainer.bundle, kind="evaluate", round=4, splits=("validation", "test"))
+    reply = replied(trainer.answer(request))
+    kept = trainer.store.test_scores("run-1")
+    assert kept.shape == (len(trainer.rows.test), 2)
+    part = trainer.rows.test
+    again = evaluate(kept, part.labels, part.patients, resamples=0, rng=np.random.default_rng(0))
+    values = {name: metric.value for name, metric in reply.evaluations["test"].scores.metrics.items()}
+    assert {name: metric.value for name, metric in again.metrics.items()} == values
+
+
+def test_an_evaluation_trains_nothing(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    reply = replied(trainer.answer(ask(trainer.bundle, kind="evaluate")))
+    assert trainings(trainer) == 0
+    assert reply.update == {}
+    assert set(reply.train) == {"seconds_evaluate"}
+    assert reply.examples == len(trainer.rows.train)
+    assert digest_state(trainer.bench.read()) == digest_state(trainer.bundle.initial)
+
+
+def test_the_same_request_is_answered_with_the_same_answer_and_trained_once(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    request = ask(trainer.bundle)
+    first = trainer.answer(request)
+    steps = trainings(trainer)
+    assert same(trainer.answer(request), first)
+    assert trainings(trainer) == steps
+    restarted = make_trainer()
+    assert same(restarted.answer(request), first)
+    assert trainings(restarted) == 0
+
+
+def test_equal_requests_give_equal_updates_on_any_disk_whatever_came_before(make_trainer: Make, ask: Ask) -> None:
+    """Nothing of an earlier request is left in the workbench or in torch."""
+    one, other = make_trainer(home="one"), make_trainer(home="other")
+    request = ask(one.bundle, run="run-2")
+    shared = {name: array + np.float32(0.5) for name, array in one.bundle.initial.items()}
+    other.answer(ask(one.bundle, shared=shared, plan=RoundPlan(active=("head.bias",))))
+    torch.manual_seed(123)
+    first, second = replied(one.answer(request)), replied(other.answer(request))
+    assert digest_state(first.update) == digest_state(second.update)
+    assert first.train["loss"] == second.train["loss"]
+
+
+def test_site_seed_and_round_each_draw_their_own(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    requests = [
+        ask(trainer.bundle),
+        ask(trainer.bundle, seed=1, run="run-2"),
+        ask(trainer.bundle, round=2, run="run-3"),
+    ]
+    digests = {digest_state(replied(trainer.answer(request)).update) for request in requests}
+    elsewhere = replace(trainer, site="elsewhere")
+    digests.add(digest_state(replied(elsewhere.answer(ask(trainer.bundle, run="run-4"))).update))
+    assert len(digests) == 4
+
+
+def test_the_run_s_name_draws_nothing(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    updates = [replied(trainer.answer(ask(trainer.bundle, run=run))).update for run in ("run-1", "run-2")]
+    assert digest_state(updates[0]) == digest_state(updates[1])
+
+
+def poisoned(bundle: Bundle, value: float) -> dict[str, Array]:
+    shared = {name: bundle.initial[name].copy() for name in bundle.schema.shared.names}
+    next(iter(shared.values()))[...] = value
+    return shared
+
+
+REFUSALS: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
+    "another study": (lambda b: {"study": "sha256:0"}, "WRONG_STUDY"),
+    "another schema": (lambda b: {"schema": "sha256:0"}, "WRONG_SCHEMA"),
+    "an adapter with nan": (lambda b: {"shared": poisoned(b, np.nan)}, "WRONG_ADAPTER"),
+    "an adapter with less": (lambda b: {"shared": {}}, "WRONG_ADAPTER"),
+    "an adapter in float64": (
+        lambda b: {"shared": {name: array.astype(np.float64) for name, array in b.initial.items()}},
+        "WRONG_ADAPTER",
+    ),
+    "an active tensor that is none": (lambda b: {"plan": RoundPlan(active=("pooler.weight",))}, "WRONG_ADAPTER"),
+    "a run outside the folder": (lambda b: {"run": "../east"}, "MALFORMED_REQUEST"),
+    "a run with a slash": (lambda b: {"run": "/tmp/x"}, "MALFORMED_REQUEST"),
+    "a round beyond the study's": (lambda b: {"round": b.study.federation.rounds + 1}, "MALFORMED_REQUEST"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_question_of_another_kind_is_refused_and_leaves_no_trace(kind: str, make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    changes, reason = REFUSALS[kind]
+    assert trainer.answer(ask(trainer.bundle, **changes(trainer.bundle))) == Refusal(reason)
+    assert trainings(trainer) == 0
+    assert not trainer.store.folder.exists()
+
+
+def test_a_private_tensor_cannot_be_asked_for(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer(PRIVATE_HEAD)
+    for changes in ({"plan": RoundPlan(active=("head.bias",))}, {"shared": trainer.bundle.initial}):
+        assert trainer.answer(ask(trainer.bundle, **changes)) == Refusal("WRONG_ADAPTER")
+
+
+def test_a_site_without_training_rows_says_so_and_still_evaluates(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    none = replace(trainer.rows.train, examples=[], labels=trainer.rows.train.labels[:0], patients=[])
+    trainer = replace(trainer, rows=replace(trainer.rows, train=none))
+    assert trainer.answer(ask(trainer.bundle)) == Refusal("NO_TRAINING_ROWS")
+    assert replied(trainer.answer(ask(trainer.bundle, kind="evaluate"))).examples == 0
+
+
+def test_a_site_without_validation_rows_has_metrics_without_values(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    none = replace(trainer.rows.validation, examples=[], labels=trainer.rows.train.labels[:0], patients=[])
+    trainer = replace(trainer, rows=replace(trainer.rows, validation=none))
+    found = replied(trainer.answer(ask(trainer.bundle))).evaluations["validation"]
+    assert found.histogram is None
+    assert {metric.value for metric in found.scores.metrics.values()} == {None}
+
+
+def test_a_round_is_answered_once(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    trainer.answer(ask(trainer.bundle, round=2))
+    steps = trainings(trainer)
+    assert trainer.answer(ask(trainer.bundle, round=2, seed=1)) == Refusal("ROUND_ALREADY_ANSWERED")
+    assert trainer.answer(ask(trainer.bundle, round=1)) == Refusal("ROUND_IN_THE_PAST")
+    assert trainings(trainer) == steps
+
+
+def test_a_refusal_by_policy_is_kept_so_that_asking_again_does_not_wear_it_down(make_trainer: Make, ask: Ask) -> None:
+    strict = make_trainer(policy=Policy(max_update_norm=1e-6))
+    request = ask(strict.bundle)
+    assert strict.answer(request) == Refusal("REFUSED_BY_POLICY")
+    steps = trainings(strict)
+    lenient = make_trainer()
+    assert lenient.answer(request) == strict.answer(request) == Refusal("REFUSED_BY_POLICY")
+    assert (trainings(strict), trainings(lenient)) == (steps, 0)
+    lines = strict.gate.journal.path.read_text().splitlines()
+    assert [json.loads(line)["decision"] for line in lines] == ["refused"]
+
+
+def test_a_divergence_is_an_answer_that_is_kept(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer("training={learning_rate=3e38, local_steps=2, batch_size=8}", PRIVATE_HEAD)
+    request = ask(trainer.bundle)
+    assert trainer.answer(request) == Refusal("TRAINING_DIVERGED")
+    steps = trainings(trainer)
+    assert trainer.answer(request) == Refusal("TRAINING_DIVERGED")
+    assert trainings(trainer) == steps == 2
+    initial = {name: trainer.bundle.initial[name] for name in trainer.bundle.schema.private.names}
+    kept = trainer.store.private_after("run-1", 1, {})
+    assert digest_state(kept) == digest_state(initial)
+
+
+def rounds(trainer: Trainer, ask: Ask, count: int) -> Iterator[tuple[Request, Reply]]:
+    for number in range(1, count + 1):
+        request = ask(trainer.bundle, round=number)
+        yield request, replied(trainer.answer(request))
+
+
+def test_private_tensors_go_on_from_round_to_round_and_survive_a_restart(make_trainer: Make, ask: Ask) -> None:
+    first = make_trainer(PRIVATE_HEAD)
+    updates = [reply.update for _, reply in rounds(first, ask, 2)]
+    names = first.bundle.schema.private.names
+    private: dict[str, Array] = {}
+    for number, update in enumerate(updates, start=1):
+        request = ask(first.bundle, round=number)
+        state = by_hand(first, request, private)
+        private = {name: state[name] for name in names}
+        assert set(update) == set(first.bundle.schema.shared.names)
+        assert all((update[name] == state[name] - request.shared[name]).all() for name in update)
+    restarted = make_trainer(PRIVATE_HEAD)
+    assert digest_state(restarted.store.private_after("run-1", 2, {})) == digest_state(private)
+    state = by_hand(first, ask(first.bundle, round=3), private)
+    update = replied(restarted.answer(ask(first.bundle, round=3))).update
+    assert all((update[name] == state[name] - first.bundle.initial[name]).all() for name in update)
+
+
+def test_an_evaluation_uses_the_site_s_own_private_tensors(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer(PRIVATE_HEAD)
+    list(rounds(trainer, ask, 1))
+    request = ask(trainer.bundle, kind="evaluate", round=2, splits=("test",))
+    trainer.answer(request)
+    private = trainer.store.private_after("run-1", 1, {})
+    trainer.bench.write({**request.shared, **private})
+    expected = score(trainer.bench, trainer.rows.test.examples, classes=2, execution=Execution())
+    assert (trainer.store.test_scores("run-1") == expected).all()
+
+
+def test_nothing_private_is_in_a_reply_or_in_its_bytes(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer(PRIVATE_HEAD)
+    schema = trainer.bundle.schema
+    for request, reply in rounds(trainer, ask, 2):
+        assert set(reply.update) == set(schema.shared.names)
+        assert reply.extra == {}
+        content = wire.encode_answer(reply, wire.asked_schema(schema, request.kind, request.plan))
+        private = trainer.store.private_after("run-1", request.round, {})
+        secrets = [private[n] for n in schema.private.names]
+        secrets += [private[n] - trainer.bundle.initial[n] for n in schema.private.names]
+        sent = b"".join(array.data for name in ("update", "extra") for array in content[name].values())
+        assert len(sent) > schema.shared.size_bytes
+        numbers = {float(number) for array in secrets for number in array.ravel()} - {0.0}
+        # No single number of a private tensor, or of its change, is among the four-byte numbers that were sent.
+        payload = np.frombuffer(content["update"]["float32"].data[-schema.shared.size_bytes :], np.float32)
+        assert not numbers & {float(number) for number in payload}
+        assert "head." not in str(content["head"])
+
+
+def test_each_answer_has_its_line_in_the_journal(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer()
+    for request, reply in rounds(trainer, ask, 2):
+        trainer.answer(request)  # once more: nothing is released that was not released before
+        lines = [json.loads(line) for line in trainer.gate.journal.path.read_text().splitlines()]
+        assert len(lines) == request.round
+        assert lines[-1]["digest"] == digest_state(reply.update)
+
+
+def test_the_recipe_is_the_study_s(make_study: Callable[..., Study]) -> None:
+    overrides = ["batch_size=3", "learning_rate=0.5", "weight_decay=0.25", "clip_norm=2", "warmup_fraction=0.125"]
+    overrides += ["schedule=cosine", "local_epochs=5"]
+    study = make_study(*(f"training.{text}" for text in overrides), "federation.rounds=7")
+    recipe = recipe_of(study, round_number=4, proximal_mu=0.5)
+    assert (recipe.batch_size, recipe.learning_rate, recipe.weight_decay, recipe.clip_norm) == (3, 0.5, 0.25, 2)
+    assert (recipe.warmup_fraction, recipe.schedule, recipe.epochs, recipe.steps) == (0.125, "cosine", 5, None)
+    assert (recipe.round_number, recipe.rounds, recipe.proximal_mu) == (4, 7, 0.5)
+
+
+def test_threads_are_those_of_the_execution_while_it_works_and_given_back(make_trainer: Make, ask: Ask) -> None:
+    before = torch.get_num_threads()
+    trainer = replace(make_trainer(), execution=Execution(threads=before + 1))
+    seen: set[int] = set()
+    trainer.bench.head.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
+    trainer.answer(ask(trainer.bundle))
+    assert seen == {before + 1}
+    assert torch.get_num_threads() == before
