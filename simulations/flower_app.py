@@ -27,7 +27,7 @@ from common.quiet import silence
 from common.study import Study, replaced
 from server.closing import Outcome
 from server.events import Event, Progress, RoundFinished
-from server.exchange import SYSTEM_CLOCK
+from server.exchange import SYSTEM_CLOCK, Clock
 from server.job import ServerJob
 from server.rounds import run_rounds
 from server.state import ServerState
@@ -71,11 +71,11 @@ def main(grid: Grid, context: Context) -> None:
     LOG.info("adapter %s in %s", results.content["digests"]["adapter"], results.adapter)
 
 
-def count_nodes(grid: Grid) -> int:
+def count_nodes(grid: Grid, clock: Clock = SYSTEM_CLOCK) -> int:
     """Return the number of SuperNodes, which Flower registers while the server already runs."""
     before, now = -1, 0
     while now == 0 or now != before:
-        SYSTEM_CLOCK.wait(0.5)
+        clock.wait(0.5)
         before, now = now, len(list(grid.get_node_ids()))
     return now
 

@@ -44,7 +44,7 @@ class Processes:
                 start_new_session=True,
             )
 
-    def call(self, command: str, *arguments: str) -> str:
+    def call(self, command: str, *arguments: str, deadline_s: float = 60) -> str:
         """Run a command to its end and return what it printed; it must succeed."""
         done = subprocess.run(
             [BIN / command, *arguments],
@@ -53,7 +53,7 @@ class Processes:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=deadline_s,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -3,6 +3,7 @@
 Ray runs in processes of its own here: it leaves files open in the process that starts it, a warning each.
 """
 
+import json
 import signal
 import subprocess
 import sys
@@ -50,33 +51,21 @@ def adapter(out: Path) -> bytes:
     return (out / "adapter" / "adapter.safetensors").read_bytes()
 
 
+def rounds_finished(out: Path) -> list[int]:
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    return [event["round"] for event in events if event["event"] == "round_finished"]
+
+
 def heads(out: Path) -> dict[str, bytes]:
     found = {path.parent.name: path.read_bytes() for path in (out / "sites").glob("*/private.safetensors")}
     assert set(found) == {"east", "north", "west"}
     return found
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An undisturbed run in process with private heads."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    simulate_in_process(out, PRIVATE_HEAD)
-    return out
-
-
 def test_the_adapter_is_that_of_a_run_in_process(tmp_path: Path) -> None:
     simulate_on_ray(tmp_path / "ray")
     simulate_in_process(tmp_path / "inprocess")
     assert adapter(tmp_path / "ray") == adapter(tmp_path / "inprocess")
-
-
-def test_a_run_that_began_in_process_goes_on_on_ray(tmp_path: Path, whole: Path) -> None:
-    """The heads are private: what the sites keep on their disks is found again by other processes."""
-    out = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        run("quick", out=out, overrides=[PRIVATE_HEAD], comparison=False, progress=stop_after_round_1)
-    simulate_on_ray(out, "--set", PRIVATE_HEAD, "--resume")
-    assert (adapter(out), heads(out)) == (adapter(whole), heads(whole))
 
 
 INTERRUPTED = """
@@ -88,15 +77,19 @@ def stop(event):
     if isinstance(event, RoundFinished):
         raise KeyboardInterrupt
 
-run("quick", out=sys.argv[1], overrides=[sys.argv[2]], runtime="ray", comparison=False, progress=stop)
+run("quick", out=sys.argv[1], overrides=[sys.argv[2]], runtime="ray", resume=True, comparison=False, progress=stop)
 """
 
 
-def test_a_run_that_was_interrupted_on_ray_goes_on_in_process(tmp_path: Path, whole: Path) -> None:
-    out = tmp_path / "run"
+def test_each_runtime_goes_on_where_the_other_was_interrupted(tmp_path: Path) -> None:
+    """Round 1 in process, 2 on Ray, 3 in process. The heads are private: what sites keep on their disks counts too."""
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    with pytest.raises(KeyboardInterrupt):
+        run("quick", out=out, overrides=[PRIVATE_HEAD], comparison=False, progress=stop_after_round_1)
     assert python(tmp_path, INTERRUPTED, str(out), PRIVATE_HEAD).returncode == -signal.SIGINT
-    assert not (out / "results.json").exists()
+    assert rounds_finished(out) == [1, 2]
     simulate_in_process(out, PRIVATE_HEAD, resume=True)
+    simulate_in_process(whole, PRIVATE_HEAD)
     assert (adapter(out), heads(out)) == (adapter(whole), heads(whole))
 
 

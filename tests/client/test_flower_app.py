@@ -1,0 +1,82 @@
+"""The SuperNode's app: each message goes to the site that the context names, and no failure says more than a word."""
+
+from pathlib import Path
+
+import pytest
+from flwr.app import Context, Message, RecordDict
+
+from client.flower_app import app_of, site_of
+from client.trainer import Trainer
+from common import wire
+from common.errors import UserError
+from common.protocol import Refusal, Reply, Request, RoundPlan
+from common.state import AdapterSchema
+from simulations import stages
+from simulations.catalogue import load
+from simulations.folder import RunFolder
+from simulations.inprocess import task_identity
+from simulations.virtual import VirtualSites
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> VirtualSites:
+    return stages.start(load("quick"), RunFolder(tmp_path_factory.mktemp("app") / "run"), threads=1, device="cpu")
+
+
+def context(**node_config: str) -> Context:
+    return Context(run_id=1, node_id=2, node_config={**node_config}, state=RecordDict(), run_config={})
+
+
+def sent(content: RecordDict, kind: str) -> Message:
+    message = wire.message(content, kind=kind, node=2, round_number=1)
+    message.metadata.__dict__["_message_id"] = "1"
+    return message
+
+
+def evaluation(sites: VirtualSites) -> RecordDict:
+    bundle = sites.bundle
+    shared = {name: bundle.initial[name] for name in bundle.schema.shared.names}
+    request = Request(
+        kind="evaluate",
+        run="r",
+        round=1,
+        seed=0,
+        study=bundle.study.digest,
+        schema=bundle.schema.digest,
+        plan=RoundPlan(),
+        splits=("validation",),
+        shared=shared,
+    )
+    return wire.encode_request(request, wire.pack_adapter(shared, bundle.schema))
+
+
+def test_the_site_of_the_context_answers(sites: VirtualSites) -> None:
+    app = app_of(lambda context: sites.trainer(str(context.node_config["site"])))
+    with task_identity():
+        names = [app(sent(wire.encode_query(), "query"), context(site=site)) for site in ("west", "east")]
+        reply = app(sent(evaluation(sites), "evaluate"), context(site="west"))
+    assert [wire.decode_name(message.content) for message in names] == ["west", "east"]
+    answer = wire.decode_answer(reply.content, AdapterSchema(()), classes=2)
+    assert isinstance(answer, Reply)
+    assert answer.examples == len(sites.rows["west"].train)
+
+
+def test_no_text_of_a_failure_leaves(sites: VirtualSites) -> None:
+    def fail(context: Context) -> Trainer:
+        raise UserError(f"no site for patient {context.node_config['patient']}")
+
+    with task_identity():
+        replies = [
+            app_of(fail)(sent(content, kind), context(patient="p-1"))
+            for content, kind in [(wire.encode_query(), "query"), (evaluation(sites), "evaluate")]
+        ]
+    for reply in replies:
+        assert wire.decode_answer(reply.content, AdapterSchema(()), classes=2) == Refusal("TRAINING_FAILED")
+        assert "p-1" not in str(reply.content)
+
+
+def test_a_supernode_without_settings_is_told_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--node-config"):
+        site_of(context())
+    with pytest.raises(UserError, match="no settings file"):
+        site_of(context(settings=str(tmp_path / "settings.toml")))
