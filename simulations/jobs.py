@@ -14,7 +14,8 @@ from client.batches import count_steps
 from client.execution import limited_threads
 from client.scoring import score
 from client.trainer import SplitRows, recipe_of
-from client.training import Recipe, set_training_mode, train
+from client.training import Recipe, Trained, set_training_mode, train
+from common.errors import RefusedError
 from common.metrics.evaluation import evaluate
 from common.seeds import generator, integer_seed
 from common.state import AdapterState, Array
@@ -43,12 +44,11 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """Probabilities (n, classes) of each scored site's rows, the mean training loss, and the number of steps."""
+    """Probabilities (n, classes) of each scored site's rows, NaN where training diverged and `trained` is None."""
 
     name: str
     probabilities: Probabilities
-    loss: float
-    steps: int
+    trained: Trained | None
 
 
 def run_jobs(folder: RunFolder, jobs: Sequence[Job], *, workers: int) -> Iterator[JobResult]:
@@ -62,30 +62,41 @@ def run_jobs(folder: RunFolder, jobs: Sequence[Job], *, workers: int) -> Iterato
 def run_job(folder: str, job: Job) -> JobResult:
     """Run one job in this process."""
     sites = resident_sites(folder)
-    bench, execution = sites.bench, sites.execution
-    bench.write(job.start if job.start is not None else sites.bundle.initial)
+    execution = sites.execution
+    sites.bench.write(job.start if job.start is not None else sites.bundle.initial)
     rows = _joined([sites.rows[site].train for site in job.train_on])
     recipe = _recipe(sites.bundle.study, job)
     keeper = _Keeper(sites, job, _joined([sites.rows[site].validation for site in job.train_on]), len(rows), recipe)
     with limited_threads(execution.threads):
-        trained = train(
-            bench,
+        trained = _train(sites, job, rows, recipe, keeper)
+        usable = keeper.restore_best() or trained is not None
+        probabilities = {site: _score(sites, site, job.split, usable=usable) for site in job.score_on}
+    return JobResult(job.name, probabilities, trained)
+
+
+def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keeper: "_Keeper") -> Trained | None:
+    """Train what is in the workbench; None where it diverged, which is a result and no failure of the comparison."""
+    study = sites.bundle.study
+    try:
+        return train(
+            sites.bench,
             rows.examples,
             recipe,
             active=sites.bundle.schema.names,
-            execution=execution,
-            rng=generator(sites.bundle.study.seed, site=job.name, purpose="batches"),
-            dropout_seed=integer_seed(sites.bundle.study.seed, site=job.name, purpose="dropout"),
-            after_step=keeper.after_step if sites.bundle.study.evaluation.keep == "best" else None,
+            execution=sites.execution,
+            rng=generator(study.seed, site=job.name, purpose="batches"),
+            dropout_seed=integer_seed(study.seed, site=job.name, purpose="dropout"),
+            after_step=keeper.after_step if study.evaluation.keep == "best" else None,
         )
-        keeper.restore_best()
-        probabilities = {site: _score(sites, site, job.split) for site in job.score_on}
-    return JobResult(job.name, probabilities, trained.loss, trained.steps)
+    except RefusedError:
+        return None
 
 
-def _score(sites: VirtualSites, site: str, split: str) -> NDArray[np.float64]:
+def _score(sites: VirtualSites, site: str, split: str, *, usable: bool) -> NDArray[np.float64]:
     part = sites.rows[site].test if split == "test" else sites.rows[site].validation
     classes = len(sites.bundle.study.task.labels)
+    if not usable:
+        return np.full((len(part), classes), np.nan)
     return score(sites.bench, part.examples, classes=classes, execution=sites.execution)
 
 
@@ -132,9 +143,10 @@ class _Keeper:
         if self._best is None or value > self._best[0]:
             self._best = (value, self._sites.bench.read())
 
-    def restore_best(self) -> None:
+    def restore_best(self) -> bool:
         if self._best is not None:
             self._sites.bench.write(self._best[1])
+        return self._best is not None
 
 
 def _quality(probabilities: NDArray[np.float64], part: SplitRows) -> float:
