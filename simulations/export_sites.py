@@ -62,7 +62,7 @@ def positions_by_site(study: Study, scratch: Path) -> Mapping[str, Sequence[int]
 def csv_of(raw: RawTable, positions: Sequence[int]) -> bytes:
     """Return these rows of a table as CSV, all columns; `read_raw` reads the same text from it."""
     text = io.StringIO()
-    # All quoted: a row whose only field is empty would otherwise be a blank line, which readers skip.
+    # All quoted: a carriage return in a field would otherwise end the row for readers.
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(raw)
     writer.writerows([column[i] for column in raw.values()] for i in positions)

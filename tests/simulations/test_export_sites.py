@@ -16,7 +16,8 @@ from simulations.export_sites import csv_of, export_sites
 from simulations.folder import RunFolder
 from simulations.virtual import VirtualSites
 
-CELLS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
+ANY_TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
+CELLS = ANY_TEXT | st.text("a \r\n\t,\"'", max_size=4)
 
 
 @st.composite
