@@ -8,17 +8,18 @@ import pytest
 from common.study import Study
 from simulations import stages
 from simulations.folder import RunFolder
-from simulations.virtual import VirtualSites
+from simulations.virtual import VirtualSites, resident_sites
 
 
 @pytest.fixture(scope="session")
 def open_run(make_study: Callable[..., Study], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., VirtualSites]:
-    """`open_run("section.key=value", ...)`: the sites of a started run of two rounds, opened once."""
+    """`open_run("section.key=value", ...)`: the resident sites of a run of two rounds, started once."""
 
     @cache
-    def make(*overrides: str) -> VirtualSites:
+    def started(*overrides: str) -> str:
         study = make_study("federation.rounds=2", "training.local_epochs=1", *overrides)
         folder = RunFolder(tmp_path_factory.mktemp("run") / "out")
-        return stages.start(study, folder, threads=1, device="cpu")
+        stages.start(study, folder, threads=1, device="cpu")
+        return str(folder.path)
 
-    return make
+    return lambda *overrides: resident_sites(started(*overrides))

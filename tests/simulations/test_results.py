@@ -1,0 +1,148 @@
+"""results.json: its figures are those of the bundle, the outcome and the budgets it was made from."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_curve
+
+from client.execution import Execution
+from client.trainer import SplitRows
+from common.bundle import Bundle
+from common.errors import CheckpointError
+from common.state import digest_state
+from common.tasks import Example
+from server.closing import Outcome
+from server.state import ServerState
+from simulations.comparison import Budget, Scoring
+from simulations.results import Measured, Results, assemble, read_results, write_results
+
+LABELS = np.array([0, 1, 1, 0, 1, 0, 0, 1])
+POSITIVE = np.array([0.1, 0.9, 0.4, 0.4, 0.8, 0.3, 0.6, 0.7])
+
+
+def entry(bytes_up: int | None, status: str = "accepted") -> dict[str, Any]:
+    return {"status": status, "examples": 5, "bytes_up": bytes_up, "bytes_down": 100}
+
+
+def outcome_of(bundle: Bundle) -> Outcome:
+    shared = {name: bundle.initial[name] + np.float32(1) for name in bundle.schema.shared.names}
+    rounds = (
+        {"round": 1, "participation": {"a": entry(700), "b": entry(None, "late")}},
+        {"round": 2, "participation": {"a": entry(500), "b": entry(900)}},
+    )
+    state = ServerState(run="run-1", study=bundle.study.digest, seed=0, shared=shared, round=2)
+    return Outcome(state, shared, 2, rounds, None, {}, {"a": entry(50)})
+
+
+def budget_of(positive: np.ndarray) -> Budget:
+    part = SplitRows([Example((1,), 0)] * len(LABELS), LABELS, [str(i) for i in range(len(LABELS))])
+    return Scoring({"a": part}, 2, 0, 0).budget({"a": np.stack([1 - positive, positive], axis=1)}, one_model=True)
+
+
+def made(bundle: Bundle, **changes: Any) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        "comparison": {"federated": budget_of(POSITIVE).to_json()},
+        "budgets": {"federated": budget_of(POSITIVE)},
+        "measured": Measured(1.0, 2.5, 0.25),
+        "execution": Execution().to_json(),
+        "runtime": "inprocess",
+    }
+    return assemble(bundle, outcome_of(bundle), **{**parts, **changes})
+
+
+KEYS = {
+    "format", "study", "seed", "seeds", "rounds", "comparison", "parameters", "bytes", "seconds", "privacy", "digests",
+    "versions",
+}  # fmt: skip
+"""Those that scripts rely on; there may be more."""
+
+
+def test_the_keys_that_scripts_rely_on_are_there(make_bundle: Callable[..., Bundle]) -> None:
+    found = made(make_bundle())
+    assert set(found) >= KEYS
+    assert found["format"] == 1
+    assert set(found["seconds"]) >= {"total", "prepare", "rounds", "comparison"}
+    assert found["seconds"]["total"] == 3.75
+    assert found["execution"] == {**Execution().to_json(), "runtime": "inprocess"}
+    json.dumps(found, allow_nan=False)
+
+
+def test_parameters_and_bytes_are_counted(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle("peft.private=['head.*']")
+    found = made(bundle)
+    trainable, shared = (sum(bundle.initial[n].size for n in s.names) for s in (bundle.schema, bundle.schema.shared))
+    total = bundle.base_model.parameters + trainable
+    assert found["parameters"] == {
+        "trainable": trainable, "shared": shared, "total": total, "fraction": trainable / total
+    }  # fmt: skip
+    assert trainable - shared == 2 * 32 + 2
+    assert found["bytes"] == {"up_per_site_round": 900, "full_model": 4 * total}
+
+
+def test_digests_are_those_of_what_they_name(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle()
+    found = made(bundle)["digests"]
+    assert found == {
+        "study": bundle.study.digest,
+        "schema": bundle.schema.digest,
+        "base_model": bundle.study.base_model.digest,
+        "bundle": bundle.digest,
+        "adapter": digest_state(outcome_of(bundle).adapter),
+    }
+
+
+def test_versions_are_those_that_are_installed(make_bundle: Callable[..., Bundle]) -> None:
+    import torch
+
+    assert made(make_bundle())["versions"]["torch"] == str(torch.__version__)
+
+
+def test_curves_are_scikit_learn_s_within_a_bin(make_bundle: Callable[..., Bundle]) -> None:
+    curves = made(make_bundle())["curves"]["federated"]
+    false_positive, true_positive, _ = roc_curve(LABELS, POSITIVE, drop_intermediate=False)
+    found = set(zip(curves["roc"]["false_positive_rate"], curves["roc"]["true_positive_rate"], strict=True))
+    assert set(zip(false_positive.tolist(), true_positive.tolist(), strict=True)) <= found
+    assert sum(curves["calibration"]["n"]) == len(LABELS)
+
+
+def test_budgets_without_one_model_or_with_a_diverged_one_have_no_curve(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle()
+    without = replace(budget_of(POSITIVE), histogram=None)
+    assert made(bundle, budgets={"local": without})["curves"] is None
+    assert made(bundle, budgets={"central": budget_of(np.full(len(LABELS), np.nan))})["curves"] == {"central": None}
+
+
+def test_a_run_without_comparison_says_so(make_bundle: Callable[..., Bundle]) -> None:
+    found = made(make_bundle(), comparison=None, budgets={})
+    assert (found["comparison"], found["curves"]) == (None, None)
+
+
+def test_what_is_written_is_read(make_bundle: Callable[..., Bundle], tmp_path: Path) -> None:
+    content = made(make_bundle())
+    written = write_results(tmp_path, content)
+    found = read_results(tmp_path)
+    assert found.content == json.loads(json.dumps(content)) == json.loads((tmp_path / "results.json").read_text())
+    assert found.adapter == written.adapter == tmp_path / "adapter"
+
+
+@pytest.mark.parametrize("text", [None, "", '{"format": 1'])
+def test_a_folder_without_results_is_said(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "results.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"holds no finished run: results\.json is missing or damaged"):
+        read_results(tmp_path)
+
+
+def test_a_figure_is_found_by_budget_metric_and_place(tmp_path: Path) -> None:
+    sites = {"a": {"auroc": {"value": 0.7}}, "b": {"auroc": {"value": None}}}
+    budget = {"sites": sites, "mean": {"auroc": {"value": 0.8}}, "pooled": {"auroc": {"value": 0.9}}}
+    results = Results(tmp_path, {"comparison": {"federated": budget}})
+    assert results.metric("federated") == 0.8
+    assert results.metric("federated", "auroc", of="pooled") == 0.9
+    assert results.metric("federated", of="a") == 0.7
+    assert results.metric("federated", of="b") is None
