@@ -5,9 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from common.adapter_folder import write_adapter
+from common.errors import StudyError
 from common.files import write_bytes
 from common.study import Study, replaced
+from common.study_file import first_error
 from common.tensor_files import to_safetensors
 from server.closing import Outcome
 from server.events import Progress, ignore
@@ -16,9 +20,10 @@ from server.report.render import write_report
 from simulations import stages
 from simulations.catalogue import load
 from simulations.comparison import Budget, Scoring, compare
-from simulations.folder import RunFolder
+from simulations.folder import RunFolder, check_seeds
 from simulations.over_seeds import combine
 from simulations.results import Measured, Results, assemble, read_results, write_results
+from simulations.resuming import check_same_study
 from simulations.virtual import VirtualSites
 
 Done = Callable[[str, int, int], None]
@@ -64,9 +69,9 @@ def run(
     options = _Options(runtime, threads, device, resume, comparison, progress, done)
     if seeds == 1:
         return _run_once(chosen, RunFolder(folder), options)
-    runs = [
-        _run_once(_reseeded(chosen, k), RunFolder(folder / f"seed-{chosen.seed + k}"), options) for k in range(seeds)
-    ]
+    check_seeds(folder, resume=resume)
+    studies = [_reseeded(chosen, k) for k in range(seeds)]
+    runs = [_run_once(study, RunFolder(folder / f"seed-{study.seed}"), options) for study in studies]
     return _finish(folder, combine([r.content for r in runs]))
 
 
@@ -85,26 +90,29 @@ class _Options:
 
 def _overridden(study: Study, *, rounds: int | None, seed: int | None) -> Study:
     changes = {"federation.rounds": rounds, "seed": seed}
-    return replaced(study, {key: value for key, value in changes.items() if value is not None})
+    return _replaced(study, {key: value for key, value in changes.items() if value is not None})
 
 
 def _reseeded(study: Study, k: int) -> Study:
     """Return the study with another draw and another split."""
     split = study.evaluation.split_seed + k
-    return replaced(study, {"seed": study.seed + k, "evaluation.split_seed": split})
+    return _replaced(study, {"seed": study.seed + k, "evaluation.split_seed": split})
+
+
+def _replaced(study: Study, changes: Mapping[str, int]) -> Study:
+    try:
+        return replaced(study, changes)
+    except ValidationError as error:
+        raise StudyError(first_error(error, Study)) from None
 
 
 def _run_once(study: Study, folder: RunFolder, options: _Options) -> Results:
     if options.resume and folder.results.exists():
-        stages.resume(study, folder)
+        check_same_study(study, folder)
         return read_results(folder.path)
     begin = time.perf_counter()
-    resumed = options.resume and folder.is_used()
-    sites = (
-        stages.resume(study, folder)
-        if resumed or (options.resume and folder.path.exists())
-        else stages.start(study, folder, threads=options.threads, device=options.device)
-    )
+    opening = stages.resume if options.resume and folder.is_used() else stages.start
+    sites = opening(study, folder, threads=options.threads, device=options.device)
     prepared = time.perf_counter()
     outcome = stages.play(sites, runtime=options.runtime, progress=options.progress)
     _write_private(sites, outcome)
@@ -160,6 +168,5 @@ def _write_private(sites: VirtualSites, outcome: Outcome) -> None:
 
 
 def _finish(folder: Path, content: Mapping[str, object]) -> Results:
-    results = write_results(folder, content)
     write_report(content, folder / "report.html")
-    return results
+    return write_results(folder, content)  # last: where it is, the run is complete

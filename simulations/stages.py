@@ -1,14 +1,14 @@
 """The stages of one simulated run: prepare the bundle, play the rounds, train the rivals."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from client.execution import Execution, resolve
 from client.store import SiteStore
-from common.bundle import Bundle, read_bundle
-from common.errors import CheckpointError, StudyError, UserError
+from common.bundle import Bundle
+from common.errors import UserError
+from common.files import digest_file
 from common.preparation import prepare
 from common.state import AdapterState
 from common.study import Study
@@ -18,10 +18,11 @@ from server.closing import Outcome
 from server.events import Progress
 from server.job import ServerJob
 from server.state import ServerState
-from simulations.catalogue import base_folder
+from simulations.catalogue import base_folder, rows_path
 from simulations.comparison import alone_jobs, personalised_jobs
 from simulations.folder import RunFacts, RunFolder, new_run_name
 from simulations.jobs import Job, JobResult, run_jobs
+from simulations.resuming import check_same_execution, check_same_files, check_same_study
 from simulations.virtual import VirtualSites, check_sites, read_sites, resident_sites, with_sites
 
 RUNTIMES = ("inprocess", "ray")
@@ -29,37 +30,22 @@ WORTH_PROCESSES_S = 30.0
 
 
 def start(study: Study, folder: RunFolder, *, threads: int, device: str) -> VirtualSites:
-    """Prepare a new run in `folder` and return its sites. Nothing is left behind if the study or its data are wrong."""
-    if folder.is_used():
-        raise CheckpointError(f"{folder.path} holds a run already; go on with --resume, or choose another --out")
-    if folder.path.exists() and any(folder.path.iterdir()):
-        raise StudyError(f"--out {folder.path} is not empty and holds no run of fedpeft; choose another folder")
-    try:
-        _prepare(study, folder, resolve(precision=study.training.precision, device=device, threads=threads))
-    except UserError:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        raise
-    return resident_sites(str(folder.path))
+    """Prepare a new run in `folder` and return its sites; whatever fails or interrupts it leaves nothing behind."""
+    execution = resolve(precision=study.training.precision, device=device, threads=threads)
+    with folder.preparing():
+        sites = read_sites(study, folder.scratch)
+        check_sites(sites, study)
+        bundle = prepare(with_sites(study, sites), base_folder(study, folder.scratch), folder.bundle)
+        rows = digest_file(rows_path(study, folder.scratch))
+        folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution))
+        return resident_sites(str(folder.path))
 
 
-def _prepare(study: Study, folder: RunFolder, execution: Execution) -> None:
-    sites = read_sites(study, folder.scratch)
-    check_sites(sites, study)
-    bundle = prepare(with_sites(study, sites), base_folder(study, folder.scratch), folder.bundle)
-    folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, study.seed, execution))
-
-
-def resume(study: Study, folder: RunFolder) -> VirtualSites:
-    """Return the sites of a run that was started in `folder`, which must be of this very study."""
-    facts = folder.facts()
-    if facts.study_file != study.digest or facts.seed != study.seed:
-        raise CheckpointError(
-            f"{folder.path} holds a run of another study, or of this one with other settings or another seed; "
-            "give the same study and options, or choose another --out"
-        )
-    bundle = read_bundle(folder.bundle)
-    if bundle.digest != facts.bundle:
-        raise CheckpointError(f"{folder.path}: the bundle is not the one that the run was started with")
+def resume(study: Study, folder: RunFolder, *, threads: int, device: str) -> VirtualSites:
+    """Return the sites of the run in `folder`, which must be of this very study, rows, base model and options."""
+    check_same_study(study, folder)
+    check_same_execution(folder, threads=threads, device=device)
+    check_same_files(study, folder)
     return resident_sites(str(folder.path))
 
 

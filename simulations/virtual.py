@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from client.data import Rows
@@ -17,7 +17,7 @@ from common.errors import DataError
 from common.study import Study
 from common.workbench import Workbench, open_workbench
 from simulations.catalogue import base_folder, rows_path, simulation_of
-from simulations.folder import RunFolder
+from simulations.folder import RunFacts, RunFolder
 from simulations.sites import divide
 
 SIMULATED_POLICY = Policy(release_histograms=True, max_update_bytes=2**40)
@@ -93,8 +93,13 @@ def with_sites(study: Study, sites: Mapping[str, Rows]) -> Study:
     return study.model_copy(update={"federation": federation})
 
 
-@cache
 def resident_sites(folder: str) -> VirtualSites:
-    """Return the sites of a run's folder, opened once per process: base model, rows and tokens stay in memory."""
-    run = RunFolder(Path(folder))
-    return open_sites(run, read_bundle(run.bundle), run.facts().execution)
+    """Return the sites of a run's folder; those of the last run stay in memory: base model, rows and tokens."""
+    run = RunFolder(Path(folder).resolve())
+    return _opened(run, run.facts())
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: RunFolder, facts: RunFacts) -> VirtualSites:
+    """By the run's name too, which is in the facts: its folder may have held another run before."""
+    return open_sites(folder, read_bundle(folder.bundle), facts.execution)
