@@ -26,8 +26,17 @@ def predict(
     from client.prediction import write_predictions
     from common.adapter_folder import read_adapter
     from common.base_files import locate
+    from common.errors import ModelError
 
-    folder = base_model or locate(read_adapter(adapter).study.base_model.source)
+    source = read_adapter(adapter).study.base_model.source
+    if base_model is None and source.startswith("generated:"):
+        raise ModelError(
+            f"the base model of this adapter, {source!r}, was generated for a simulation; "
+            f"name its folder with --base-model: {source.removeprefix('generated:')} under generated/ of the run"
+        )
+    if base_model is not None and not base_model.is_dir():
+        raise ModelError(f"--base-model {base_model}: there is no such folder")
+    folder = base_model or locate(source)
     predictions = score(adapter, data, base_folder=folder, private=private, threads=threads)
     write_predictions(predictions, out)
     typer.echo(f"wrote {out}: {len(predictions.probabilities)} rows")

@@ -14,7 +14,8 @@ from client.scoring import score
 from common import plugins
 from common.adapter_folder import Exported, read_adapter
 from common.base_files import check_digest
-from common.errors import BundleError, SchemaError
+from common.errors import BundleError, SchemaError, UserError
+from common.files import write_bytes
 from common.state import AdapterState
 from common.workbench import open_workbench
 
@@ -75,11 +76,14 @@ def _private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
 
 
 def write_predictions(predictions: Predictions, out: Path) -> None:
-    """Write a CSV: row number from 1, predicted label, one probability column per label."""
+    """Write a CSV: row number from 1, predicted label, one probability column per label. Raises UserError."""
     import pandas
 
     table = pandas.DataFrame({"row": range(1, len(predictions.probabilities) + 1), "prediction": predictions.classes})
     for index, label in enumerate(predictions.labels):
         table[f"probability_{label}"] = predictions.probabilities[:, index]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False, float_format="%.6f")
+    content = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    try:
+        write_bytes(out, content.encode())
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}); name another file") from None

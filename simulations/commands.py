@@ -50,15 +50,14 @@ def simulate(
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
     import sys
 
-    from common.plugins import register_folder
-    from simulations.run import run
-    from simulations.terminal import print_outcome, progress_bars, say
-
-    for folder in plugins or []:
-        register_folder("server.aggregation", folder)
     place = out or _new_folder(study)
-    again = _command_to_resume(study, place, overrides)
     try:
+        from common.plugins import register_folder
+        from simulations.run import run
+        from simulations.terminal import print_outcome, progress_bars
+
+        for folder in plugins or []:
+            register_folder("server.aggregation", folder)
         with progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
@@ -66,7 +65,7 @@ def simulate(
                 progress=listener.on_event, done=listener.on_job,
             )  # fmt: skip
     except KeyboardInterrupt:
-        say(f"interrupted; go on with: {again}")
+        typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)
         raise typer.Exit(130) from None
     print_outcome(results, as_json=as_json)
 

@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,8 +18,6 @@ from common.study import Study
 from common.study_template import write_study
 from simulations.catalogue import base_folder, load
 from simulations.virtual import check_sites, read_sites, with_sites
-
-GUESSED_FROM = 1000
 
 
 def describe(name: str, overrides: Sequence[str]) -> Iterator[str]:
@@ -75,7 +72,7 @@ def write_template(rows: Path, out: Path, *, target: str, site_column: str, pati
     if out.exists():
         raise UserError(f"--out {out} exists; choose another name, or remove it first")
     raw = read_raw(rows)
-    table = [list(row) for row in islice(zip(*raw.values(), strict=True), GUESSED_FROM)]
+    table = [list(row) for row in zip(*raw.values(), strict=True)]
     data = os.path.relpath(rows.resolve(), out.resolve().parent)
     text = write_study(
         list(raw), table, target=target, site_column=site_column, patient_id=patient_id, name=out.stem, data=data

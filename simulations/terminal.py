@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # JSON values
 
+import typer
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -70,13 +72,6 @@ def progress_bars(*, visible: bool) -> Iterator[Listener]:
         yield Listener(bars, rounds, rivals)
 
 
-def say(line: str) -> None:
-    """Print one line on stderr."""
-    from rich.console import Console
-
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(line)
-
-
 def print_outcome(results: "Results", *, as_json: bool) -> None:
     """Print the comparison as a table, the summary and where everything lies; or results.json and nothing else."""
     import json
@@ -85,12 +80,12 @@ def print_outcome(results: "Results", *, as_json: bool) -> None:
 
     from server.report.summary import summary
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     if as_json:
-        console.print(json.dumps(results.content, allow_nan=False))
+        typer.echo(json.dumps(results.content, allow_nan=False))  # rich would turn ":heart:" in a text into a sign
         return
-    Console(highlight=False).print(_table(results.content))
-    Console(highlight=False, markup=False).print(" ".join(summary(results.content)))
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    Console(highlight=False, emoji=False).print(_table(results.content))
+    Console(highlight=False, markup=False, emoji=False).print(" ".join(summary(results.content)))
     console.print(f"report   {results.folder / 'report.html'}")
     console.print(f"adapter  {results.adapter}")
 
