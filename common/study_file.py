@@ -4,11 +4,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any  # TOML values
+from typing import Any, get_args  # TOML values
 
 from pydantic import BaseModel, ValidationError
 
 from common import plugins
+from common.data_schema import Column
 from common.errors import StudyError
 from common.study import Study
 
@@ -19,6 +20,7 @@ REGISTRIES = {
     "server.aggregation": "aggregation.name",
     "simulations.partitions": "simulation.partition.name",
 }
+COLUMN_KINDS = {get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(Column)[0])}
 
 
 def read_study(path: Path, *, overrides: Sequence[str] = ()) -> Study:
@@ -92,7 +94,7 @@ def first_error(error: ValidationError, model: type[BaseModel]) -> str:
     """Return one line for the first of pydantic's errors in the keys of `model`."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
-    key = ".".join(place) or model.__name__.lower()
+    key = ".".join(_as_written(place)) or model.__name__.lower()
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         return f"{key}: unknown key{_suggestion(place, model)}{more}"
@@ -102,10 +104,19 @@ def first_error(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{key}: {message}; found {first['input']!r:.80}{more}"
 
 
+def _is_in_column(place: Sequence[str]) -> bool:
+    """Whether this is data.columns.NAME.TYPE.KEY...: pydantic puts the column's type into the place."""
+    return list(place[:2]) == ["data", "columns"] and len(place) > 4 and place[3] in COLUMN_KINDS
+
+
+def _as_written(place: list[str]) -> list[str]:
+    return [*place[:3], *place[4:]] if _is_in_column(place) else place
+
+
 def _suggestion(place: Sequence[str], model: type[BaseModel]) -> str:
     """Return the keys that the section has, the closest first."""
-    section: Any = model
-    for part in place[:-1]:
+    section: Any = COLUMN_KINDS[place[3]] if _is_in_column(place) else model
+    for part in place[4:-1] if _is_in_column(place) else place[:-1]:
         fields = section.model_fields if _is_model(section) else {}
         section = fields[part].annotation if part in fields else None
     if not _is_model(section):

@@ -43,6 +43,7 @@ def test_another_question_has_another_digest(field: str) -> None:
 PLANS = [
     RoundPlan(),
     RoundPlan(active=()),
+    RoundPlan(active=("a",)),
     RoundPlan(active=("a", "b")),
     RoundPlan(active=("a",), proximal_mu=0.1),
     RoundPlan(active=("a",), rank=4),

@@ -43,6 +43,15 @@ SETTINGS = {
     "unknown section": ("trainin.batch_size=1", "trainin: unknown key; did you mean 'training'?"),
     "unknown key two deep": ("evaluation.learning_rates.locl=1", "did you mean 'local'?"),
     "wrong type": ("training.batch_size='many'", "training.batch_size: Input should be a valid integer"),
+    "unknown key of a column": (
+        "data.columns.age={type='number', cutpoints=[1]}",
+        "data.columns.age.cutpoints: unknown key; did you mean 'cut_points'?",
+    ),
+    "unknown type of a column": ("data.columns.age={type='numbr'}", "expected tags: 'number', 'category', 'text'"),
+    "wrong value in a column": (
+        "data.columns.age={type='number', cut_points=['x']}",
+        "data.columns.age.cut_points.0: Input should be a valid number",
+    ),
     "found is said": ("training.batch_size='many'", "found 'many'"),
     "fraction for a number of steps": ("training.local_steps=1.5", "training.local_steps: Input should be a valid int"),
     "out of range": ("training.learning_rate=0", "training.learning_rate: Input should be greater than 0; found 0"),
