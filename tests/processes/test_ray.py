@@ -20,7 +20,7 @@ from simulations.run import run
 pytestmark = pytest.mark.processes
 
 PRIVATE_HEAD = 'peft.private=["head.*"]'
-DEADLINE_S = 120
+DEADLINE_S = 240
 Done = subprocess.CompletedProcess[str]
 
 
