@@ -1,5 +1,6 @@
 """One call runs a federation over virtual hospitals: `run("quick")` in a notebook is `fedpeft simulate quick`."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def run(
         study: a study, its file, or the name of a bundled one. out: empty or not there, unless `resume`.
         runtime: `inprocess`, `ray`, or a function that plays the rounds. rounds, seed: override the study's.
         overrides: `section.key=value`.
-        seeds: so many runs over other splits, in `out/seed-K`, summed up in `out`.
+        seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
         threads: of torch, per process. comparison: also train the rivals.
         progress, done: called with each event of the rounds, and after each rival.
 
@@ -72,6 +73,7 @@ def run(
     check_seeds(folder, resume=resume)
     studies = [_reseeded(chosen, k) for k in range(seeds)]
     runs = [_run_once(study, RunFolder(folder / f"seed-{study.seed}"), options) for study in studies]
+    shutil.copytree(runs[0].adapter, folder / "adapter", dirs_exist_ok=True)
     return _finish(folder, combine([r.content for r in runs]))
 
 
