@@ -1,6 +1,7 @@
 """Real processes of Flower on the loopback, each ended by the pid that this test session started."""
 
 import os
+import runpy
 import signal
 import socket
 import ssl
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -118,3 +120,11 @@ def is_healthy() -> Callable[..., bool]:
             return False
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Any]:
+    """The command `fedpeft`, each time in a process of its own that is forked ready: see warm.py."""
+    program = runpy.run_path(str(Path(__file__).with_name("warm.py")))
+    with program["warm_command"]() as command:
+        yield command

@@ -1,0 +1,157 @@
+"""Real processes killed with SIGKILL and resumed: the adapter's bytes are those of a run that nobody disturbed.
+
+Guaranteed: a round whose checkpoint is written is not trained again; a reply that is on the site's disk is given again,
+byte by byte. A process that dies between the journal's line and the site's file has said "released" of a reply that
+never left: the site then trains that round once more and writes a second line, with the same digest.
+"""
+
+import json
+import random
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+SITES = ("east", "north", "west")
+ROUNDS = 5
+KILLS = 10
+REPEATED = 8
+"""Writes of a process before it is where the killed one was: the generated rows again, the first events."""
+OPTIONS = (
+    "--no-comparison",
+    "--threads=1",
+    f"--set=federation.rounds={ROUNDS}",
+    "--set=training.local_epochs=1",
+    "--set=evaluation.resamples=10",
+)
+PRIVATE_HEAD = '--set=peft.private=["head.*"]'
+
+
+class Lab:
+    """Runs of one study: an undisturbed one, and those of the test."""
+
+    def __init__(self, warm: Any, folder: Path, *options: str) -> None:
+        self.warm, self.folder = warm, folder
+        self.arguments = ("simulate", "quick", *OPTIONS, *options)
+        self.whole = folder / "whole"
+        done = self(self.whole)
+        assert (done.code, done.err) == (0, "")
+        self.writes = done.writes
+
+    def __call__(self, out: Path, *more: str, kill_at: int | None = None) -> Any:
+        return self.warm(self.folder, *self.arguments, "--out", out, *more, kill_at=kill_at)
+
+    def start(self, out: Path, *more: str) -> Any:
+        return self.warm.start(self.folder, *self.arguments, "--out", out, *more)
+
+
+@pytest.fixture(scope="module")
+def labs(warm: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    made: dict[tuple[str, ...], Lab] = {}
+
+    def lab(*options: str) -> Lab:
+        if options not in made:
+            made[options] = Lab(warm, tmp_path_factory.mktemp("lab"), *options)
+        return made[options]
+
+    return lab
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def whole_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def released(out: Path, site: str) -> list[dict[str, Any]]:
+    return lines(out / "sites" / site / "journal.jsonl")
+
+
+def made(out: Path) -> dict[str, Any]:
+    """Everything that must not depend on how a run came to its end: the figures, and every file of the adapter."""
+    content = json.loads((out / "results.json").read_text())
+    files = [*(out / "adapter").iterdir(), *(out / "sites").glob("*/private.safetensors")]
+    return {
+        **{key: content[key] for key in ("study", "initial", "parameters", "digests", "execution")},
+        "rounds": [without_times(record) for record in content["rounds"]],
+        "files": {str(file.relative_to(out)): file.read_bytes() for file in files if file.name != "README.md"},
+    }
+
+
+def without_times(record: Mapping[str, Any]) -> Any:
+    """Seconds, and bytes too: a reply holds its seconds as text, which may be longer or shorter."""
+    train = record["train"]
+    sites = {site: timeless(values) for site, values in train["sites"].items()}
+    participation = {site: timeless(found, "bytes") for site, found in record["participation"].items()}
+    means = {"mean": timeless(train["mean"]), "sites": sites}
+    return {**record, "seconds": None, "train": means, "participation": participation}
+
+
+def timeless(values: Mapping[str, Any], kind: str = "seconds") -> dict[str, Any]:
+    return {name: value for name, value in values.items() if not name.startswith(kind)}
+
+
+def check_journals(out: Path, whole: Path, *, kills: int) -> None:
+    """Each answer was released once, but for those that a kill hindered from leaving; and all in the same words."""
+    again = 0
+    for site in SITES:
+        expected = {(e["round"], e["kind"]): e["digest"] for e in released(whole, site)}
+        found = released(out, site)
+        assert {(e["round"], e["kind"]): e["digest"] for e in found} == expected
+        assert {e["decision"] for e in found} == {"released"}
+        assert all(e["digest"] == expected[e["round"], e["kind"]] for e in found)
+        assert [e["round"] for e in found] == sorted(e["round"] for e in found)
+        again += len(found) - len(expected)
+    assert again <= kills
+
+
+def check_events(out: Path) -> None:
+    """No process went back behind a round that had been finished."""
+    finished = 0
+    for event in lines(out / "events.jsonl"):
+        if event["event"] == "run_started":
+            assert event["round"] >= finished
+        if event["event"] == "round_started":
+            assert event["round"] > finished
+        if event["event"] == "round_finished":
+            finished = event["round"]
+    assert finished == ROUNDS
+
+
+def test_ten_kills_at_any_write_leave_the_same_adapter(labs: Any) -> None:
+    """Each process is killed just before it writes, renames or removes a file, at moments drawn over the whole run."""
+    lab = labs()
+    out, rng = lab.folder / "written", random.Random(5)
+    moments = [0, *sorted(rng.sample(range(1, lab.writes), KILLS))]
+    for before, moment in pairwise(moments):
+        done = lab(out, "--resume", kill_at=moment - before + REPEATED)
+        assert (done.code, done.out, done.err) == (-signal.SIGKILL, "", "")
+    done = lab(out, "--resume")
+    assert (done.code, done.err) == (0, "")
+    assert made(out) == made(lab.whole)
+    check_journals(out, lab.whole, kills=KILLS)
+    check_events(out)
+
+
+def test_ten_kills_at_any_event_leave_the_same_adapter_and_private_heads(labs: Any) -> None:
+    """Killed from outside, when so many lines more are in events.jsonl: mostly while a site trains."""
+    lab = labs(PRIVATE_HEAD)
+    out = lab.folder / "watched"
+    rng, record = random.Random(6), out / "events.jsonl"
+    for _ in range(KILLS):
+        goal = len(lines(record)) + rng.randint(1, 9)
+        done = lab.start(out, "--resume").signal_when(lambda goal=goal: whole_lines(record) >= goal, signal.SIGKILL)
+        assert (done.code, done.out, done.err) == (-signal.SIGKILL, "", "")
+    done = lab(out, "--resume")
+    assert (done.code, done.err) == (0, "")
+    assert made(out) == made(lab.whole)
+    check_journals(out, lab.whole, kills=KILLS)
+    check_events(out)
