@@ -8,10 +8,10 @@ never left: the site then trains that round once more and writes a second line, 
 import json
 import random
 import signal
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
@@ -155,3 +155,91 @@ def test_ten_kills_at_any_event_leave_the_same_adapter_and_private_heads(labs: A
     assert made(out) == made(lab.whole)
     check_journals(out, lab.whole, kills=KILLS)
     check_events(out)
+
+
+@pytest.fixture(scope="module")
+def stopped(labs: Any) -> Path:
+    """A run that was killed in round 3, when the first site's answer was in."""
+    lab = labs()
+    out = lab.folder / "stopped"
+    reached = lambda: answered(out, 3) == {"east"}  # noqa: E731
+    assert lab.start(out).signal_when(reached, signal.SIGKILL).code == -signal.SIGKILL
+    return Path(out)
+
+
+def answered(out: Path, number: int) -> set[str]:
+    text = (out / "events.jsonl").read_text() if (out / "events.jsonl").exists() else ""
+    found = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return {e["site"] for e in found if e["event"] == "reply" and e["round"] == number}
+
+
+@pytest.fixture
+def resumed(labs: Any, stopped: Path) -> Iterator[Any]:
+    """Resume a copy of the stopped run after `change` was done to it."""
+    lab = labs()
+    out = lab.folder / "copy"
+
+    def resume(change: Any) -> Any:
+        copytree(stopped, out)
+        change(out)
+        return out, lab(out, "--resume")
+
+    yield resume
+    rmtree(out)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def stored(out: Path, site: str, number: int) -> Path:
+    (path,) = (out / "sites" / site).glob(f"*/train-{number:06d}.safetensors")
+    return path
+
+
+def test_a_file_half_written_beside_is_passed_over(labs: Any, resumed: Any) -> None:
+    def leave_halves(out: Path) -> None:
+        whole = stored(out, "east", 3)
+        whole.with_name(f".{whole.name}.0a1b2c").write_bytes(whole.read_bytes()[:99])
+        (out / "checkpoint" / "round-000003-half").mkdir()
+        (out / "checkpoint" / "round-000003-half" / "state.json").write_text('{"round": 3')
+        with (out / "events.jsonl").open("a") as record:
+            record.write('{"event": "rou')
+
+    out, done = resumed(leave_halves)
+    assert (done.code, done.err) == (0, "")
+    assert made(out) == made(labs().whole)
+    assert not list((out / "checkpoint").glob("*half"))
+    unread = [line for line in (out / "events.jsonl").read_text().splitlines() if not line.endswith("}")]
+    assert unread == ['{"event": "rou']
+
+
+def test_a_site_whose_answer_is_damaged_fails_in_that_round_and_the_others_go_on(resumed: Any) -> None:
+    """It neither sends what it cannot read, nor trains and sends a second time; its own log says why."""
+    out, done = resumed(lambda out: cut(stored(out, "east", 3)))
+    assert done.code == 0
+    assert "the site's file train-000003.safetensors cannot be read" in done.err
+    rounds = json.loads((out / "results.json").read_text())["rounds"]
+    statuses = {r["round"]: {s: (p["status"], p.get("reason")) for s, p in r["participation"].items()} for r in rounds}
+    assert statuses[3].pop("east") == ("failed", "TRAINING_FAILED")
+    assert {found for by_site in statuses.values() for found in by_site.values()} == {("accepted", None)}
+    assert [e["round"] for e in released(out, "east")].count(3) == 1
+
+
+@pytest.mark.parametrize("name", ["current.json", "state.json", "tensors.safetensors"])
+def test_a_truncated_checkpoint_is_one_line_and_exit_2(resumed: Any, name: str) -> None:
+    out, done = resumed(lambda out: cut(next((out / "checkpoint").rglob(name))))
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "checkpoint" in done.err
+    assert "restore it from a copy, or start again in another folder" in done.err
+    assert not (out / "results.json").exists()
+
+
+def test_a_finished_run_is_only_reported(labs: Any) -> None:
+    """Also where neither rows nor base model are there any more."""
+    lab = labs()
+    before = {path: path.stat().st_mtime_ns for path in lab.whole.rglob("*")}
+    done = lab(lab.whole, "--resume")
+    assert (done.code, done.err, done.writes) == (0, "", 0)
+    assert "validation AUROC" in done.out
+    assert {path: path.stat().st_mtime_ns for path in lab.whole.rglob("*")} == before
