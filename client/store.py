@@ -66,8 +66,6 @@ class SiteStore:
 
     def private_after(self, run: str, round_number: int, initial: AdapterState) -> AdapterState:
         """Return the private tensors after the last trained round up to `round_number`, else `initial`."""
-        if not initial:  # nothing is private: an earlier answer need not be read, nor be readable
-            return {}
         done = [r for r in self._rounds(run, "train") if r <= round_number]
         return self._read(self._path(run, "train", max(done))).private if done else initial
 

@@ -125,7 +125,8 @@ class Trainer:
 
     def _answer_new(self, request: Request) -> Answer:
         initial = {t.name: self.bundle.initial[t.name] for t in self.bundle.schema.private.tensors}
-        private = self.store.private(request, initial)
+        # Where nothing is private, an earlier answer need not be read, nor be readable.
+        private = self.store.private(request, initial) if initial else {}
         self.bench.write({**request.shared, **private})
         with limited_threads(self.execution.threads):
             answer, private = self._gated(request, private)

@@ -133,6 +133,8 @@ def full_state(sites: VirtualSites, outcome: Outcome, site: str) -> AdapterState
     """Return the kept shared tensors with a site's own private ones as its last trained round left them."""
     bundle = sites.bundle
     initial = {name: bundle.initial[name] for name in bundle.schema.private.names}
+    if not initial:
+        return outcome.adapter
     store = SiteStore(sites.folder.sites / site, classes=len(bundle.study.task.labels))
     return {**outcome.adapter, **store.private_after(outcome.state.run, outcome.state.round, initial)}
 
