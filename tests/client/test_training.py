@@ -245,6 +245,14 @@ def test_a_last_step_into_the_void_is_divergence_though_every_loss_was_finite(be
         ours(bench, replace(RECIPE, learning_rate=1e20, weight_decay=1e20, steps=1))
 
 
+def test_an_infinite_loss_is_divergence_though_every_tensor_is_finite(bench: Workbench) -> None:
+    # -3e38 - 3e38 is -inf in float32, so is the log of that class's share; its gradient is 1.
+    bench.write({**bench.read(), "head.bias": np.array([3e38, -3e38], np.float32)})
+    with pytest.raises(RefusedError, match="TRAINING_DIVERGED"):
+        ours(bench, RECIPE, active=["head.weight"])
+    assert all(np.isfinite(array).all() for array in bench.read().values())
+
+
 def test_a_state_that_is_not_finite_is_divergence(bench: Workbench) -> None:
     bench.write({**bench.read(), "head.bias": np.array([np.nan, 0], np.float32)})
     with pytest.raises(RefusedError, match="TRAINING_DIVERGED"):
