@@ -5,12 +5,14 @@ the folder they lie in does not enter it. A pickle checkpoint is refused: loadin
 """
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from common.errors import ModelError
 from common.files import digest_file, digest_json
+from common.quiet import silence
 
 MANIFEST_PATTERNS = (
     "*.safetensors",
@@ -59,6 +61,8 @@ def _in_package(rest: str) -> Path:
 
 
 def _from_hub(rest: str) -> Path:
+    """The one place that may use the network: a study that says `hub:` asks for it."""
+    silence(os.environ, hub=True)  # huggingface_hub reads it when it is imported
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -70,6 +74,8 @@ def _from_hub(rest: str) -> Path:
             f"base_model.source = 'hub:{rest}' is not in the local cache and could not be fetched "
             f"({type(error).__name__}); fetch it on a machine with a network and use dir:PATH"
         ) from None
+    finally:
+        silence(os.environ)
 
 
 def manifest(folder: Path) -> dict[str, str]:

@@ -10,19 +10,21 @@ from typing import Annotated, Any, Literal, Self  # options of plugins are typed
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from common.data_schema import DataSection
+from common.data_schema import FROZEN, DataSection
 from common.files import digest_json
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 SiteName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Patterns = tuple[str, ...]
+OPEN = ConfigDict(**{**FROZEN, "extra": "allow"})
+"""Of sections whose further keys are a plugin's own options, which the plugin checks."""
 
 
 class Section(BaseModel):
     """Base of the sections: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FROZEN
 
 
 class BaseModelSection(Section):
@@ -35,7 +37,7 @@ class BaseModelSection(Section):
 class PeftSection(BaseModel):
     """The PEFT method; keys other than `method` and `private` are the method's own options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = OPEN
     method: str = "lora"
     private: Patterns = ()
 
@@ -109,7 +111,7 @@ class FederationSection(Section):
 class AggregationSection(BaseModel):
     """The strategy; keys other than `name`, `weighting` and `norm_bound` are the strategy's own options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = OPEN
     name: str = "fedavg"
     weighting: Literal["examples", "uniform"] = "examples"
     norm_bound: float | None = Field(default=None, gt=0, description="refuse updates with a larger Euclidean norm")
@@ -154,7 +156,7 @@ class EvaluationSection(Section):
 class PartitionSection(BaseModel):
     """How rows without a site column go to virtual sites; keys other than these are the partition's own options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = OPEN
     name: str
     sites: int = Field(ge=1)
 

@@ -52,12 +52,10 @@ def simulate(
 
     place = out or _new_folder(study)
     try:
-        from common.plugins import register_folder
         from simulations.run import run
         from simulations.terminal import print_outcome, progress_bars
 
-        for folder in plugins or []:
-            register_folder("server.aggregation", folder)
+        _register(plugins)
         with progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
@@ -68,6 +66,14 @@ def simulate(
         typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)
         raise typer.Exit(130) from None
     print_outcome(results, as_json=as_json)
+
+
+def _register(folders: list[Path] | None) -> None:
+    """Make the strategies in the user's own folders known, before a study that names one is read."""
+    from common.plugins import register_folder
+
+    for folder in folders or []:
+        register_folder("server.aggregation", folder)
 
 
 def _new_folder(study: str) -> Path:
@@ -107,19 +113,21 @@ def list_studies() -> None:
         typer.echo(f"{name:16} {load(name).description}")
 
 
-def show(study: StudyArgument, overrides: Overrides = None) -> None:
+def show(study: StudyArgument, overrides: Overrides = None, plugins: PluginFolders = None) -> None:
     """Print a study with every default filled in, as JSON, and its digest."""
     from simulations.catalogue import load
 
+    _register(plugins)
     found = load(study, overrides=overrides or [])
     typer.echo(found.model_dump_json(indent=2))
     typer.echo(f"digest {found.digest}", err=True)
 
 
-def check(study: StudyArgument, overrides: Overrides = None) -> None:
+def check(study: StudyArgument, overrides: Overrides = None, plugins: PluginFolders = None) -> None:
     """Check a study, its rows and its base model; say what each site has."""
     from simulations.preview import describe
 
+    _register(plugins)
     for line in describe(study, overrides or []):
         typer.echo(line)
 
@@ -128,10 +136,12 @@ def prepare(
     study: StudyArgument,
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     overrides: Overrides = None,
+    plugins: PluginFolders = None,
 ) -> None:
     """Lock a study and write its bundle: what server and sites read."""
     from simulations.preview import prepare_bundle
 
+    _register(plugins)
     bundle = prepare_bundle(study, out, overrides or [])
     size = bundle.schema.shared.size_bytes
     typer.echo(f"bundle {out}: {bundle.schema.size:,} trainable numbers, {size:,} bytes per message, {bundle.digest}")
@@ -156,6 +166,7 @@ def tune(
     rates: Annotated[str, typer.Option(help="Learning rates to try, separated by commas.")] = "0.001,0.003,0.01,0.03",
     threads: Annotated[int, typer.Option(min=1, help="Threads of each training process.")] = 1,
     overrides: Overrides = None,
+    plugins: PluginFolders = None,
 ) -> None:
     """Choose a learning rate for the federation and for each rival, on validation rows only."""
     from tempfile import TemporaryDirectory
@@ -172,8 +183,8 @@ def tune(
         values = [float(text) for text in rates.split(",")]
     except ValueError:
         raise UserError(f"--rates {rates!r}: expected numbers separated by commas, such as 0.003,0.01") from None
+    _register(plugins)
+    chosen = load(study, overrides=overrides or [])
     with TemporaryDirectory() as scratch:
-        trials = try_rates(
-            load(study, overrides=overrides or []), values, scratch=Path(scratch), threads=threads, done=tell
-        )
+        trials = try_rates(chosen, values, scratch=Path(scratch), threads=threads, done=tell)
     typer.echo(as_toml(best_rates(trials)))

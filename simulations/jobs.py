@@ -5,7 +5,7 @@ once and keeps it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,16 +112,8 @@ def _recipe(study: Study, job: Job) -> Recipe:
     """As many epochs per row as the federated run, or as many steps in all where rounds are counted in steps."""
     per_round = recipe_of(study, round_number=1)
     steps = None if per_round.steps is None else per_round.steps * job.passes * len(job.train_on)
-    return Recipe(
-        learning_rate=job.learning_rate,
-        batch_size=per_round.batch_size,
-        epochs=per_round.epochs * job.passes,
-        steps=steps,
-        weight_decay=per_round.weight_decay,
-        clip_norm=per_round.clip_norm,
-        schedule=per_round.schedule,
-        warmup_fraction=per_round.warmup_fraction,
-    )
+    epochs = per_round.epochs * job.passes
+    return replace(per_round, learning_rate=job.learning_rate, epochs=epochs, steps=steps, round_number=1, rounds=1)
 
 
 class _Keeper:

@@ -1,0 +1,138 @@
+"""What `simulations.run` does: one run, or one per seed, from a study to the folder with everything in it."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from common.adapter_folder import write_adapter
+from common.errors import StudyError
+from common.files import write_bytes
+from common.study import Study, replaced
+from common.study_file import first_error
+from common.tensor_files import to_safetensors
+from server.closing import Outcome
+from server.events import Progress
+from server.model_card import render_card
+from server.report.render import write_report
+from simulations import stages
+from simulations.comparison import Budget, Scoring, compare
+from simulations.folder import RunFolder, check_seeds
+from simulations.over_seeds import combine
+from simulations.results import Measured, Results, assemble, read_results, write_results
+from simulations.resuming import check_same_study
+from simulations.virtual import VirtualSites
+
+Done = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a run, as `simulations.run.run` explains them."""
+
+    runtime: str | stages.Runtime
+    threads: int
+    device: str
+    resume: bool
+    comparison: bool
+    progress: Progress
+    done: Done
+
+
+def run_study(study: Study, folder: Path, options: Options, *, seeds: int) -> Results:
+    """Run `study` in `folder`; more than one seed in `folder/seed-K` each, summed up in `folder`."""
+    if seeds == 1:
+        return _run_once(study, RunFolder(folder), options)
+    check_seeds(folder, resume=options.resume)
+    studies = [_reseeded(study, k) for k in range(seeds)]
+    runs = [_run_once(each, RunFolder(folder / f"seed-{each.seed}"), options) for each in studies]
+    shutil.copytree(runs[0].adapter, folder / "adapter", dirs_exist_ok=True)
+    return _finish(folder, combine([r.content for r in runs]))
+
+
+def overridden(study: Study, *, rounds: int | None, seed: int | None) -> Study:
+    """Return the study with these in place of its own, where given."""
+    changes = {"federation.rounds": rounds, "seed": seed}
+    return _replaced(study, {key: value for key, value in changes.items() if value is not None})
+
+
+def _reseeded(study: Study, k: int) -> Study:
+    """Return the study with another draw and another split."""
+    split = study.evaluation.split_seed + k
+    return _replaced(study, {"seed": study.seed + k, "evaluation.split_seed": split})
+
+
+def _replaced(study: Study, changes: Mapping[str, int]) -> Study:
+    try:
+        return replaced(study, changes)
+    except ValidationError as error:
+        raise StudyError(first_error(error, Study)) from None
+
+
+def _run_once(study: Study, folder: RunFolder, options: Options) -> Results:
+    if options.resume and folder.results.exists():
+        check_same_study(study, folder)
+        return read_results(folder.path)
+    begin = time.perf_counter()
+    opening = stages.resume if options.resume and folder.is_used() else stages.start
+    sites = opening(study, folder, threads=options.threads, device=options.device)
+    prepared = time.perf_counter()
+    outcome = stages.play(sites, runtime=options.runtime, progress=options.progress)
+    _write_private(sites, outcome)
+    played = time.perf_counter()
+    content, budgets = _compared(sites, outcome, options)
+    measured = Measured(prepared - begin, played - prepared, time.perf_counter() - played)
+    found = assemble(
+        sites.bundle,
+        outcome,
+        comparison=content,
+        budgets=budgets,
+        measured=measured,
+        execution=sites.execution.to_json(),
+        runtime=options.runtime if isinstance(options.runtime, str) else "flower",
+    )
+    write_adapter(folder.adapter, sites.bundle, outcome.adapter, card=render_card(found))
+    return _finish(folder.path, found)
+
+
+def _compared(
+    sites: VirtualSites, outcome: Outcome, options: Options
+) -> tuple[dict[str, object] | None, Mapping[str, Budget]]:
+    study = sites.bundle.study
+    answered = sorted(outcome.test)
+    if not options.comparison or not answered:
+        return None, {}
+    results = stages.train_rivals(sites, outcome, done=options.done)
+    scoring = Scoring(
+        rows={site: sites.rows[site].test for site in answered},
+        classes=len(study.task.labels),
+        resamples=study.evaluation.resamples,
+        seed=study.seed,
+    )
+    return compare(
+        scoring,
+        federated={site: sites.trainer(site).store.test_scores(outcome.state.run) for site in answered},
+        one_model=not study.peft.private,
+        results=results,
+        raw=sites.raw,
+        study=study,
+    )
+
+
+def _write_private(sites: VirtualSites, outcome: Outcome) -> None:
+    """Leave each virtual site's private tensors where `fedpeft predict --private` finds them."""
+    names = sites.bundle.schema.private.names
+    if not names:
+        return
+    for site in sites.rows:
+        state = stages.full_state(sites, outcome, site)
+        content = to_safetensors({name: state[name] for name in names})
+        write_bytes(stages.private_folder(sites.folder, site) / "private.safetensors", content, mode=0o600)
+
+
+def _finish(folder: Path, content: Mapping[str, object]) -> Results:
+    write_report(content, folder / "report.html")
+    return write_results(folder, content)  # last: where it is, the run is complete
