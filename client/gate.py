@@ -8,16 +8,14 @@ policy may withhold.
 
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import Literal
 
 from client.journal import Entry, Journal
-from common.errors import RefusedError, SchemaError
+from common.errors import NotFiniteError, RefusedError, SchemaError
 from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
-from common.protocol import Reply, Request, SplitEvaluation
+from common.protocol import TRAIN_FIGURES, Reply, Request, SplitEvaluation
 from common.state import AdapterSchema, digest_state, norm
-
-TRAIN_FIGURES = frozenset({"loss", "steps", "seconds_train", "seconds_evaluate"})
-"""What a reply may say of the training itself."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,17 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Objection:
+    """Why a reply must not leave: `reason`, for the journal, names no content; `word` is the refusal."""
+
+    reason: str
+    word: Literal["REFUSED_BY_POLICY", "TRAINING_DIVERGED"] = "REFUSED_BY_POLICY"
+
+
+NOT_FINITE = Objection("not finite", "TRAINING_DIVERGED")
+
+
+@dataclass(frozen=True)
 class Gate:
     """The policy and the journal of one site, with the schema that names what may leave."""
 
@@ -47,10 +56,10 @@ class Gate:
     def release(self, reply: Reply, request: Request) -> Reply:
         """Return the reply as it may leave, or raise RefusedError; either is in the journal first."""
         allowed = self.schema.shared.only(request.plan.active) if request.kind == "train" else AdapterSchema(())
-        reason = _objection(reply, allowed, self.policy) or _unasked(reply, request)
-        if reason is not None:
-            self._record(reply, request, reason)
-            raise RefusedError("REFUSED_BY_POLICY" if reason != "not finite" else "TRAINING_DIVERGED")
+        objection = _forbidden(reply, allowed, self.policy) or _unasked(reply, request)
+        if objection is not None:
+            self._record(reply, request, objection.reason)
+            raise RefusedError(objection.word)
         gated = replace(reply, evaluations={s: _withhold(e, self.policy) for s, e in reply.evaluations.items()})
         self._record(gated, request, None)
         return gated
@@ -78,29 +87,31 @@ def _size(reply: Reply) -> int:
     return sum(array.nbytes for array in [*reply.update.values(), *reply.extra.values()])
 
 
-def _objection(reply: Reply, allowed: AdapterSchema, policy: Policy) -> str | None:
-    """Return why the reply must not leave, in words that name no content, or None."""
+def _forbidden(reply: Reply, allowed: AdapterSchema, policy: Policy) -> Objection | None:
+    """Return the objection to tensors or metrics that schema, plan or policy forbid, or None."""
     try:
         allowed.check(reply.update)
-    except SchemaError as error:
-        return "not finite" if "finite" in str(error) else "tensors are not exactly those that the plan allows"
+    except NotFiniteError:
+        return NOT_FINITE
+    except SchemaError:
+        return Objection("tensors are not exactly those that the plan allows")
     if reply.extra:
-        return "extra arrays are not allowed"
+        return Objection("extra arrays are not allowed")
     if _size(reply) > policy.max_update_bytes:
-        return f"{_size(reply)} bytes, the policy allows {policy.max_update_bytes}"
+        return Objection(f"{_size(reply)} bytes, the policy allows {policy.max_update_bytes}")
     if policy.max_update_norm is not None and norm(reply.update) > policy.max_update_norm:
-        return f"update norm over {policy.max_update_norm}"
+        return Objection(f"update norm over {policy.max_update_norm}")
     unknown = {m for e in reply.evaluations.values() for m in e.scores.metrics} - set(policy.metrics)
-    return f"metric {sorted(unknown)[0]} is not allowed" if unknown else None
+    return Objection(f"metric {sorted(unknown)[0]} is not allowed") if unknown else None
 
 
-def _unasked(reply: Reply, request: Request) -> str | None:
-    """Return what the reply says that nobody asked for, in words that name no content, or None."""
+def _unasked(reply: Reply, request: Request) -> Objection | None:
+    """Return the objection to what nobody asked for, or None."""
     if not set(reply.train) <= TRAIN_FIGURES:
-        return f"figures beside {', '.join(sorted(TRAIN_FIGURES))}"
+        return Objection(f"figures beside {', '.join(sorted(TRAIN_FIGURES))}")
     if not all(isfinite(value) for value in reply.train.values()):
-        return "not finite"
-    return None if set(reply.evaluations) <= set(request.splits) else "a split that was not asked for"
+        return NOT_FINITE
+    return None if set(reply.evaluations) <= set(request.splits) else Objection("a split that was not asked for")
 
 
 def _withhold(evaluation: SplitEvaluation, policy: Policy) -> SplitEvaluation:

@@ -8,6 +8,7 @@
     │   ├── ModelError       the base model's files or digest
     │   └── CheckpointError  a run that cannot be resumed
     ├── SchemaError          tensors that are not what the adapter schema says
+    │   └── NotFiniteError   they are, but for NaN or infinity among the values
     ├── RefusedError         a site declines to answer; carries a fixed word, never data
     └── ParticipationError   a run ended without enough sites: exit 3
 
@@ -45,6 +46,10 @@ class CheckpointError(UserError):
 
 class SchemaError(FedpeftError):
     """Tensors do not match the adapter schema in names, shapes or dtypes."""
+
+
+class NotFiniteError(SchemaError):
+    """Tensors match the schema in names, shapes and dtypes, but hold NaN or infinity."""
 
 
 class RefusedError(FedpeftError):

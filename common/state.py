@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import SchemaError
+from common.errors import NotFiniteError, SchemaError
 from common.files import digest_bytes, digest_json
 
 Array = NDArray[np.generic]
@@ -120,15 +120,21 @@ class AdapterSchema:
         return sum(t.size_bytes for t in self.tensors)
 
     def check(self, state: AdapterState) -> None:
-        """Raise SchemaError unless `state` has exactly these names, shapes and dtypes, all finite."""
+        """Check that `state` has exactly these names, shapes and dtypes, all finite.
+
+        Raises:
+            SchemaError: it has not.
+            NotFiniteError: it has, but for values that are not finite.
+        """
         check_names(self.names, state)
         for spec in self.tensors:
             array = state[spec.name]
             if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
                 found, wanted = f"{array.dtype.name}{list(array.shape)}", f"{spec.dtype}{list(spec.shape)}"
                 raise SchemaError(f"{spec.name!r} is {found}, the schema says {wanted}")
-            if not np.isfinite(array).all():
-                raise SchemaError(f"{spec.name!r} has values that are not finite")
+        for name in self.names:
+            if not np.isfinite(state[name]).all():
+                raise NotFiniteError(f"{name!r} has values that are not finite")
 
     def pack(self, state: AdapterState) -> dict[str, Array]:
         """Return one flat array per dtype, the tensors in schema order. `state` must match the schema."""

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.gate import TRAIN_FIGURES, Gate, Policy
+from client.gate import Gate, Policy
 from client.journal import Entry, Journal
 from common.errors import RefusedError
 from common.metrics.evaluation import METRICS, evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric
-from common.protocol import Reply, Request, RoundPlan, SplitEvaluation
+from common.protocol import TRAIN_FIGURES, Reply, Request, RoundPlan, SplitEvaluation
 from common.state import AdapterSchema, digest_state
 
 INITIAL = {
@@ -97,6 +97,7 @@ def with_metric(name: str) -> Reply:
 NAN, INF = np.array([1, np.nan, 1, 1], np.float32), np.array([1, np.inf, 1, 1], np.float32)
 REFUSED: Mapping[str, tuple[Reply, Request, Policy]] = {
     "an extra tensor": (with_update(c=np.zeros(1, np.float32)), REQUEST, OPEN),
+    "an extra tensor of a telling name": (with_update(finite=np.zeros(1, np.float32)), REQUEST, OPEN),
     "a private tensor": (with_update(own=np.zeros(5, np.float32)), REQUEST, OPEN),
     "a missing tensor": (replace(REPLY, update={"a": UPDATE["a"]}), REQUEST, OPEN),
     "no tensor": (replace(REPLY, update={}), REQUEST, OPEN),
@@ -104,6 +105,7 @@ REFUSED: Mapping[str, tuple[Reply, Request, Policy]] = {
     "a tensor in an evaluation": (REPLY, EVALUATE, OPEN),
     "another shape": (with_update(a=np.zeros((3, 2), np.float32)), REQUEST, OPEN),
     "another dtype": (with_update(a=UPDATE["a"].astype(np.float64)), REQUEST, OPEN),
+    "nan in another shape": (with_update(b=NAN[:3]), REQUEST, OPEN),
     "nan": (with_update(b=NAN), REQUEST, OPEN),
     "inf": (with_update(b=INF), REQUEST, OPEN),
     "extra arrays": (replace(REPLY, extra={"x": np.zeros(1, np.float32)}), REQUEST, OPEN),

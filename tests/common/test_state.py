@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import SchemaError
+from common.errors import NotFiniteError, SchemaError
 from common.state import AdapterSchema, Array, check_names, digest_state, norm, subtract
 
 DTYPES = ("float32", "float16", "float64", "int64")
@@ -100,6 +100,10 @@ WRONG = {
     "same size, other shape": ({**STATE, "a.w": np.ones((3, 2), np.float32)}, "'a.w' is"),
     "dtype": ({**STATE, "b": np.zeros(4)}, "'b' is float64"),
     "nan": ({**STATE, "b": np.array([0, 0, 0, np.nan], np.float32)}, "'b' has values that are not finite"),
+    "nan before another shape": (
+        {**STATE, "a.w": STATE["a.w"] * np.float32("nan"), "b": STATE["b"][:3]},
+        "'b' is float32",
+    ),
     "inf": ({**STATE, "head.w": np.array(-np.inf, np.float32)}, "'head.w' has values that are not finite"),
 }
 
@@ -107,8 +111,9 @@ WRONG = {
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_state_that_is_not_the_schema_s_is_refused(kind: str) -> None:
     state, message = WRONG[kind]
-    with pytest.raises(SchemaError, match=message):
+    with pytest.raises(SchemaError, match=message) as caught:
         SCHEMA.check(state)
+    assert isinstance(caught.value, NotFiniteError) == (kind in ("nan", "inf"))
 
 
 FLAT = {"float32": np.arange(11, dtype=np.float32)}
