@@ -1,12 +1,11 @@
 """The journal: one JSON line for everything that the gate let through or refused. Append only; never any content."""
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from common.files import append_json_line
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,4 @@ class Journal:
 
     def append(self, entry: Entry) -> None:
         """Write one line with the time in UTC."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(entry)})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            if self.durable:
-                file.flush()
-                os.fsync(file.fileno())
+        append_json_line(self.path, asdict(entry), durable=self.durable)

@@ -1,11 +1,13 @@
-"""Files that are either whole or absent: write beside, then rename."""
+"""Files that are either whole or absent: write beside, then rename. And files that only grow, line by line."""
 
 import hashlib
 import json
 import os
 import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any  # JSON values have no narrower type
+from typing import Any, BinaryIO  # JSON values have no narrower type
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
@@ -42,6 +44,30 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Write `value` as indented JSON, atomically. NaN and infinity are errors: absent is null."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(path, (text + "\n").encode(), durable=durable)
+
+
+def append_json_line(path: Path, value: Mapping[str, Any], *, durable: bool) -> None:
+    """Append `value` as one line of JSON, led by the `time` in UTC; the line is with the system when this returns.
+
+    A line that a killed process left unfinished is ended first, so that it spoils no other. `durable` also survives a
+    power cut. NaN and infinity are errors, and nothing is written.
+    """
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = json.dumps({"time": now, **value}, allow_nan=False).encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        file.write(line if _ends_whole(file) else b"\n" + line)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    """Whether the file is empty or ends with a line's end."""
+    if not file.seek(0, os.SEEK_END):
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def canonical_json(value: Any) -> bytes:

@@ -1,11 +1,11 @@
 """What happens in a run, as values: for the terminal, dashboards and `events.jsonl`."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal  # JSON values
+
+from common.files import append_json_line
 
 Status = Literal["accepted", "refused", "late", "failed", "absent"]
 """accepted: it counts. refused: by the site's policy or the server's admission. late: no answer before the deadline.
@@ -95,17 +95,10 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def recorder(path: Path, progress: Progress) -> Progress:
-    """Return a function that appends each event to `path` as a JSON line and then hands it to `progress`.
-
-    A line that a killed process left unfinished is ended first, so that it spoils no other.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
-        _append(path, "\n")
+    """Return a function that appends each event to `path` as a JSON line and then hands it to `progress`."""
 
     def record(event: Event) -> None:
-        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **to_json(event)}
-        _append(path, json.dumps(line, allow_nan=False) + "\n")
+        append_json_line(path, to_json(event), durable=False)
         progress(event)
 
     return record
@@ -113,8 +106,3 @@ def recorder(path: Path, progress: Progress) -> Progress:
 
 def ignore(event: Event) -> None:  # a Progress that shows nothing
     """Do nothing with an event."""
-
-
-def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.files import canonical_json, digest_bytes, digest_file, digest_json, write_bytes, write_json
+from common.files import (
+    append_json_line,
+    canonical_json,
+    digest_bytes,
+    digest_file,
+    digest_json,
+    write_bytes,
+    write_json,
+)
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
@@ -74,6 +83,49 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
 def test_a_site_s_own_file_is_for_its_user_only(tmp_path: Path) -> None:
     write_bytes(tmp_path / "own", b"", mode=0o600)
     assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
+
+
+TABLES = st.dictionaries(st.text().filter(lambda key: key != "time"), VALUES)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@given(tables=st.lists(TABLES, min_size=1, max_size=4))
+def test_lines_are_added_in_order_whatever_stands_in_them(
+    durable: bool, tables: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("lines") / "deep" / "er.jsonl"
+    seen = b""
+    for table in tables:
+        append_json_line(path, table, durable=durable)
+        content = path.read_bytes()
+        assert content.startswith(seen)
+        seen = content
+    found = [json.loads(line) for line in seen.split(b"\n")[:-1]]
+    assert [{key: value for key, value in line.items() if key != "time"} for line in found] == tables
+    times = [datetime.fromisoformat(line["time"]) for line in found]
+    assert times == sorted(times)
+    assert abs((datetime.now(UTC) - times[-1]).total_seconds()) < 60
+
+
+@given(cut=st.integers(min_value=0))
+def test_a_line_cut_anywhere_spoils_no_other(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("lines") / "x.jsonl"
+    append_json_line(path, {"n": 1}, durable=False)
+    first = path.read_bytes()
+    append_json_line(path, {"n": 2}, durable=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(first) + cut % (len(whole) - len(first))])
+    left = path.read_bytes()
+    append_json_line(path, {"n": 3}, durable=False)
+    *before, last = path.read_bytes().splitlines()
+    assert b"\n".join(before) == left.removesuffix(b"\n")
+    assert json.loads(last)["n"] == 3
+
+
+def test_a_line_that_is_no_json_is_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        append_json_line(tmp_path / "x.jsonl", {"n": float("nan")}, durable=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_is_readable_utf8(tmp_path: Path) -> None:
