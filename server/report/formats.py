@@ -75,13 +75,13 @@ def size(value: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """Return a duration in the units a reader would choose.
 
-    >>> duration(0.0042), duration(12.34), duration(75), duration(7384)
-    ('4.2 ms', '12.3 s', '1 min 15 s', '2 h 3 min')
+    >>> duration(0.0042), duration(0.25), duration(12.34), duration(75), duration(7384)
+    ('4.2 ms', '250 ms', '12.3 s', '1 min 15 s', '2 h 3 min')
     """
     if seconds is None:
         return DASH
-    if seconds < 0.0995:
-        return f"{seconds * 1000:.1f} ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.{1 if seconds < 0.0995 else 0}f} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
