@@ -22,7 +22,7 @@ def loss_chart(results: Mapping[str, Any], sites: Sequence[str]) -> Figure | Non
     """Training loss per round and site; None without losses."""
     entries = rounds_of(results)
     series = {site: [number(entry, "train", "sites", site, "loss") for entry in entries] for site in sites}
-    mean = [number(entry, "train", "loss") for entry in entries]
+    mean = [number(entry, "train", "mean", "loss") for entry in entries]
     x = _round_numbers(entries)
     return _lines(x, series, ("Mean", mean), name="Training loss per round and hospital", y="Training loss")
 

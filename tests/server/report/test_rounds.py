@@ -1,3 +1,10 @@
+import numpy as np
+
+from common.metrics.types import Metric, Scores
+from common.protocol import SplitEvaluation
+from server import records
+from server.asking import SiteResult
+from server.report.charts import loss_chart
 from server.report.rounds import diagnostics_table, participation_table, rounds_table, total_bytes, training_rows
 from server.report.values import site_names
 
@@ -27,7 +34,7 @@ def test_the_claim_of_a_refused_reply_is_not_believed(results):
 
 
 def test_bytes_add_up_over_rounds_and_sites(results):
-    assert total_bytes(results["rounds"], "bytes_up") == 30 * 463_880
+    assert total_bytes(results["rounds"], "bytes_up") == 30 * 463_880 + 600
     assert total_bytes([], "bytes_up") is None
 
 
@@ -35,6 +42,27 @@ def test_each_round_has_one_row_with_its_accepted_updates(results):
     table = rounds_table(results["rounds"])
     assert [row[1].text for row in table.rows] == ["4 of 4"] * 2 + ["3 of 4", "4 of 4", "3 of 4"] + ["4 of 4"] * 3
     assert all(len(row) == len(table.header) for row in table.rows)
+
+
+def test_what_a_site_trained_is_shown_as_the_server_records_it():
+    results = {
+        "a": SiteResult("accepted", examples=30, bytes_up=9, bytes_down=9, train={"loss": 0.5, "seconds_train": 2.0}),
+        "b": SiteResult("accepted", examples=10, bytes_up=9, bytes_down=9, train={"loss": 0.9, "seconds_train": 1.0}),
+        "c": SiteResult("late", "no answer", bytes_down=9),
+    }
+    scores = SplitEvaluation(Scores(8, 8, {"auroc": Metric(0.75, 8)}))
+    entry = {
+        "round": 1,
+        "seconds": records.seconds(results, total=4.0, aggregate=0.25),
+        "participation": records.participation(results),
+        "train": records.training(results),
+        "validation": records.validation({"a": scores}, resamples=0, rng=np.random.default_rng(0)),
+    }
+    table = rounds_table([entry])
+    (row,) = [dict(zip(table.header, (cell.text for cell in row), strict=True)) for row in table.rows]
+    assert row["Training loss"] == "0.600"  # (30 * 0.5 + 10 * 0.9) / 40
+    assert (row["Accepted"], row["Training"], row["Whole round"]) == ("2 of 3", "3.0 s", "4.0 s")
+    assert [key.name for key in loss_chart({"rounds": [entry]}, ["a", "b", "c"]).keys] == ["a", "b", "Mean"]
 
 
 def test_only_numbers_are_shown_as_diagnostics(results):
