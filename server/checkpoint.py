@@ -54,7 +54,7 @@ def read(folder: Path, *, study: str, seed: int) -> ServerState:
         CheckpointError: there is none; it is damaged; it is of another study or seed.
     """
     if not exists(folder):
-        raise CheckpointError(f"{folder} has no checkpoint; start the run without --resume")
+        raise CheckpointError(f"{folder} has no checkpoint to resume from; start the run anew")
     try:
         current = json.loads((folder / _CURRENT).read_bytes())
         if current["format"] != FORMAT:
@@ -87,7 +87,7 @@ def _check_same(folder: Path, state: ServerState, *, study: str, seed: int) -> N
         )
     if state.seed != seed:
         raise CheckpointError(
-            f"{folder} holds a run with seed {state.seed}, this is {seed}; give another folder or --seed"
+            f"{folder} holds a run with seed {state.seed}, this is {seed}; give another folder, or that seed"
         )
 
 

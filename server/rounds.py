@@ -86,7 +86,7 @@ def _require_quorum(session: Session, state: ServerState, results: Results) -> N
     reason = (
         f"round {state.round + 1}: {found} of {len(results)} sites sent an accepted reply, {needed} are needed: "
         f"{', '.join(missing[:10])}{' and others' if len(missing) > 10 else ''}. "
-        f"Round {state.round} is in the checkpoint; when the sites are back, run again with --resume"
+        f"Round {state.round} is in the checkpoint; resume the run when the sites are back"
     )
     session.record(RunStopped(state.round, reason))
     raise ParticipationError(reason)
