@@ -7,7 +7,8 @@ from common.metrics.over_seeds import over_seeds
 from common.metrics.types import Metric
 
 BUDGETS = ("federated", "personalised", "local", "central")
-DIFFERENCES = (("federated", "central"), ("federated", "local"), ("personalised", "local"))
+LOGISTIC = ("central", "local")
+DIFFERENCES = (("federated", "central"), ("federated", "local"))
 PARTS = ("mean", "pooled")
 
 
@@ -17,19 +18,19 @@ def combine(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first["seeds"] = [run["seed"] for run in runs]
     if any(run["comparison"] is None for run in runs):
         return first
-    compared = [_flat(run["comparison"]) for run in runs]
-    summary: dict[str, Any] = {name: _summary([c[name] for c in compared]) for name in compared[0]}
+    compared = [run["comparison"] for run in runs]
+    summary: dict[str, Any] = {name: _summary([c[name] for c in compared]) for name in BUDGETS}
+    summary["logistic"] = _logistic([c["logistic"] for c in compared])
     for left, right in DIFFERENCES:
         summary[f"{left}_minus_{right}"] = _differences(compared, left, right)
     first["comparison"] = {**first["comparison"], "over_seeds": summary}
     return first
 
 
-def _flat(comparison: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the budgets by one name each, the logistic ones too."""
-    found = {name: comparison[name] for name in BUDGETS}
-    logistic = comparison.get("logistic") or {}
-    return found | {f"logistic_{name}": budget for name, budget in logistic.items()}
+def _logistic(found: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """Return the summary of central and local logistic regression; None where the rows have no columns to fit."""
+    known = [each for each in found if each is not None]
+    return {name: _summary([each[name] for each in known]) for name in LOGISTIC} if known else None
 
 
 def _summary(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 import copy
 import json
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from server.model_card import render_card
+from server.report.comparison import seeds_table
+from server.report.render import render
 from simulations.over_seeds import combine
 
 VALUES = {"federated": 0.9, "personalised": 0.88, "local": 0.8, "central": 0.91}
@@ -53,14 +57,17 @@ def figures(found: dict[str, Any]) -> tuple[Any, Any, Any]:
     return found["value"], found["low"], found["high"]
 
 
-@pytest.mark.parametrize("budget", [*VALUES, "logistic_central", "logistic_local"])
+def part(comparison: dict[str, Any], budget: str) -> dict[str, Any]:
+    found: dict[str, Any] = reduce(lambda place, key: place[key], budget.split("/"), comparison)
+    return found
+
+
+@pytest.mark.parametrize("budget", [*VALUES, "logistic/central", "logistic/local"])
 def test_levels_are_scipy_s_t_intervals(budget: str) -> None:
     def of(run: dict[str, Any]) -> dict[str, Any]:
-        kind, _, inner = budget.partition("_")
-        found: dict[str, Any] = run["comparison"][kind]
-        return found[inner] if inner else found
+        return part(run["comparison"], budget)
 
-    found = combine(RUNS)["comparison"]["over_seeds"][budget]
+    found = part(combine(RUNS)["comparison"]["over_seeds"], budget)
     for name in ("auroc", "brier"):
         assert figures(found["mean"][name]) == expected([of(run)["mean"][name]["value"] for run in RUNS])
         for site in SITES:
@@ -69,9 +76,7 @@ def test_levels_are_scipy_s_t_intervals(budget: str) -> None:
             assert found["sites"][site][name]["n"] == len(RUNS)
 
 
-@pytest.mark.parametrize(
-    ("left", "right"), [("federated", "central"), ("federated", "local"), ("personalised", "local")]
-)
+@pytest.mark.parametrize(("left", "right"), [("federated", "central"), ("federated", "local")])
 def test_differences_are_taken_seed_by_seed(left: str, right: str) -> None:
     found = combine(RUNS)["comparison"]["over_seeds"][f"{left}_minus_{right}"]["mean"]["auroc"]
     values = [[run["comparison"][name]["mean"]["auroc"]["value"] for run in RUNS] for name in (left, right)]
@@ -115,6 +120,21 @@ def test_one_seed_has_no_interval_and_says_so() -> None:
 
 def test_runs_without_tables_or_without_comparison_combine_too() -> None:
     over = combine([run(seed, logistic=False) for seed in range(2)])["comparison"]["over_seeds"]
-    assert not [name for name in over if name.startswith("logistic")]
+    assert over["logistic"] is None
     bare = [{**run(seed), "comparison": None} for seed in range(2)]
     assert combine(bare) == {**bare[0], "seeds": [0, 1]}
+
+
+def test_report_and_card_show_every_budget_and_difference_over_seeds() -> None:
+    found = {"format": 1, **combine(RUNS)}
+    over = found["comparison"]["over_seeds"]
+    table = seeds_table(found["comparison"])
+    assert table is not None
+    means = [row[1].text for row in table.rows]
+    budgets = ["federated", "personalised", "local", "central", "logistic/central", "logistic/local"]
+    assert means[:6] == [f"{part(over, budget)['mean']['auroc']['value']:.3f}" for budget in budgets]
+    assert len(means) == 6 + len([name for name in over if "_minus_" in name])
+    for text in (render(found), render_card(found)):
+        assert text.count("Difference: federated minus ") == 2
+        assert text.count("Logistic regression, central") >= 2  # of one seed, and over seeds
+        assert "over 5 seeds" in text
