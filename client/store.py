@@ -6,10 +6,8 @@ either side the site gives the same bytes again and trains nothing twice.
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal  # JSON values
 
 import numpy as np
 import safetensors
@@ -21,11 +19,10 @@ from common.errors import CheckpointError, RefusedError
 from common.files import write_bytes
 from common.protocol import Answer, Reply, Request
 from common.state import AdapterState
-from common.tensor_files import to_safetensors
+from common.tensor_files import group_of, joined, to_safetensors
 
 KEPT_ROUNDS = 2
 TEST_SCORES = "test-scores.safetensors"
-Kind = Literal["train", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -71,9 +68,8 @@ class SiteStore:
 
     def save(self, request: Request, answer: Answer, private: AdapterState) -> None:
         """Write the answer and the private tensors, then drop what is older than the last two rounds."""
-        reply = answer if isinstance(answer, Reply) else None
-        groups = {"update": reply.update if reply else {}, "extra": reply.extra if reply else {}, "private": private}
-        tensors = {f"{group}/{name}": array for group, state in groups.items() for name, array in state.items()}
+        sent = {"update": answer.update, "extra": answer.extra} if isinstance(answer, Reply) else {}
+        tensors = joined({**sent, "private": private})
         head = {"request": request.digest, "answer": json.dumps(answers.to_json(answer))}
         path = self._path(request.run, request.kind, request.round)
         write_bytes(path, to_safetensors(tensors, metadata=head), durable=self.durable, mode=0o600)
@@ -105,13 +101,13 @@ class SiteStore:
                 head = file.metadata()
         except (OSError, safetensors.SafetensorError) as error:
             raise CheckpointError(f"the site's file {path.name} cannot be read ({type(error).__name__})") from None
-        groups: dict[str, dict[str, Any]] = {"update": {}, "extra": {}, "private": {}}
-        for name, array in tensors.items():
-            group, _, own = name.partition("/")
-            groups[group][own] = array
-        content: Mapping[str, Any] = json.loads(head["answer"])
-        answer = answers.from_json(content, update=groups["update"], extra=groups["extra"], classes=self.classes)
-        return Stored(request=head["request"], answer=answer, private=groups["private"])
+        answer = answers.from_json(
+            json.loads(head["answer"]),
+            update=group_of(tensors, "update"),
+            extra=group_of(tensors, "extra"),
+            classes=self.classes,
+        )
+        return Stored(request=head["request"], answer=answer, private=group_of(tensors, "private"))
 
 
 def safe_name(name: str) -> str:

@@ -1,11 +1,11 @@
-"""Named arrays as the bytes of a safetensors file."""
+"""Named arrays as the bytes of a safetensors file, and several tables of them in one."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import safetensors.numpy
 
-from common.state import AdapterState
+from common.state import AdapterState, Array
 
 
 def to_safetensors(state: AdapterState, *, metadata: Mapping[str, str] | None = None) -> bytes:
@@ -17,3 +17,14 @@ def to_safetensors(state: AdapterState, *, metadata: Mapping[str, str] | None = 
     arrays = {name: np.asarray(state[name], order="C") for name in sorted(state)}
     head = {"format": "pt", **(metadata or {})}
     return bytes(safetensors.numpy.save(arrays, metadata=head))
+
+
+def joined(groups: Mapping[str, AdapterState]) -> dict[str, Array]:
+    """Return the tensors of all groups in one table, under `group/name`; a group's own name has no slash."""
+    return {f"{group}/{name}": array for group, state in groups.items() for name, array in state.items()}
+
+
+def group_of(tensors: AdapterState, group: str) -> dict[str, Array]:
+    """Return the tensors of one group of a joined table, by their own names; none where there is no such group."""
+    prefix = f"{group}/"
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

@@ -20,7 +20,7 @@ from safetensors.numpy import load
 from common.errors import CheckpointError
 from common.files import canonical_json, digest_bytes, write_bytes, write_json
 from common.state import AdapterState, Array
-from common.tensor_files import to_safetensors
+from common.tensor_files import group_of, joined, to_safetensors
 from server.state import Best, ServerState
 
 FORMAT = 1
@@ -92,13 +92,8 @@ def _check_same(folder: Path, state: ServerState, *, study: str, seed: int) -> N
 
 
 def _tensors(state: ServerState) -> dict[str, Array]:
-    groups = {"shared": state.shared, "memory": state.memory, "best": state.best.shared if state.best else {}}
-    return {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
-
-
-def _group(tensors: AdapterState, group: str) -> AdapterState:
-    prefix = f"{group}/"
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+    best = state.best.shared if state.best else {}
+    return joined({"shared": state.shared, "memory": state.memory, "best": best})
 
 
 def _to_json(state: ServerState) -> dict[str, Any]:
@@ -118,14 +113,14 @@ def _to_json(state: ServerState) -> dict[str, Any]:
 
 
 def _from_json(content: Mapping[str, Any], tensors: AdapterState) -> ServerState:
-    best = None if content["best"] is None else Best(**content["best"], shared=_group(tensors, "best"))
+    best = None if content["best"] is None else Best(**content["best"], shared=group_of(tensors, "best"))
     return ServerState(
         run=content["run"],
         study=content["study"],
         seed=content["seed"],
-        shared=_group(tensors, "shared"),
+        shared=group_of(tensors, "shared"),
         round=content["round"],
-        memory=_group(tensors, "memory"),
+        memory=group_of(tensors, "memory"),
         examples=content["examples"],
         initial=content["initial"],
         history=tuple(content["history"]),

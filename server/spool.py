@@ -12,15 +12,14 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from common.state import AdapterSchema, AdapterState
-from common.tensor_files import to_safetensors
+from common.state import AdapterSchema
+from common.tensor_files import group_of, joined, to_safetensors
 from server.aggregation import ClientUpdate
 
 
 def put(folder: Path, round_number: int, update: ClientUpdate, schema: AdapterSchema) -> None:
     """Write one update, whose tensors are those of `schema`; a second of the same site takes the place of the first."""
-    tensors = {f"update/{dtype}": flat for dtype, flat in schema.pack(update.update).items()}
-    tensors |= {f"extra/{name}": array for name, array in update.extra.items()}
+    tensors = joined({"update": schema.pack(update.update), "extra": update.extra})
     metadata = {"examples": str(update.examples), "weight": repr(update.weight)}
     path = _file(folder, round_number, update.site)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,12 +47,8 @@ def _read(path: Path, site: str, schema: AdapterSchema) -> ClientUpdate:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # not a dict
     return ClientUpdate(
         site=site,
-        update=schema.unpack(_group(tensors, "update/")),
+        update=schema.unpack(group_of(tensors, "update")),
         examples=int(metadata["examples"]),
         weight=float(metadata["weight"]),
-        extra=_group(tensors, "extra/"),
+        extra=group_of(tensors, "extra"),
     )
-
-
-def _group(tensors: AdapterState, prefix: str) -> AdapterState:
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
