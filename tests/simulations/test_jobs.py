@@ -60,6 +60,13 @@ def test_a_job_is_plain_training_on_the_sites_rows(job: Job, open_run: Open) -> 
         assert (found.probabilities[site] == scores(sites, site)).all()
 
 
+def test_a_schedule_runs_once_over_the_whole_of_a_job(open_run: Open) -> None:
+    sites = open_run("training.schedule='cosine'", "training.warmup_fraction=0.25")
+    found = run(sites, LOCAL_JOB)
+    assert found.trained == by_hand(sites, LOCAL_JOB, epochs=2)
+    assert (found.probabilities["east"] == scores(sites, "east")).all()
+
+
 def test_a_job_does_not_depend_on_what_ran_before(open_run: Open) -> None:
     sites = open_run()
     first = run(sites, LOCAL_JOB)
