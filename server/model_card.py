@@ -8,6 +8,7 @@ from server.markdown import code_span, escaped, fenced, markdown_table, paragrap
 from server.report import comparison, facts
 from server.report.formats import count, counted
 from server.report.layout import Cell, Table, table
+from server.report.modes import present_modes
 from server.report.rounds import training_rows
 from server.report.summary import summary
 from server.report.values import HEADLINE, estimate, find, number, rounds_of, section, site_names
@@ -113,7 +114,7 @@ def _trained_on(results: Mapping[str, Any]) -> str:
 
 def _result_tables(results: Mapping[str, Any]) -> list[str]:
     compared, sites = section(results, "comparison"), site_names(results)
-    if not comparison.present_modes(compared):
+    if not present_modes(compared):
         return []
     found = [comparison.modes_table(compared, sites), comparison.benefit_table(compared, sites)]
     found += [comparison.metrics_table(compared, "pooled"), comparison.seeds_table(compared)]
@@ -155,6 +156,4 @@ def _how_to_use(results: Mapping[str, Any]) -> str:
 
 
 def _fact_tables(results: Mapping[str, Any]) -> list[Table]:
-    named = {"digests": "Digests", "versions": "Versions", "execution": "Execution"}
-    found = [facts.details_table(title, section(results, key)) for key, title in named.items() if section(results, key)]
-    return [facts.parameters_table(results), *found]
+    return [facts.parameters_table(results), *facts.recorded_tables(results)]

@@ -139,8 +139,9 @@ def compare(
     content: dict[str, object] = {name: budget.to_json() for name, budget in budgets.items()}
     content["local"] = {**budgets["local"].to_json(), "matrix": _matrix(scoring, local)}
     content["benefit"] = {s: scoring.benefit(s, federated[s], local[s][s]).to_json() for s in sites}
-    content["logistic"] = _logistic(scoring, raw, study)
-    return content, budgets
+    linear = _logistic(scoring, raw, study)
+    content["logistic"] = None if linear is None else {name: budget.to_json() for name, budget in linear.items()}
+    return content, budgets | {f"logistic/{name}": budget for name, budget in (linear or {}).items()}
 
 
 def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
@@ -152,7 +153,7 @@ def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
     }
 
 
-def _logistic(scoring: Scoring, raw: Mapping[str, Rows], study: Study) -> dict[str, object] | None:
+def _logistic(scoring: Scoring, raw: Mapping[str, Rows], study: Study) -> dict[str, Budget] | None:
     """Return central and local logistic regression on the typed columns, or None where there are none."""
     parts = {site: (rows, split_of(rows, study)) for site, rows in raw.items()}
     tests = {site: rows.take(part.test) for site, (rows, part) in parts.items()}
@@ -167,8 +168,8 @@ def _logistic(scoring: Scoring, raw: Mapping[str, Rows], study: Study) -> dict[s
     if central is None:
         return None
     return {
-        "central": scoring.budget(central, one_model=True).to_json(),
-        "local": scoring.budget(alone, one_model=False).to_json(),
+        "central": scoring.budget(central, one_model=True),
+        "local": scoring.budget(alone, one_model=False),
     }
 
 

@@ -6,16 +6,10 @@ from typing import Any  # results are JSON; matplotlib is untyped here
 
 from server.report.ink import DASHES, SERIES, STAND_INS, label, new_axes, svg_dash, to_svg
 from server.report.layout import Figure, Key
+from server.report.modes import curve_name
 from server.report.values import HEADLINE, Estimate, estimate, number, rounds_of, section, verdict
 
 Series = Mapping[str, Sequence[float | None]]
-CURVE_NAMES = {
-    "federated": "Federated",
-    "personalised": "Personalised",
-    "local": "Local",
-    "central": "Central",
-    "logistic": "Logistic regression",
-}
 
 
 def loss_chart(results: Mapping[str, Any], sites: Sequence[str]) -> Figure | None:
@@ -141,7 +135,7 @@ def _curves(curves: Mapping[str, Any], kind: str, fields: tuple[str, str], name:
     for place, (mode, found) in enumerate(known.items()):
         role, dash = SERIES[place % len(SERIES)], DASHES[place % len(DASHES)]
         _draw_curve(axes, found, fields, STAND_INS[role], dash)
-        keys.append(Key(CURVE_NAMES.get(mode, mode), role, svg_dash(dash)))
+        keys.append(Key(curve_name(mode), role, svg_dash(dash)))
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     label(axes, *(field.replace("_", " ").capitalize() for field in fields))
     return Figure(to_svg(figure, name=name), f"{name} ({note}).", tuple(keys))

@@ -5,16 +5,9 @@ from typing import Any  # results are JSON
 
 from server.report.formats import count
 from server.report.layout import Cell, Table, difference_cell, score_cell, table
+from server.report.modes import present_modes
 from server.report.values import HEADLINE, Verdict, estimate, find, section, verdict
 
-MODES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Federated (joint model)", ("federated",)),
-    ("Personalised (joint model, then one's own epoch)", ("personalised",)),
-    ("Local (each hospital's own model)", ("local",)),
-    ("Central (all rows in one place)", ("central",)),
-    ("Logistic regression, central", ("logistic", "central")),
-    ("Logistic regression, local", ("logistic", "local")),
-)
 METRICS: tuple[tuple[str, str], ...] = (
     ("auroc", "AUROC"),
     ("auprc", "AUPRC"),
@@ -33,18 +26,13 @@ VERDICTS: Mapping[Verdict, Cell] = {
 }
 
 
-def present_modes(comparison: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the names and paths of the modes that this comparison has, in reading order."""
-    return [(name, path) for name, path in MODES if section(comparison, *path)]
-
-
 def modes_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table:
     """AUROC on test rows of each mode: mean over sites, over the pooled rows, and at each site."""
     rows = []
-    for name, path in present_modes(comparison):
-        places = [(*path, "mean"), (*path, "pooled")] + [(*path, "sites", site) for site in sites]
+    for mode in present_modes(comparison):
+        places = [(*mode.path, "mean"), (*mode.path, "pooled")] + [(*mode.path, "sites", site) for site in sites]
         cells = [score_cell(estimate(comparison, *p, HEADLINE), missing="not measured") for p in places]
-        rows.append([Cell(name), *cells])
+        rows.append([Cell(mode.name), *cells])
     header = ["Trained as", "Mean over hospitals", "Pooled rows", *sites]
     return table("AUROC on test rows, 95 % intervals below", header, rows)
 
@@ -52,9 +40,9 @@ def modes_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table:
 def metrics_table(comparison: Mapping[str, Any], scope: str) -> Table | None:
     """Every metric of every mode over one scope, `pooled` or `mean`; None where there is none but AUROC."""
     modes = present_modes(comparison)
-    names = _metric_names([section(comparison, *path, scope) for _, path in modes])
+    names = _metric_names([section(comparison, *mode.path, scope) for mode in modes])
     rows = [
-        [Cell(mode), *(score_cell(estimate(comparison, *path, scope, m)) for m, _ in names)] for mode, path in modes
+        [Cell(mode.name), *(score_cell(estimate(comparison, *mode.path, scope, m)) for m, _ in names)] for mode in modes
     ]
     title = {"pooled": "All metrics over the pooled test rows", "mean": "All metrics, mean over hospitals"}[scope]
     return table(title, ["Trained as", *(label for _, label in names)], rows) if _adds_to_auroc(names) else None
@@ -102,8 +90,8 @@ def seeds_table(comparison: Mapping[str, Any]) -> Table | None:
     """Levels and differences over seeds, with t intervals; None for a run with one seed."""
     repeated = section(comparison, "over_seeds")
     rows = [
-        [Cell(name), *(score_cell(estimate(repeated, *path, s, HEADLINE)) for s in ("mean", "pooled"))]
-        for name, path in present_modes(repeated)
+        [Cell(mode.name), *(score_cell(estimate(repeated, *mode.path, s, HEADLINE)) for s in ("mean", "pooled"))]
+        for mode in present_modes(repeated)
     ]
     for key, name in (
         ("federated_minus_local", "Difference: federated minus local"),

@@ -67,6 +67,12 @@ def details_table(caption: str, found: Mapping[str, Any]) -> Table:
     return pairs(caption, ("Name", "Value"), _flat(found))
 
 
+def recorded_tables(results: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Digests, versions, and how the run computed; those that were not recorded are left out."""
+    parts = {"digests": "Digests", "versions": "Versions", "execution": "Execution"}
+    return tuple(details_table(title, found) for key, title in parts.items() if (found := section(results, key)))
+
+
 def _flat(found: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in found.items():
         if isinstance(value, Mapping):

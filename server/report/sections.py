@@ -5,6 +5,7 @@ from typing import Any  # results are JSON
 
 from server.report import charts, comparison, facts, rounds
 from server.report.layout import Figure, Section, Table
+from server.report.modes import present_modes
 from server.report.values import rounds_of, section, site_names
 
 AUROC_MEANING = (
@@ -45,7 +46,7 @@ def _tables(*tables: Table | None) -> tuple[Table, ...]:
 
 def _comparison(results: Mapping[str, Any]) -> Section:
     compared = section(results, "comparison")
-    if not comparison.present_modes(compared):
+    if not present_modes(compared):
         return Section("Comparison", ("This run made no comparison with local or central training.",))
     modes = comparison.modes_table(compared, site_names(results))
     metrics = [comparison.metrics_table(compared, scope) for scope in ("pooled", "mean")]
@@ -99,12 +100,9 @@ def _privacy(results: Mapping[str, Any]) -> Section:
 
 
 def _reproduction(results: Mapping[str, Any]) -> Section:
-    parts = {"digests": "Digests", "versions": "Versions", "execution": "Execution"}
-    found = [(title, section(results, key)) for key, title in parts.items()]
-    tables = tuple(facts.details_table(title, values) for title, values in found if values)
     text = (
         "With the same versions, machine, threads, precision and attention implementation, this command gives the same "
         "adapter. If options changed the study on the command line, the whole study as it ran is below."
     )
     folded = ("The study as it ran", facts.study_text(results))
-    return Section("Running it again", (text,), (), tables, facts.command(results), folded)
+    return Section("Running it again", (text,), (), facts.recorded_tables(results), facts.command(results), folded)

@@ -3,17 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any  # results are JSON
 
+from server.report.modes import present_modes
 from server.report.values import HEADLINE, Estimate, estimate, rounds_of, section, site_names, verdict
 
 MOST_SITES = 8
-MODES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("federated", ("federated",)),
-    ("personalised", ("personalised",)),
-    ("local", ("local",)),
-    ("central", ("central",)),
-    ("logistic, central", ("logistic", "central")),
-    ("logistic, local", ("logistic", "local")),
-)
 
 
 def terminal_table(results: Mapping[str, Any]) -> list[list[str]]:
@@ -27,8 +20,8 @@ def terminal_table(results: Mapping[str, Any]) -> list[list[str]]:
     shown = sites if len(sites) <= MOST_SITES else []
     if not comparison:
         return _validation_rows(results, shown)
-    modes = [(name, section(comparison, *path)) for name, path in MODES if section(comparison, *path)]
-    rows = [["test AUROC", *shown, "mean", "pooled"], *(_row(name, mode, shown) for name, mode in modes)]
+    modes = [_row(mode.short, section(comparison, *mode.path), shown) for mode in present_modes(comparison)]
+    rows = [["test AUROC", *shown, "mean", "pooled"], *modes]
     benefits = [estimate(comparison, "benefit", site) for site in shown]
     if any(benefit.value is not None for benefit in benefits):
         rows.append(["benefit of joining", *map(_signed, benefits), "", ""])

@@ -215,17 +215,22 @@ def test_logistic_regression_is_fitted_on_training_rows_and_scored_on_test_rows(
         name: JobResult("", table, None)
         for name in [CENTRAL, *(f"{k}/{s}" for k in ("local", "personalised") for s in labels)]
     }
-    content, _ = compare(scoring, federated=table, one_model=True, results=results, raw=site_rows, study=study)
+    content, budgets = compare(scoring, federated=table, one_model=True, results=results, raw=site_rows, study=study)
     for site, rows in site_rows.items():
         train = rows.take(split_of(rows, study).train)
         found = logistic.fit_and_score(train, {site: tests_of[site]}, labels=2)
         assert found is not None
-        value = content["logistic"]["local"]["sites"][site]["auroc"]["value"]  # type: ignore[index] # JSON
-        assert value == pytest.approx(roc_auc_score(labels[site], found[site][:, 1]))
+        # Not by AUROC: with one column it is the same for every fit of one sign, on whatever rows.
+        value = content["logistic"]["local"]["sites"][site]["log_loss"]["value"]  # type: ignore[index] # JSON
+        assert value == pytest.approx(log_loss(labels[site], found[site][:, 1]))
     assert content["logistic"]["central"]["pooled"]["auroc"]["value"] is not None  # type: ignore[index] # JSON
     texts = {site: replace(rows, features={}) for site, rows in site_rows.items()}
-    content, _ = compare(scoring, federated=table, one_model=True, results=results, raw=texts, study=study)
+    for kind in ("central", "local"):
+        assert content["logistic"][kind] == budgets[f"logistic/{kind}"].to_json()  # type: ignore[index] # JSON
+        assert (budgets[f"logistic/{kind}"].histogram is None) == (kind == "local")
+    content, budgets = compare(scoring, federated=table, one_model=True, results=results, raw=texts, study=study)
     assert content["logistic"] is None
+    assert not [name for name in budgets if name.startswith("logistic")]
 
 
 def test_the_seed_of_the_resamples_is_the_study_s() -> None:

@@ -93,7 +93,11 @@ def curves():
                 "n": [30, 22, 18, 15, 12, 14, 19, 25, 31, 44],
             },
         }
-        for mode, power, shift in (("federated", 0.16, 0.06), ("central", 0.12, 0.03), ("logistic", 0.115, 0.02))
+        for mode, power, shift in (
+            ("federated", 0.16, 0.06),
+            ("central", 0.12, 0.03),
+            ("logistic/central", 0.115, 0.02),
+        )
     }
 
 

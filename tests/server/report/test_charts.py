@@ -60,7 +60,7 @@ def test_one_round_shows_as_a_point(make_results):
 
 def test_curves_are_drawn_for_every_mode_that_has_them(results):
     curves = results["curves"] | {"local": {"roc": None, "calibration": None}}
-    assert [key.name for key in charts.roc_chart(curves).keys] == ["Federated", "Central", "Logistic regression"]
+    assert [key.name for key in charts.roc_chart(curves).keys] == ["Federated", "Central", "Logistic, central"]
     curves["central"]["calibration"]["observed"][3] = None
     assert "nan" not in charts.calibration_chart(curves).svg.lower()
 

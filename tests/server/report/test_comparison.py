@@ -1,11 +1,11 @@
 from server.report.comparison import (
-    MODES,
     benefit_table,
     matrix_table,
     metrics_table,
     modes_table,
     seeds_table,
 )
+from server.report.modes import MODES
 from server.report.values import estimate, site_names
 
 
@@ -16,11 +16,11 @@ def cell_value(cell):
 def test_the_table_of_modes_has_each_number_of_the_results_at_its_place(results):
     compared, sites = results["comparison"], site_names(results)
     table = modes_table(compared, sites)
-    assert [row[0].text for row in table.rows] == [name for name, _ in MODES]
-    for (_, path), row in zip(MODES, table.rows, strict=True):
+    assert [row[0].text for row in table.rows] == [mode.name for mode in MODES]
+    for mode, row in zip(MODES, table.rows, strict=True):
         for column, cell in zip(table.header[1:], row[1:], strict=True):
             place = {"Mean over hospitals": ("mean",), "Pooled rows": ("pooled",)}.get(column, ("sites", column))
-            value = estimate(compared, *path, *place, "auroc").value
+            value = estimate(compared, *mode.path, *place, "auroc").value
             assert cell_value(cell) == (None if value is None else float(f"{value:.3f}"))
             assert value is not None or cell.note
 
