@@ -9,7 +9,7 @@ from flwr.clientapp import ClientApp
 
 from common import wire
 from common.errors import RefusedError, SchemaError
-from common.protocol import REASONS, Answer, Refusal, Request
+from common.protocol import REASONS, Answer, Refusal, Request, asked_schema
 from common.state import AdapterSchema
 
 SITE_LOG = logging.getLogger("fedpeft.site")
@@ -56,7 +56,7 @@ def respond(content: RecordDict, site: SiteEndpoint, schema: AdapterSchema) -> R
     """Decode a request, have the site answer it, encode the answer."""
     try:
         request = wire.decode_request(content, schema)
-        asked = wire.asked_schema(schema, request.kind, request.plan)
+        asked = asked_schema(schema, request.kind, request.plan)
     except SchemaError:
         SITE_LOG.warning("a message is not a request of this study", exc_info=True)
         raise RefusedError("MALFORMED_REQUEST") from None

@@ -14,7 +14,7 @@ from client.journal import Entry, Journal
 from common.errors import NotFiniteError, RefusedError, SchemaError
 from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
-from common.protocol import TRAIN_FIGURES, Reply, Request, SplitEvaluation
+from common.protocol import TRAIN_FIGURES, Reply, Request, SplitEvaluation, asked_schema
 from common.state import AdapterSchema, digest_state, norm
 
 
@@ -55,8 +55,8 @@ class Gate:
 
     def release(self, reply: Reply, request: Request) -> Reply:
         """Return the reply as it may leave, or raise RefusedError; either is in the journal first."""
-        allowed = self.schema.shared.only(request.plan.active) if request.kind == "train" else AdapterSchema(())
-        objection = _forbidden(reply, allowed, self.policy) or _unasked(reply, request)
+        asked = asked_schema(self.schema, request.kind, request.plan)
+        objection = _forbidden(reply, asked, self.policy) or _unasked(reply, request)
         if objection is not None:
             self._record(reply, request, objection.reason)
             raise RefusedError(objection.word)
@@ -87,10 +87,10 @@ def _size(reply: Reply) -> int:
     return sum(array.nbytes for array in [*reply.update.values(), *reply.extra.values()])
 
 
-def _forbidden(reply: Reply, allowed: AdapterSchema, policy: Policy) -> Objection | None:
+def _forbidden(reply: Reply, asked: AdapterSchema, policy: Policy) -> Objection | None:
     """Return the objection to tensors or metrics that schema, plan or policy forbid, or None."""
     try:
-        allowed.check(reply.update)
+        asked.check(reply.update)
     except NotFiniteError:
         return NOT_FINITE
     except SchemaError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from common.files import append_json_line
+from common.protocol import Kind
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Entry:
     study: str
     run: str
     round: int
-    kind: str
+    kind: Kind
     reason: str | None
     tensors: int
     size_bytes: int

@@ -26,7 +26,7 @@ from common.errors import RefusedError, SchemaError
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import ScoreHistogram
-from common.protocol import Answer, Refusal, Reply, Request, Split, SplitEvaluation
+from common.protocol import Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
 from common.seeds import generator, integer_seed
 from common.state import AdapterState, Array, subtract
 from common.study import Study
@@ -115,9 +115,11 @@ class Trainer:
             raise RefusedError("WRONG_SCHEMA")
         try:
             self.bundle.schema.shared.check(request.shared)
-            self.bundle.schema.shared.only(request.plan.active)
+            asked_schema(self.bundle.schema, request.kind, request.plan)
         except SchemaError:
             raise RefusedError("WRONG_ADAPTER") from None
+        if request.plan.rank is not None or request.plan.extra:
+            raise RefusedError("MALFORMED_REQUEST")  # a plan that this trainer cannot honour
         if request.kind == "train" and request.round > self.bundle.study.federation.rounds:
             raise RefusedError("MALFORMED_REQUEST")
         if request.kind == "train" and not len(self.rows.train):
@@ -155,16 +157,16 @@ class Trainer:
         trained = self._train(request)
         measured |= {"loss": trained.loss, "steps": trained.steps, "seconds_train": time.perf_counter() - evaluated}
         state = self.bench.read()
-        received = {name: request.shared[name] for name in self._active(request)}
+        received = {name: request.shared[name] for name in self._asked(request)}
         update = subtract({name: state[name] for name in received}, received)
         kept: dict[str, Array] = {name: state[name] for name in private}
         return Reply(update, len(self.rows.train), measured, evaluations), kept
 
-    def _active(self, request: Request) -> tuple[str, ...]:
-        return self.bundle.schema.shared.only(request.plan.active).names
+    def _asked(self, request: Request) -> tuple[str, ...]:
+        return asked_schema(self.bundle.schema, request.kind, request.plan).names
 
     def _train(self, request: Request) -> Trained:
-        active = {*self._active(request), *self.bundle.schema.private.names}
+        active = {*self._asked(request), *self.bundle.schema.private.names}
         return train(
             self.bench,
             self.rows.train.examples,

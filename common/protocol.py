@@ -6,8 +6,9 @@ from typing import Literal
 
 from common.files import digest_json
 from common.metrics.types import ScoreHistogram, Scores
-from common.state import AdapterState, digest_state
+from common.state import AdapterSchema, AdapterState, digest_state
 
+Kind = Literal["train", "evaluate"]
 Split = Literal["validation", "test"]
 
 REASONS = frozenset(
@@ -27,6 +28,10 @@ REASONS = frozenset(
 """The only words with which a site says no. TRAINING_FAILED stands for any other failure: details stay in its log."""
 
 
+TRAIN_FIGURES = frozenset({"loss", "steps", "seconds_train", "seconds_evaluate"})
+"""What a reply may say of the training itself, all of it numbers from 0."""
+
+
 @dataclass(frozen=True)
 class RoundPlan:
     """What a strategy asks of one site in one round.
@@ -35,6 +40,8 @@ class RoundPlan:
     proximal_mu: weight of FedProx' term mu/2 ||x - x_t||^2 (Li et al. 2020, https://arxiv.org/abs/1812.06127).
     rank: LoRA rank of this site; None is the study's.
     extra: what else the strategy wants to know, by name.
+
+    A site does all of a plan or refuses it (MALFORMED_REQUEST). Its trainer knows no rank of its own and no extra.
     """
 
     active: tuple[str, ...] | None = None
@@ -48,6 +55,16 @@ class RoundPlan:
         return {"active": active, "proximal_mu": self.proximal_mu, "rank": self.rank, "extra": dict(self.extra)}
 
 
+def asked_schema(schema: AdapterSchema, kind: Kind, plan: RoundPlan) -> AdapterSchema:
+    """Return the tensors that a reply has: the active shared ones, none where nothing is trained.
+
+    Raises:
+        SchemaError: the plan names a tensor that is not a shared one of `schema`.
+    """
+    active = schema.shared.only(plan.active)
+    return active if kind == "train" else AdapterSchema(())
+
+
 @dataclass(frozen=True)
 class Request:
     """One message to one site: train from `shared` in `round`, and first evaluate it on `splits`.
@@ -55,7 +72,7 @@ class Request:
     `kind = "evaluate"` trains nothing. `round` counts from 1; the state in `shared` is the one that round - 1 made.
     """
 
-    kind: Literal["train", "evaluate"]
+    kind: Kind
     run: str
     round: int
     seed: int

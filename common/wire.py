@@ -7,7 +7,7 @@ more memory than its own bytes, and whatever is wrong with it is a SchemaError.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, TypeAlias  # JSON values
+from typing import Any, Final, TypeAlias  # JSON values
 
 import numpy as np
 from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -17,7 +17,7 @@ from common import answers, npy, strict_json
 from common import state as tensors
 from common.errors import RefusedError, SchemaError
 from common.extra import extra_schema
-from common.protocol import REASONS, Answer, Refusal, Request, RoundPlan, Split
+from common.protocol import REASONS, Answer, Kind, Refusal, Request, RoundPlan, Split
 from common.state import AdapterSchema, AdapterState
 
 FlowerMessage: TypeAlias = Message
@@ -44,7 +44,7 @@ _FAILURES: Final = {
 
 class _RequestHead(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-    kind: Literal["train", "evaluate"]
+    kind: Kind
     run: str
     round: int = Field(ge=1)
     seed: int = Field(ge=0)
@@ -101,13 +101,8 @@ def decode_request(content: RecordDict, schema: AdapterSchema) -> Request:
     )
 
 
-def asked_schema(schema: AdapterSchema, kind: Literal["train", "evaluate"], plan: RoundPlan) -> AdapterSchema:
-    """Return the tensors that an accepted reply has: the active shared ones, none where nothing was trained."""
-    return schema.shared.only(plan.active if kind == "train" else ())
-
-
 def encode_answer(answer: Answer, asked: AdapterSchema) -> RecordDict:
-    """Return the content of a reply; `asked` is the `asked_schema` of its request.
+    """Return the content of a reply; `asked` is the `common.protocol.asked_schema` of its request.
 
     Raises:
         SchemaError: the update is not what was asked for, or the refusal is free text. Nothing of it leaves.

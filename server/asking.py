@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from common import wire
 from common.errors import SchemaError
-from common.protocol import Answer, Refusal, Request, RoundPlan, Split, SplitEvaluation
+from common.protocol import Answer, Kind, Refusal, Request, RoundPlan, Split, SplitEvaluation, asked_schema
 from common.state import AdapterSchema, AdapterState
 from server import spool
 from server.admission import Accepted, Asked, Refused, admit, printable
@@ -27,7 +27,7 @@ _SITE_FAILURES: Final = frozenset({"TRAINING_FAILED", "TRAINING_DIVERGED"})
 class Question:
     """What a cohort is asked; `plans` has the plan of each of its sites. `declared`: example counts known so far."""
 
-    kind: Literal["train", "evaluate"]
+    kind: Kind
     run: str
     round: int
     shared: AdapterState
@@ -75,7 +75,7 @@ def accepted(results: Results) -> dict[str, SiteResult]:
 
 def sent_schemas(job: ServerJob, question: Question, results: Results) -> dict[str, AdapterSchema]:
     """Return the tensors that each accepted reply has."""
-    return {site: wire.asked_schema(job.schema, question.kind, question.plans[site]) for site in accepted(results)}
+    return {site: asked_schema(job.schema, question.kind, question.plans[site]) for site in accepted(results)}
 
 
 def ask(session: Session, question: Question) -> Results:
@@ -190,7 +190,7 @@ def _counted(verdict: Accepted) -> SiteResult:
 def _asked(job: ServerJob, question: Question, site: str) -> Asked:
     plan = question.plans[site]
     return Asked(
-        schema=wire.asked_schema(job.schema, question.kind, plan),
+        schema=asked_schema(job.schema, question.kind, plan),
         plan=plan,
         splits=question.splits,
         declared=question.declared.get(site),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal  # JSON values
 
 from common.files import append_json_line
+from common.protocol import Kind
 
 Status = Literal["accepted", "refused", "late", "failed", "absent"]
 """accepted: it counts. refused: by the site's policy or the server's admission. late: no answer before the deadline.
@@ -28,7 +29,7 @@ class RoundStarted:
 
     round: int
     rounds: int
-    kind: Literal["train", "evaluate"]
+    kind: Kind
     cohort: tuple[str, ...]
 
 

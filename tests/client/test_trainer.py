@@ -19,7 +19,7 @@ from common.answers import to_json
 from common.bundle import Bundle
 from common.metrics.evaluation import METRICS, evaluate
 from common.metrics.histogram import score_histogram
-from common.protocol import Answer, Refusal, Reply, Request, RoundPlan
+from common.protocol import Answer, Refusal, Reply, Request, RoundPlan, asked_schema
 from common.seeds import generator, integer_seed
 from common.state import Array, digest_state
 from common.study import Study
@@ -189,6 +189,9 @@ REFUSALS: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
     "an active tensor that is none": (lambda b: {"plan": RoundPlan(active=("pooler.weight",))}, "WRONG_ADAPTER"),
     "a run outside the folder": (lambda b: {"run": "../east"}, "MALFORMED_REQUEST"),
     "a run with a slash": (lambda b: {"run": "/tmp/x"}, "MALFORMED_REQUEST"),
+    "a rank of its own": (lambda b: {"plan": RoundPlan(rank=4)}, "MALFORMED_REQUEST"),
+    "an extra that nobody knows": (lambda b: {"plan": RoundPlan(extra={"control": 0.0})}, "MALFORMED_REQUEST"),
+    "an evaluation with a rank": (lambda b: {"plan": RoundPlan(rank=4), "kind": "evaluate"}, "MALFORMED_REQUEST"),
     "a round beyond the study's": (lambda b: {"round": b.study.federation.rounds + 1}, "MALFORMED_REQUEST"),
 }
 
@@ -299,7 +302,7 @@ def test_nothing_private_is_in_a_reply_or_in_its_bytes(make_trainer: Make, ask: 
     for request, reply in rounds(trainer, ask, 2):
         assert set(reply.update) == set(schema.shared.names)
         assert reply.extra == {}
-        content = wire.encode_answer(reply, wire.asked_schema(schema, request.kind, request.plan))
+        content = wire.encode_answer(reply, asked_schema(schema, request.kind, request.plan))
         private = trainer.store.private_after("run-1", request.round, {})
         secrets = [private[n] for n in schema.private.names]
         secrets += [private[n] - trainer.bundle.initial[n] for n in schema.private.names]

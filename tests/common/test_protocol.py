@@ -1,10 +1,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from common.protocol import Request, RoundPlan
+from common.errors import SchemaError
+from common.protocol import Kind, Request, RoundPlan, asked_schema
+from common.state import AdapterSchema
 
 SHARED = {"a": np.zeros(3, np.float32), "b": np.ones((2, 2), np.float32)}
 REQUEST = Request(
@@ -60,3 +63,24 @@ def test_every_part_of_a_plan_is_part_of_the_question() -> None:
 def test_the_same_question_has_the_same_digest() -> None:
     copied = {name: SHARED[name].copy() for name in reversed(list(SHARED))}
     assert replace(REQUEST, shared=copied).digest == REQUEST.digest
+
+
+SCHEMA = AdapterSchema.of({**SHARED, "head.w": np.zeros(2, np.float32)}, private=["head.*"])
+
+
+@pytest.mark.parametrize(
+    ("active", "trained"), [(None, ("a", "b")), (("b",), ("b",)), (("b", "a"), ("a", "b")), ((), ())]
+)
+def test_active_shared_tensors_are_asked_for_where_something_is_trained(
+    active: tuple[str, ...] | None, trained: tuple[str, ...]
+) -> None:
+    plan = RoundPlan(active=active)
+    assert asked_schema(SCHEMA, "train", plan).names == trained
+    assert asked_schema(SCHEMA, "evaluate", plan).names == ()
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("name", ["head.w", "c"])
+def test_a_private_or_unknown_tensor_cannot_be_asked_for(kind: Kind, name: str) -> None:
+    with pytest.raises(SchemaError, match=f"no tensor '{name}'"):
+        asked_schema(SCHEMA, kind, RoundPlan(active=("a", name)))

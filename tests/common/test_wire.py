@@ -18,7 +18,7 @@ from common import npy, wire
 from common.errors import RefusedError, SchemaError
 from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric, Scores
-from common.protocol import REASONS, Refusal, Reply, Request, RoundPlan, SplitEvaluation
+from common.protocol import REASONS, Refusal, Reply, Request, RoundPlan, SplitEvaluation, asked_schema
 from common.state import AdapterSchema
 from simulations.inprocess import task_identity
 
@@ -41,7 +41,7 @@ REQUEST = Request(
     splits=("validation",),
     shared=SHARED,
 )
-ASKED = wire.asked_schema(SCHEMA, "train", REQUEST.plan)
+ASKED = asked_schema(SCHEMA, "train", REQUEST.plan)
 
 
 def reply(**changes: Any) -> Reply:
@@ -107,7 +107,7 @@ def test_a_refusal_comes_back(reason: str) -> None:
 
 
 def test_an_evaluation_carries_no_tensors() -> None:
-    asked = wire.asked_schema(SCHEMA, "evaluate", RoundPlan())
+    asked = asked_schema(SCHEMA, "evaluate", RoundPlan())
     read = wire.decode_answer(wire.encode_answer(reply(update={}, extra={}), asked), asked, classes=2)
     assert isinstance(read, Reply)
     assert read.update == {}
