@@ -128,7 +128,7 @@ def test_initial_tensors_that_are_not_the_schema_s_are_refused(
     initial = dict(make_bundle().initial)
     first = next(iter(initial))
     for changed in ({first: initial[first]}, {**initial, first: initial[first] * np.float32(np.nan)}):
-        with pytest.raises(BundleError, match=r"unexpected \(SchemaError\)"):
+        with pytest.raises(BundleError, match="holds something unexpected"):
             write("wrong" + str(len(changed)), initial=changed)
 
 
