@@ -24,26 +24,30 @@ class SiteEndpoint(Protocol):
         """The site's name in the study."""
         ...
 
+    @property
+    def schema(self) -> AdapterSchema:
+        """The whole adapter of the site's study: which study a site is of, only the site knows."""
+        ...
+
     def answer(self, request: Request) -> Answer:
         """Return the gated reply, or a refusal."""
         ...
 
 
-def make_app(site_of: Callable[[Context], SiteEndpoint], schema: AdapterSchema) -> ClientApp:
+def make_app(site_of: Callable[[Context], SiteEndpoint]) -> ClientApp:
     """Return the app that answers train, evaluate and query messages.
 
-    Args:
-        site_of: finds the site from Flower's context (`node_config["partition-id"]` in a simulation).
-        schema: of the whole adapter.
+    site_of: finds the site from Flower's context, when a message comes: `node_config["partition-id"]` in a simulation,
+    `node_config["settings"]` at a hospital.
     """
     app = ClientApp()
 
     def work(message: Message, context: Context) -> Message:
-        content = guarded(lambda: respond(message.content, site_of(context), schema))
+        content = _guarded(lambda: _respond(message.content, site_of(context)))
         return Message(content, reply_to=message)
 
     def query(message: Message, context: Context) -> Message:
-        content = guarded(lambda: wire.encode_name(site_of(context).name))
+        content = _guarded(lambda: wire.encode_name(site_of(context).name))
         return Message(content, reply_to=message)
 
     app.train()(work)
@@ -52,18 +56,18 @@ def make_app(site_of: Callable[[Context], SiteEndpoint], schema: AdapterSchema) 
     return app
 
 
-def respond(content: RecordDict, site: SiteEndpoint, schema: AdapterSchema) -> RecordDict:
+def _respond(content: RecordDict, site: SiteEndpoint) -> RecordDict:
     """Decode a request, have the site answer it, encode the answer."""
     try:
-        request = wire.decode_request(content, schema)
-        asked = asked_schema(schema, request.kind, request.plan)
+        request = wire.decode_request(content, site.schema)
+        asked = asked_schema(site.schema, request.kind, request.plan)
     except SchemaError:
         SITE_LOG.warning("a message is not a request of this study", exc_info=True)
         raise RefusedError("MALFORMED_REQUEST") from None
     return wire.encode_answer(site.answer(request), asked)
 
 
-def guarded(work: Callable[[], RecordDict]) -> RecordDict:
+def _guarded(work: Callable[[], RecordDict]) -> RecordDict:
     """Return what `work` makes; any failure becomes a refusal with a fixed word, its text stays in the site's log."""
     try:
         return work()

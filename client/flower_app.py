@@ -4,43 +4,14 @@ An app bundle needs to name this address only: all code is the one that the hosp
 """
 
 import os
-from collections.abc import Callable
 
-from flwr.app import Context, Message, RecordDict
-from flwr.clientapp import ClientApp
+from flwr.app import Context
 
-from client.app import guarded, respond
+from client.app import make_app
 from client.site import resident_site
 from client.trainer import Trainer
-from common import wire
 from common.errors import UserError
 from common.quiet import silence
-
-Answering = Callable[[Message, Context], RecordDict]
-
-
-def app_of(trainer_of: Callable[[Context], Trainer]) -> ClientApp:
-    """Return an app over sites that are opened when the first message comes: what a study is, is not known before."""
-
-    def work(message: Message, context: Context) -> RecordDict:
-        trainer = trainer_of(context)
-        return respond(message.content, trainer, trainer.bundle.schema)
-
-    def name(message: Message, context: Context) -> RecordDict:  # noqa: ARG001 # same form as work
-        return wire.encode_name(trainer_of(context).name)
-
-    app = ClientApp()
-    app.train()(_bordered(work))
-    app.evaluate()(_bordered(work))
-    app.query()(_bordered(name))
-    return app
-
-
-def _bordered(answering: Answering) -> Callable[[Message, Context], Message]:
-    def handle(message: Message, context: Context) -> Message:
-        return Message(guarded(lambda: answering(message, context)), reply_to=message)
-
-    return handle
 
 
 def site_of(context: Context) -> Trainer:
@@ -52,4 +23,4 @@ def site_of(context: Context) -> Trainer:
     return resident_site(path)
 
 
-app = app_of(site_of)
+app = make_app(site_of)

@@ -63,7 +63,7 @@ def _trainer(settings: SiteSettings, bundle: Bundle, rows: Rows) -> Trainer:
     bench = open_workbench(study, settings.base_model, attention=execution.attention).to(execution.device)
     journal = Journal(settings.state / "journal.jsonl")
     return Trainer(
-        site=settings.site,
+        name=settings.site,
         bundle=bundle,
         rows=prepare_rows(rows, study, bench),
         bench=bench,

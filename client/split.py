@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Split:
+class Parts:
     """Positions of rows (int64, ascending) of the three parts; together they are all rows, none twice."""
 
     train: NDArray[np.int64]
@@ -33,12 +33,12 @@ def patient_fraction(patient: str, *, split_seed: int) -> float:
 
 def split_patients(
     patients: Sequence[str], *, split_seed: int, validation_fraction: float, test_fraction: float
-) -> Split:
+) -> Parts:
     """Split rows by their patients: below `test_fraction` test, then validation, the rest training."""
     fractions = np.array([patient_fraction(patient, split_seed=split_seed) for patient in patients], dtype=np.float64)
     test = fractions < test_fraction
     validation = ~test & (fractions < test_fraction + validation_fraction)
-    return Split(
+    return Parts(
         train=_positions(~test & ~validation),
         validation=_positions(validation),
         test=_positions(test),

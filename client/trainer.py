@@ -17,8 +17,7 @@ from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.scoring import score
-from client.split import Split as Parts
-from client.split import split_patients
+from client.split import Parts, split_patients
 from client.store import SiteStore
 from client.training import Recipe, Trained, train
 from common.bundle import Bundle
@@ -28,7 +27,7 @@ from common.metrics.histogram import score_histogram
 from common.metrics.types import ScoreHistogram
 from common.protocol import Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
 from common.seeds import generator, integer_seed
-from common.state import AdapterState, Array, subtract
+from common.state import AdapterSchema, AdapterState, Array, subtract
 from common.study import Study
 from common.tasks import Example
 from common.workbench import Workbench
@@ -86,7 +85,7 @@ def _encode(rows: Rows, bench: Workbench) -> SplitRows:
 class Trainer:
     """One site. Many virtual sites may share one workbench: a request writes every trainable tensor before use."""
 
-    site: str
+    name: str
     bundle: Bundle
     rows: SiteRows
     bench: Workbench
@@ -95,9 +94,9 @@ class Trainer:
     gate: Gate
 
     @property
-    def name(self) -> str:
-        """The site's name in the study."""
-        return self.site
+    def schema(self) -> AdapterSchema:
+        """The whole adapter of the study."""
+        return self.bundle.schema
 
     def answer(self, request: Request) -> Answer:
         """Return a gated reply, the same bytes for the same request, or a refusal with a fixed word."""
@@ -111,11 +110,11 @@ class Trainer:
     def _check(self, request: Request) -> None:
         if request.study != self.bundle.study.digest:
             raise RefusedError("WRONG_STUDY")
-        if request.schema != self.bundle.schema.digest:
+        if request.schema != self.schema.digest:
             raise RefusedError("WRONG_SCHEMA")
         try:
-            self.bundle.schema.shared.check(request.shared)
-            asked_schema(self.bundle.schema, request.kind, request.plan)
+            self.schema.shared.check(request.shared)
+            asked_schema(self.schema, request.kind, request.plan)
         except SchemaError:
             raise RefusedError("WRONG_ADAPTER") from None
         if request.plan.rank is not None or request.plan.extra:
@@ -126,7 +125,7 @@ class Trainer:
             raise RefusedError("NO_TRAINING_ROWS")
 
     def _answer_new(self, request: Request) -> Answer:
-        initial = {t.name: self.bundle.initial[t.name] for t in self.bundle.schema.private.tensors}
+        initial = {t.name: self.bundle.initial[t.name] for t in self.schema.private.tensors}
         # Where nothing is private, an earlier answer need not be read, nor be readable.
         private = self.store.private(request, initial) if initial else {}
         self.bench.write({**request.shared, **private})
@@ -163,18 +162,18 @@ class Trainer:
         return Reply(update, len(self.rows.train), measured, evaluations), kept
 
     def _asked(self, request: Request) -> tuple[str, ...]:
-        return asked_schema(self.bundle.schema, request.kind, request.plan).names
+        return asked_schema(self.schema, request.kind, request.plan).names
 
     def _train(self, request: Request) -> Trained:
-        active = {*self._asked(request), *self.bundle.schema.private.names}
+        active = {*self._asked(request), *self.schema.private.names}
         return train(
             self.bench,
             self.rows.train.examples,
             recipe_of(self.bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
             active=active,
             execution=self.execution,
-            rng=generator(request.seed, round_number=request.round, site=self.site, purpose="batches"),
-            dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.site, purpose="dropout"),
+            rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
+            dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),
         )
 
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
@@ -190,7 +189,7 @@ class Trainer:
             part.labels,
             part.patients,
             resamples=wanted if split == "test" else min(wanted, VALIDATION_RESAMPLES),
-            rng=generator(request.seed, round_number=request.round, site=self.site, purpose=f"bootstrap {split}"),
+            rng=generator(request.seed, round_number=request.round, site=self.name, purpose=f"bootstrap {split}"),
         )
         return SplitEvaluation(scores, _histogram(probabilities, part.labels, classes))
 

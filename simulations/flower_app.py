@@ -13,14 +13,13 @@ import logging
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from client.flower_app import app_of
+from client.app import make_app
 from client.trainer import Trainer
 from common.errors import RefusedError, StudyError
 from common.quiet import silence
@@ -32,11 +31,11 @@ from server.job import ServerJob
 from server.rounds import run_rounds
 from server.state import ServerState
 from simulations.catalogue import load, simulation_of
+from simulations.deadlines import WORKERS_START_S, without_deadlines
 from simulations.run import run
 from simulations.stages import Runtime
 from simulations.virtual import VirtualSites, read_sites, resident_sites
 
-CONNECT_S = 600.0
 LOG = logging.getLogger("flwr.fedpeft")
 """Below Flower's logger: `flwr run --stream` shows what stands here."""
 
@@ -93,7 +92,7 @@ def over_nodes(study: Study, nodes: int) -> Study:
 
 
 def over(grid: Grid) -> Runtime:
-    """Return a runtime that plays the rounds over a grid of Flower's simulation; deadlines do not apply."""
+    """Return a runtime that plays the rounds over a grid of Flower's simulation."""
 
     def play(
         sites: VirtualSites,  # noqa: ARG001 # a runtime's signature: the clients open them by themselves
@@ -102,7 +101,7 @@ def over(grid: Grid) -> Runtime:
         deliver: Callable[[Outcome], None],
         progress: Progress,
     ) -> None:
-        patient = replace(job, deadline_s=None, connect_s=CONNECT_S)
+        patient = without_deadlines(job, connect_s=WORKERS_START_S)
         deliver(run_rounds(grid, patient, state, progress=progress))
 
     return play
@@ -126,4 +125,4 @@ def site_of(context: Context) -> Trainer:
     return sites.trainer(names[position])
 
 
-client_app = app_of(site_of)
+client_app = make_app(site_of)

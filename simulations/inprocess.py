@@ -12,7 +12,6 @@ The private names of flwr that this needs are all in this file: `TaskIdentity`, 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 
 from flwr.app import Context, Error, Message, RecordDict, UserConfigValue
 from flwr.app.message.message import make_message
@@ -22,8 +21,6 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
-
-from server.job import ServerJob
 
 _FIRST_NODE = SUPERLINK_NODE_ID + 1
 _RUN_ID = 1
@@ -124,11 +121,6 @@ def run_inprocess(server_app: ServerApp, client_app: ClientApp, sites: Sequence[
     with task_identity():
         grid = InProcessGrid(client_app, sites, named=named)
         server_app(grid, _context(SUPERLINK_NODE_ID, 0, 1))
-
-
-def without_deadlines(job: ServerJob) -> ServerJob:
-    """Return the job as this runtime plays it: every site is there, and every reply is waited for."""
-    return replace(job, deadline_s=None, connect_s=None)
 
 
 def _context(node: int, partition: int, partitions: int) -> Context:

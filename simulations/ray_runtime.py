@@ -1,8 +1,7 @@
 """Virtual sites over many cores, GPUs or machines: Flower's simulation engine, which runs on Ray.
 
 The engine runs in a thread of its own and lends its `Grid`; the rounds run in the caller's thread, so that Ctrl-C and
-every exception reach the caller as they do in process. As in process, deadlines do not apply: a result must not depend
-on how many cores the machine has.
+every exception reach the caller as they do in process.
 """
 
 import logging
@@ -10,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 from typing import Any  # Flower's backend configuration and node records
 
@@ -28,11 +27,9 @@ from server.events import Progress
 from server.job import ServerJob
 from server.rounds import run_rounds
 from server.state import ServerState
+from simulations.deadlines import WORKERS_START_S, without_deadlines
 from simulations.inprocess import task_identity
 from simulations.virtual import VirtualSites, resident_sites
-
-CONNECT_S = 600.0
-"""For the start of Ray and of its workers, each of which imports torch and loads the base model."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +58,10 @@ def play_ray(
         ParticipationError: too few sites answered, or a worker died; the checkpoint holds the last complete round.
     """
     backend = backend_config(sites.execution, sites=len(job.sites), cores=len(os.sched_getaffinity(0)))
-    client = make_client(SitesOf(str(sites.folder.path.resolve()), job.sites), job.schema)
+    client = make_client(SitesOf(str(sites.folder.path.resolve()), job.sites))
     with engine(client, nodes=len(job.sites), backend=backend) as grid:
-        deliver(run_rounds(grid, replace(job, deadline_s=None, connect_s=CONNECT_S), state, progress=progress))
+        patient = without_deadlines(job, connect_s=WORKERS_START_S)
+        deliver(run_rounds(grid, patient, state, progress=progress))
 
 
 def require_ray() -> None:

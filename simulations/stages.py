@@ -20,6 +20,7 @@ from server.job import ServerJob
 from server.state import ServerState
 from simulations.catalogue import base_folder, rows_path
 from simulations.comparison import alone_jobs, personalised_jobs
+from simulations.deadlines import without_deadlines
 from simulations.folder import RunFacts, RunFolder, new_run_name
 from simulations.jobs import Job, JobResult, run_jobs
 from simulations.resuming import check_same_execution, check_same_files, check_same_study
@@ -84,9 +85,9 @@ def _play_inprocess(
     progress: Progress,
 ) -> None:
     from client.app import make_app as make_client
-    from simulations.inprocess import run_inprocess, without_deadlines
+    from simulations.inprocess import run_inprocess
 
-    client = make_client(lambda context: sites.trainer(job.sites[int(context.node_config["partition-id"])]), job.schema)
+    client = make_client(lambda context: sites.trainer(job.sites[int(context.node_config["partition-id"])]))
     server = make_app(without_deadlines(job), state, deliver=deliver, progress=progress)
     run_inprocess(server, client, job.sites)
 

@@ -52,7 +52,7 @@ class VirtualSites:
         home = self.folder.sites / site
         journal = Journal(home / "journal.jsonl", durable=False)
         return Trainer(
-            site=site,
+            name=site,
             bundle=self.bundle,
             rows=self.rows[site],
             bench=self.bench,

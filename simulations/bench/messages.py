@@ -24,6 +24,7 @@ class Echo:
     """A site that answers with a fixed update and fixed metrics: it trains and scores nothing."""
 
     name: str
+    schema: AdapterSchema
     update: AdapterState
     evaluation: SplitEvaluation
 
@@ -77,7 +78,7 @@ def measure_messages(*, sites: int, rounds: int = 4) -> MessageCost:
         )  # fmt: skip
         server = make_app(job, fresh_state(state, study="bench", seed=0), deliver=outcomes.append)
         client = make_client(
-            lambda context: Echo(names[int(context.node_config["partition-id"])], state, measured), schema
+            lambda context: Echo(names[int(context.node_config["partition-id"])], schema, state, measured)
         )
         start = time.perf_counter()
         run_inprocess(server, client, names)

@@ -50,7 +50,7 @@ def make_trainer(
         bench = open_bench(ONE_EPOCH, *overrides)
         folder = tmp_path / (home or site)
         return Trainer(
-            site=site,
+            name=site,
             bundle=bundle,
             rows=prepare_rows(site_rows[site], bundle.study, bench),
             bench=replace(bench, task=Counting(bench.task)),  # type: ignore[arg-type] # all that a task has, by delegation

@@ -27,6 +27,7 @@ ASKED = SCHEMA.shared
 class Site:
     work: Callable[[Request], Answer]
     name: str = "north"
+    schema: AdapterSchema = SCHEMA
 
     def answer(self, request: Request) -> Answer:
         return self.work(request)
@@ -53,7 +54,7 @@ def context() -> Context:
 def ask(site: Callable[[Context], Site], content: RecordDict, kind: str = "train") -> Message:
     question = wire.message(content, kind=kind, node=2, round_number=1)
     question.metadata.__dict__["_message_id"] = "m1"
-    return make_app(site, SCHEMA)(question, context())
+    return make_app(site)(question, context())
 
 
 def answered(site: Callable[[Context], Site], content: RecordDict) -> Answer:

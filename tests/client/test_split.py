@@ -2,14 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.split import Split, split_patients
+from client.split import Parts, split_patients
 
 PATIENTS = st.lists(st.text(max_size=4), max_size=60)
 SEEDS = st.integers(0, 2**32 - 1)
 FRACTIONS = st.floats(0.01, 0.49)
 
 
-def parts(patients: list[str], split: Split) -> dict[str, set[str]]:
+def parts(patients: list[str], split: Parts) -> dict[str, set[str]]:
     return {
         name: {patients[i] for i in index}
         for name, index in (("train", split.train), ("validation", split.validation), ("test", split.test))

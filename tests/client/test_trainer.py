@@ -55,8 +55,8 @@ def by_hand(trainer: Trainer, request: Request, private: dict[str, Array] | None
         recipe_of(bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
         active={*active, *bundle.schema.private.names},
         execution=Execution(),
-        rng=generator(request.seed, round_number=request.round, site=trainer.site, purpose="batches"),
-        dropout_seed=integer_seed(request.seed, round_number=request.round, site=trainer.site, purpose="dropout"),
+        rng=generator(request.seed, round_number=request.round, site=trainer.name, purpose="batches"),
+        dropout_seed=integer_seed(request.seed, round_number=request.round, site=trainer.name, purpose="dropout"),
     )
     return bench.read()
 
@@ -160,7 +160,7 @@ def test_site_seed_and_round_each_draw_their_own(make_trainer: Make, ask: Ask) -
         ask(trainer.bundle, round=2, run="run-3"),
     ]
     digests = {digest_state(replied(trainer.answer(request)).update) for request in requests}
-    elsewhere = replace(trainer, site="elsewhere")
+    elsewhere = replace(trainer, name="elsewhere")
     digests.add(digest_state(replied(elsewhere.answer(ask(trainer.bundle, run="run-4"))).update))
     assert len(digests) == 4
 

@@ -42,6 +42,7 @@ class FakeSite:
     examples: int = 10
     change: Callable[[Reply, Request], Answer] = lambda reply, request: reply
     asked: list[Request] = field(default_factory=list)
+    schema: AdapterSchema = SCHEMA
 
     def answer(self, request: Request) -> Answer:
         self.asked.append(request)
@@ -136,7 +137,7 @@ class Lab:
         self, state: ServerState | None = None, progress: Callable[[Event], None] | None = None, **changes: Any
     ) -> Outcome:
         names = tuple(self.sites)
-        app = self.app or make_app(self.site_of, SCHEMA)
+        app = self.app or make_app(self.site_of)
         with task_identity():
             grid = DelayedGrid(
                 InProcessGrid(app, names, named=self.named), names, self.time, self.delays, reverse=self.reverse

@@ -12,7 +12,7 @@ from common.study import Study
 from server.aggregation.fedavg import FedAvg
 from server.app import job_of, make_app
 from server.closing import Outcome
-from simulations.inprocess import run_inprocess, without_deadlines
+from simulations.inprocess import run_inprocess
 
 MakeLab = Callable[..., Any]
 
@@ -21,7 +21,7 @@ def play(made: Any, **changes: Any) -> list[Outcome]:
     outcomes: list[Outcome] = []
     job = made.job(**changes)
     app = make_app(job, made.start(), deliver=outcomes.append, progress=made.events.append)
-    run_inprocess(app, client_app(made.site_of, job.schema), job.sites)
+    run_inprocess(app, client_app(made.site_of), job.sites)
     return outcomes
 
 
@@ -57,7 +57,6 @@ def test_a_job_is_what_the_study_says(lab: MakeLab, tmp_path: Path) -> None:
     assert (job.sites, job.rounds, job.seed, job.folder) == (("a", "b"), 5, 4, tmp_path)
     assert (job.fraction, job.quorum, job.deadline_s) == (0.5, 0.25, 60.0)
     assert (job.weighting, job.norm_bound, job.keep, job.resamples) == ("uniform", 3.0, "best", 10)
-    assert (without_deadlines(job).deadline_s, without_deadlines(job).connect_s) == (None, None)
 
 
 def test_an_unknown_strategy_or_option_names_what_there_is(lab: MakeLab, tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ MESSAGES: dict[str, tuple[Misdeed, str, str]] = {
 }
 
 
-def hostile_app(made: Any, site: str, misdeed: Misdeed, schema: Any) -> ClientApp:
+def hostile_app(made: Any, site: str, misdeed: Misdeed) -> ClientApp:
     """The honest app, but for one site whose training replies pass through `misdeed`."""
-    honest, app = make_app(made.site_of, schema), ClientApp()
+    honest, app = make_app(made.site_of), ClientApp()
 
     def train(message: Message, context: Context) -> Any:
         reply = honest(message, context)
@@ -106,7 +106,7 @@ def without(lab: MakeLab, rounds: int) -> str:
 def test_a_hostile_message_is_not_counted_and_says_why(lab: MakeLab, name: str) -> None:
     misdeed, status, reason = MESSAGES[name]
     made = lab(4)
-    made.app = hostile_app(made, "site-b", misdeed, made.job().schema)
+    made.app = hostile_app(made, "site-b", misdeed)
     outcome = made.run(rounds=2)
     for record in outcome.rounds:
         entry = record["participation"]["site-b"]

@@ -39,6 +39,7 @@ class NullSite:
 
     name: str
     update: AdapterState
+    schema: AdapterSchema = SCHEMA
 
     def answer(self, request: Request) -> Answer:
         scores = Scores(3, 3, {"log_loss": Metric(0.5, 3)})
@@ -63,7 +64,7 @@ def play(folder: Path, count: int, rounds: int) -> Outcome:
         connect_s=None,
     )
     server = make_app(job, fresh_state(SHARED, study="sha256:s", seed=0), deliver=outcomes.append)
-    clients = client_app(lambda c: NullSite(names[int(c.node_config["partition-id"])], update), SCHEMA)
+    clients = client_app(lambda c: NullSite(names[int(c.node_config["partition-id"])], update))
     run_inprocess(server, clients, names)
     return outcomes[0]
 
@@ -217,7 +218,7 @@ def test_a_server_app_gets_the_grid_and_its_exceptions_come_out() -> None:
 def test_messages_cost_less_than_2_ms_per_site_and_round() -> None:
     """300 kB in 26 tensors there and back; the least of several runs, since others may use the machine."""
     names = [f"s{i}" for i in range(20)]
-    app = client_app(lambda c: NullSite(names[int(c.node_config["partition-id"])], SHARED), SCHEMA)
+    app = client_app(lambda c: NullSite(names[int(c.node_config["partition-id"])], SHARED))
     asked = Request("train", "r", 1, 0, "sha256:s", SCHEMA.digest, RoundPlan(), ("validation",), SHARED)
     seconds = []
     with task_identity():
