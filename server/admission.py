@@ -1,14 +1,13 @@
 """The server's check of one decoded reply: accepted, or refused with a reason. It never ends a round."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Final, Literal
 
 from common.errors import SchemaError
+from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
-from common.protocol import Reply, RoundPlan, Split, SplitEvaluation
+from common.protocol import TRAIN_FIGURES, Reply, RoundPlan, Split, SplitEvaluation
 from common.state import AdapterSchema, norm
 from server.aggregation import ClientUpdate
 
@@ -16,7 +15,8 @@ MAX_EXAMPLES: Final = 10**7
 MAX_NORM: Final = 1e30
 """Bound where the study sets none: no number of such updates can take a float32 adapter to infinity."""
 _MAX_REASON: Final = 200
-_METRIC_NAME: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+MAX_FIGURE: Final = 1e9
+MAX_LOG_LOSS: Final = 1e4
 
 Weighting = Literal["examples", "uniform"]
 
@@ -96,10 +96,12 @@ def _check_examples(examples: int, asked: Asked) -> None:
 
 
 def _check_train(train: Mapping[str, float]) -> None:
+    """Four figures of a plausible size: a finite but huge one would make the mean of all sites infinite."""
+    if not set(train) <= TRAIN_FIGURES:
+        raise SchemaError(f"figures of training other than {', '.join(sorted(TRAIN_FIGURES))}")
     for name, value in train.items():
-        _check_name(name)
-        if not isfinite(value):
-            raise SchemaError(f"train {name} is not finite")
+        if not 0 <= value <= MAX_FIGURE:
+            raise SchemaError(f"train {name} is not between 0 and {MAX_FIGURE:g}")
 
 
 def _check_evaluations(evaluations: Mapping[Split, SplitEvaluation], splits: tuple[Split, ...]) -> None:
@@ -109,22 +111,23 @@ def _check_evaluations(evaluations: Mapping[Split, SplitEvaluation], splits: tup
         scores = evaluation.scores
         if not 0 <= scores.patients <= scores.n <= MAX_EXAMPLES:
             raise SchemaError(f"{scores.patients} patients in {scores.n} rows, at most {MAX_EXAMPLES} rows are allowed")
+        if not set(scores.metrics) <= set(METRICS):
+            raise SchemaError(f"metrics other than {', '.join(METRICS)}")
         for name, metric in scores.metrics.items():
-            _check_name(name)
             _check_metric(name, metric, scores.n)
 
 
 def _check_metric(name: str, metric: Metric, rows: int) -> None:
-    numbers = [x for x in (metric.value, metric.low, metric.high) if x is not None]
-    if not all(isfinite(x) for x in numbers):
-        raise SchemaError(f"metric {name} is not finite")
+    numbers = [x for x in (metric.low, metric.value, metric.high, metric.error) if x is not None]
+    largest = MAX_LOG_LOSS if name == "log_loss" else 1.0
+    if not all(0 <= x <= largest for x in numbers):
+        raise SchemaError(f"metric {name} is not between 0 and {largest:g}")
+    if metric.low is not None and metric.high is not None and metric.low > metric.high:
+        raise SchemaError(f"metric {name} has an interval from high to low")
+    if metric.reason is not None and (len(metric.reason) > _MAX_REASON or not metric.reason.isprintable()):
+        raise SchemaError(f"metric {name} has a reason that is not a short printable line")
     if not 0 <= metric.n <= rows:
         raise SchemaError(f"metric {name} is of {metric.n} rows, the split has {rows}")
-
-
-def _check_name(name: str) -> None:
-    if not _METRIC_NAME.fullmatch(name):
-        raise SchemaError("a metric's name has characters other than letters, digits and _.@-")
 
 
 def _check_extra(reply: Reply, plan: RoundPlan) -> None:

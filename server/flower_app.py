@@ -8,6 +8,7 @@ the run in `out`. No torch: the adapter is written as the renaming of tensors th
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any  # JSON values
@@ -41,6 +42,7 @@ def main(grid: Grid, context: Context) -> None:
     bundle, out = read_bundle(_path(context, "bundle")), _path(context, "out")
     study = bundle.study
     job = job_of(study, bundle.schema, sites=study.federation.sites, seed=study.seed, folder=out)
+    job = replace(job, only_registered=True)
     state = begin(bundle, out, resume=bool(context.run_config.get("resume", False)))
     outcome = run_rounds(grid, job, state, clock=Clock(wait=_wait))
     write_outcome(out, bundle, outcome)

@@ -16,6 +16,8 @@ class ServerJob:
     study: the study's digest. schema: of the whole adapter; only its shared part travels. classes: number of labels.
     sites: every site of the study. fraction: share drawn for a round. quorum: share of it whose replies make it count.
     deadline_s: seconds that a round waits; None waits for all. connect_s: seconds to wait for sites before round 1.
+    only_registered: a node counts as a site only by the name that its key was registered with (real sites); else nodes
+        without one are asked (simulations).
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
     folder: where `checkpoint/`, `events.jsonl` and the spool go.
     """
@@ -36,3 +38,4 @@ class ServerJob:
     norm_bound: float | None = None
     keep: Literal["best", "last"] = "last"
     resamples: int = 0
+    only_registered: bool = False

@@ -41,7 +41,9 @@ def run_rounds(
     record(RunStarted(state.run, tuple(sorted(job.sites)), state.round, job.rounds))
     if state.round == 0:
         checkpoint.write(job.folder / "checkpoint", state)
-    roster = find_sites(exchange, job.sites, query=_query, name_of=_name, deadline_s=job.connect_s)
+    roster = find_sites(
+        exchange, job.sites, query=None if job.only_registered else _query, name_of=_name, deadline_s=job.connect_s
+    )
     session = Session(job, exchange, roster, record)
     spool.drop(session.spool)
     while state.round < job.rounds:

@@ -117,3 +117,13 @@ def test_a_name_that_two_nodes_claim_is_nobodys(claims: dict[int, str], expected
         nodes = [node for node, claimed in claims.items() if claimed == name]
         assert roster.get(name) == (nodes[0] if len(nodes) == 1 else None)
     assert set(roster) <= expected
+
+
+def test_on_real_sites_a_node_without_a_registered_name_is_no_site() -> None:
+    town = Town({0.0: [Node(1, "north"), Node(9)]}, says={9: "south"})
+    exchange = Exchange(town, Clock(now=lambda: town.seconds, wait=town.wait))
+
+    found = find_sites(exchange, ["north", "south"], query=None, name_of=name_of, deadline_s=5.0)
+
+    assert dict(found) == {"north": 1}
+    assert town.sent == {}
