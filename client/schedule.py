@@ -18,7 +18,7 @@ def progress(*, round_number: int, step: int, steps: int, rounds: int) -> float:
 def factor(at: float, *, schedule: Schedule, warmup_fraction: float = 0.0) -> float:
     """Return what the learning rate is multiplied by at progress `at`: a linear warm-up, then the schedule down to 0.
 
-    >>> factor(0.05, schedule="constant", warmup_fraction=0.1), factor(0.55, schedule="linear", warmup_fraction=0.1)
+    >>> factor(0.05, schedule="constant", warmup_fraction=0.1), factor(0.75, schedule="linear", warmup_fraction=0.5)
     (0.5, 0.5)
     """
     if at < warmup_fraction:
