@@ -14,6 +14,7 @@ from client.data import Rows
 from client.trainer import SplitRows, split_of
 from common.metrics.evaluation import evaluate, paired_difference
 from common.metrics.histogram import score_histogram
+from common.metrics.mean_over_sites import mean_over_sites
 from common.metrics.pooled import pool
 from common.metrics.types import Metric, ScoreHistogram, Scores
 from common.seeds import generator
@@ -21,7 +22,6 @@ from common.state import AdapterState
 from common.study import Study
 from simulations import logistic
 from simulations.jobs import Job, JobResult, Probabilities
-from simulations.mean_metric import mean_over_sites
 
 Matrix = Mapping[str, Probabilities]
 CENTRAL = "central"

@@ -1,11 +1,10 @@
 """Metrics over the rows of all sites, from what the sites release: their scores, and their histograms if they do.
 
 Accuracy, Brier score and log loss are means over rows, so they add exactly. Their intervals combine the sites' own
-(over patients) by the distances from the estimate in quadrature (MOVER, Zou and Donner 2008,
-https://doi.org/10.1002/sim.3095), since no patient is at two sites. The other metrics come from the merged histogram.
+(over patients; see `common.metrics.mover`). The other metrics come from the merged histogram.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from common.metrics.evaluation import METRICS
 from common.metrics.histogram import merge
 from common.metrics.histogram_bootstrap import with_row_intervals
 from common.metrics.histogram_metrics import HISTOGRAM_METRICS, histogram_metric
+from common.metrics.mover import in_quadrature
 from common.metrics.types import Metric, ScoreHistogram, Scores
 
 Released = tuple[Scores, ScoreHistogram | None]
@@ -51,12 +51,8 @@ def _row_weighted_mean(sites: Mapping[str, Scores], name: str) -> Metric:
     ends = [(part.low, part.high) for part in parts.values() if part.low is not None and part.high is not None]
     if len(ends) < len(parts):
         return Metric(value, rows, reason=_first_reason({s: part for s, part in parts.items() if part.low is None}))
-    below, above = (_in_quadrature(shares, values, side) for side in zip(*ends, strict=True))
+    below, above = (in_quadrature(shares, values, side) for side in zip(*ends, strict=True))
     return Metric(value, rows, value - below, value + above)
-
-
-def _in_quadrature(shares: Sequence[float], values: Sequence[float], ends: Sequence[float]) -> float:
-    return float(np.linalg.norm(np.multiply(shares, np.subtract(ends, values))))
 
 
 def _first_reason(parts: Mapping[str, Metric]) -> str | None:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.metrics.mean_over_sites import mean_over_sites
 from common.metrics.types import Metric, Scores
-from simulations.mean_metric import mean_over_sites
 
 UNIT = st.floats(0, 1)
 
