@@ -20,13 +20,13 @@ import safetensors.numpy
 from common.bundle import Bundle
 from common.errors import BundleError, SchemaError
 from common.files import write_bytes, write_json
-from common.state import AdapterSchema, AdapterState, digest_state
+from common.state import HEAD, AdapterSchema, AdapterState, digest_state
 from common.study import Study
 from common.tensor_files import to_safetensors
+from common.usage import usage_of
 
 TENSORS = "adapter.safetensors"
 FACTS = "fedpeft.json"
-HEAD = "head."
 
 
 def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: str) -> str:
@@ -69,7 +69,7 @@ def _task(study: Study) -> dict[str, Any]:
         "target": study.task.target,
         "labels": list(study.task.labels),
         "max_length": study.task.max_length,
-        "pooling": "masked mean of the last hidden states",
+        "pooling": usage_of(study.task.kind).pooling,
     }
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.errors import SchemaError, StudyError
-from common.state import AdapterSchema
+from common.state import HEAD, AdapterSchema
 from common.study import Study, replaced
-from common.workbench import HEAD, Workbench, open_workbench
+from common.workbench import Workbench, open_workbench
 
 
 def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:

@@ -21,6 +21,8 @@ from common.files import digest_bytes, digest_json
 Array = NDArray[np.generic]
 AdapterState = Mapping[str, Array]
 Group = Literal["shared", "private"]
+HEAD = "head."
+"""How the names of the task's head start; every other tensor is the PEFT method's."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from common import models, plugins
 from common.errors import StudyError
-from common.state import AdapterState, Array
+from common.state import HEAD, AdapterState, Array
 from common.study import Study
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from common.peft_methods import PeftMethod
     from common.tasks import Task
 
-HEAD = "head."
 SHORTEST_TEXT = 4
 """Positions of the shortest text worth reading, two special tokens included; the least of `task.max_length`."""
 

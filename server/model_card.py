@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any  # results are JSON
 
+from common.usage import Usage, usage_of
 from server.markdown import code_span, escaped, fenced, markdown_table, paragraph
 from server.report import comparison, facts
 from server.report.formats import count, counted
@@ -23,41 +24,9 @@ LICENCE = """\
 No licence is stated for this adapter: whoever publishes it chooses one, within what the hospitals agreed on. The base \
 model is not part of it and keeps its own licence."""
 
-SNIPPET = """\
-import json
-
-import torch
-from peft import PeftModel
-from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
-
-BASE_MODEL = "path/to/base-model"
-ADAPTER = "path/to/this-folder"
-texts = ["a row written by the template", "another one"]
-
-tokenizer = AutoTokenizer.from_pretrained(BASE_MODEL)
-base = AutoModel.from_pretrained(BASE_MODEL)
-room = getattr(base.config, "max_position_embeddings", 10**9)
-model = PeftModel.from_pretrained(base, ADAPTER).eval()
-virtual_tokens = getattr(model.active_peft_config, "num_virtual_tokens", None) or 0
-with open(f"{ADAPTER}/task.json", encoding="utf-8") as file:
-    labels = json.load(file)["labels"]
-head = torch.nn.Linear(base.config.hidden_size, len(labels))
-tensors = load_file(f"{ADAPTER}/head.safetensors")
-head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bias"]})
-
-tokenizer.padding_side = "right"
-max_length = min(MAX_LENGTH, room - virtual_tokens)
-batch = tokenizer(texts, truncation=True, max_length=max_length, padding=True, return_tensors="pt")
-inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-mask = inputs["attention_mask"].unsqueeze(-1).float()
-with torch.no_grad():
-    hidden = model(**inputs).last_hidden_state
-    hidden = hidden[:, -mask.shape[1] :].float()  # virtual tokens, if any, come first
-    pooled = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-    probabilities = head(pooled).softmax(dim=-1)
-for text, row in zip(texts, probabilities.tolist()):
-    print(text, dict(zip(labels, row)))"""
+PREDICT = "fedpeft predict --adapter path/to/this-folder{} --data rows.csv --out predictions.csv"
+OWN_FOLDER = " --private path/to/own-folder"
+HEAD_FILES = {"shared": 'f"{ADAPTER}/head.safetensors"', "private": '"path/to/private.safetensors"'}
 
 
 def render_card(results: Mapping[str, Any]) -> str:
@@ -82,7 +51,10 @@ def render_card(results: Mapping[str, Any]) -> str:
 
 def front_matter(results: Mapping[str, Any]) -> str:
     """Return the YAML block that Hugging Face tools read. Values are JSON strings, which YAML reads alike."""
-    lines = ["library_name: peft", "pipeline_tag: text-classification", "license: other", "license_name: not-stated"]
+    usage = _usage(results)
+    lines = ["library_name: peft"] if _is_peft(results) else []
+    lines += [] if usage is None else [f"pipeline_tag: {json.dumps(usage.pipeline_tag)}"]
+    lines += ["license: other", "license_name: not-stated"]
     source = str(find(results, "study", "base_model", "source") or "")
     if source.startswith("hub:"):
         identifier, _, revision = source.removeprefix("hub:").partition("@")
@@ -139,20 +111,46 @@ def _data_text(results: Mapping[str, Any]) -> str:
 
 
 def _how_to_use(results: Mapping[str, Any]) -> str:
+    private = _private(results)
+    held = (
+        f"Tensors named {escaped(', '.join(private))} stay private at each hospital and are not in this folder; a "
+        "hospital has its own in a file `private.safetensors`."
+    )
+    command = fenced(PREDICT.format(OWN_FOLDER if private else ""), language="sh")
+    parts = [held] if private else []
+    return "\n\n".join([*parts, "With fedpeft:", command, *_without_fedpeft(results)])
+
+
+def _private(results: Mapping[str, Any]) -> list[str]:
+    return [str(pattern) for pattern in find(results, "study", "peft", "private") or ()]
+
+
+def _without_fedpeft(results: Mapping[str, Any]) -> list[str]:
+    usage, groups = _usage(results), find(results, "export", "head") or ["shared"]
+    if usage is None:
+        return []
+    if not _is_peft(results):
+        return ["peft alone cannot load this folder: what it would need is not all here, or of a method it lacks."]
     digest = _base_digest(results)
     fits = f" whose manifest has the digest {code_span(digest)}" if digest else ""
-    max_length = number(results, "study", "task", "max_length") or 128
-    private = [str(pattern) for pattern in find(results, "study", "peft", "private") or ()]
+    paths = "three paths at the top, the last one to a hospital's own head" if "private" in groups else "two paths"
     text = (
-        f"With the base model{fits}, plain peft and transformers are enough (torch, safetensors, peft, transformers). "
-        "Set the two paths at the top:"
+        f"Without it: with the base model{fits}, plain torch, safetensors, peft and transformers are enough. "
+        f"Set the {paths}:"
     )
-    warning = (
-        f"Tensors named {escaped(', '.join(private))} stay private at each hospital and are not in this folder: "
-        "without a hospital's own, the code below has nothing to load for them."
-    )
-    code = fenced(SNIPPET.replace("MAX_LENGTH", f"{max_length:.0f}"), language="python")
-    return "\n\n".join([text, *([warning] if private else []), code])
+    max_length = int(number(results, "study", "task", "max_length") or 128)
+    code = usage.code(max_length=max_length, head_files=[file for group, file in HEAD_FILES.items() if group in groups])
+    return [text, fenced(code, language="python")]
+
+
+def _usage(results: Mapping[str, Any]) -> Usage | None:
+    kind = find(results, "study", "task", "kind")
+    return None if kind is None else usage_of(str(kind))
+
+
+def _is_peft(results: Mapping[str, Any]) -> bool:
+    """Whether the folder is one that peft loads; so it is unless the run recorded that it is not."""
+    return find(results, "export", "peft") is not False
 
 
 def _fact_tables(results: Mapping[str, Any]) -> list[Table]:

@@ -1,6 +1,7 @@
 """Tasks: one file is one task (`task.kind` in the study): head, collation, loss, predictions.
 
-An example is a pair of token ids and a target; a task's `build` makes an object with the methods of `Task`.
+An example is a pair of token ids and a target; a task's `build` makes an object with the methods of `Task`, and its
+`usage` (see `common.usage`) says how an exported adapter is used where fedpeft is not installed.
 """
 
 from __future__ import annotations

@@ -45,10 +45,39 @@ def test_the_card_says_what_it_is_not_and_what_it_was_trained_on(results):
     assert [row[1].text for row in data_table(results).rows] == ["151", "147", "61", "100"]
 
 
-def test_private_tensors_are_said_to_be_missing(results):
-    assert "stay private" not in render_card(results)
-    results["study"]["peft"]["private"] = ["head.*"]
-    assert "head.\\* stay private" in render_card(results)
+def code_of(card):
+    found = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(
+    ("groups", "files"),
+    [
+        (["shared"], ["this-folder/head.safetensors"]),
+        (["private"], ["path/to/private.safetensors"]),
+        (["private", "shared"], ["this-folder/head.safetensors", "path/to/private.safetensors"]),
+    ],
+)
+def test_the_code_reads_the_head_where_it_is(results, groups, files):
+    results["export"]["head"] = groups
+    results["study"]["peft"]["private"] = ["head.*"] if "private" in groups else []
+    card = render_card(results)
+    (line,) = re.findall(r"^HEAD = (.*)$", code_of(card), flags=re.MULTILINE)
+    assert eval(line, {"ADAPTER": "this-folder"}) == files
+    for part in ("head.\\* stay private", "--private path/to/own-folder", "three paths"):
+        assert (part in card) == ("private" in groups)
+
+
+def test_a_folder_that_peft_cannot_load_has_no_code_for_it(results):
+    import yaml
+
+    results["export"]["peft"] = False
+    results["study"]["peft"]["private"] = ["*.lora_B.*"]
+    card = render_card(results)
+    assert code_of(card) is None
+    assert "peft alone cannot load this folder" in card
+    assert "fedpeft predict --adapter" in card
+    assert "library_name" not in yaml.safe_load(front_matter(results).strip("-"))
 
 
 def test_hostile_names_are_no_markup(results):
@@ -126,7 +155,7 @@ def test_the_snippet_runs_as_it_is_with_two_paths(results, method, tmp_path, cap
         torch.manual_seed(0)
         tiny_base(base)
         model, weight, bias = tiny_adapter(method, base, adapter)
-    (code,) = re.findall(r"```python\n(.*?)```", render_card(results), flags=re.DOTALL)
+    code = code_of(render_card(results))
     texts = ["man old pain", "woman", "young man none pain old"]
     code = code.replace("path/to/base-model", str(base)).replace("path/to/this-folder", str(adapter))
     code = code.replace('["a row written by the template", "another one"]', repr(texts))

@@ -17,9 +17,9 @@ from common import plugins
 from common.adapter_folder import write_adapter
 from common.bundle import Bundle
 from common.models import load_base
-from common.state import AdapterState, Array, digest_state
+from common.state import HEAD, AdapterState, Array, digest_state
 from common.tasks import Example
-from common.workbench import HEAD, Workbench
+from common.workbench import Workbench
 
 PACKAGE = "common.peft_methods"
 METHODS = plugins.available(PACKAGE)

@@ -133,6 +133,7 @@ def results(sites=None, rounds=8):
             },
             "rounds": entries,
             "comparison": compared,
+            "export": {"peft": True, "head": ["shared"]},
             "parameters": {
                 "trainable": 115_970,
                 "shared": 115_970,

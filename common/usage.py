@@ -1,0 +1,37 @@
+"""What a task file says of its adapters' use where fedpeft is not installed: plain text, read without torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import Template
+
+from common import plugins
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The `usage` of a task file.
+
+    pooling: how the head's input is made of the base model's output, in words.
+    pipeline_tag: the task's name at Hugging Face, for the model card.
+    snippet: Python that computes `probabilities` (texts, classes) of `texts` with torch, peft, transformers and
+        safetensors. It opens with BASE_MODEL and ADAPTER, the folders to fill in, and `HEAD = $head_files`, the
+        files with the head's tensors; `$max_length` is the study's, `$$` a dollar sign.
+    """
+
+    pooling: str
+    pipeline_tag: str
+    snippet: str
+
+    def code(self, *, max_length: int, head_files: Sequence[str]) -> str:
+        """Return the snippet filled in; `head_files` are Python expressions.
+
+        >>> Usage("", "", "HEAD = $head_files").code(max_length=128, head_files=['"a"', 'f"{ADAPTER}/b"'])
+        'HEAD = ["a", f"{ADAPTER}/b"]'
+        """
+        return Template(self.snippet).substitute(max_length=max_length, head_files=f"[{', '.join(head_files)}]")
+
+
+def usage_of(kind: str) -> Usage:
+    """Return the usage of the task `kind`; one that does not exist is a StudyError."""
+    found: Usage = plugins.load("common.tasks", kind, key="task.kind").usage
+    return found
