@@ -12,7 +12,7 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any  # torch is imported by name, where it is installed
 
-LIBRARIES = ("fedpeft", "flwr", "numpy", "torch", "transformers", "peft", "ray")
+LIBRARIES = ("fedpeft", "flwr", "numpy", "torch", "transformers", "peft", "scikit-learn", "ray")
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 

@@ -20,12 +20,12 @@ from common.adapter_folder import write_adapter
 from common.bundle import Bundle, read_bundle
 from common.errors import CheckpointError, UserError
 from common.files import write_json
-from common.state import digest_state
 from server import checkpoint
 from server.app import job_of
 from server.closing import Outcome
 from server.exchange import Clock
 from server.model_card import render_card
+from server.outcome_json import outcome_json
 from server.rounds import run_rounds
 from server.state import ServerState, fresh_state
 
@@ -79,21 +79,5 @@ def write_outcome(out: Path, bundle: Bundle, outcome: Outcome) -> None:
 
 def to_json(bundle: Bundle, outcome: Outcome) -> Mapping[str, Any]:
     """Return the outcome in the words of `results.json`; test metrics stand under `test`."""
-    digests = {
-        "study": bundle.study.digest,
-        "schema": bundle.schema.digest,
-        "base_model": bundle.study.base_model.digest,
-        "bundle": bundle.digest,
-        "adapter": digest_state(outcome.adapter),
-    }
-    return {
-        "format": 1,
-        "study": bundle.study.model_dump(mode="json"),
-        "seed": bundle.study.seed,
-        "initial": None if outcome.initial is None else {"validation": outcome.initial},
-        "rounds": list(outcome.rounds),
-        "kept_round": outcome.kept_round,
-        "test": {site: evaluation.scores.to_json() for site, evaluation in outcome.test.items()},
-        "closing": {"participation": outcome.participation},
-        "digests": digests,
-    }
+    test = {site: evaluation.scores.to_json() for site, evaluation in outcome.test.items()}
+    return {**outcome_json(bundle, outcome), "test": test}

@@ -3,21 +3,20 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any  # JSON values
 
 from common.bundle import Bundle
-from common.errors import CheckpointError
+from common.errors import CheckpointError, UserError
 from common.files import write_json
+from common.machine import versions
 from common.metrics.curves import calibration_curve, roc_curve
 from common.metrics.types import ScoreHistogram
-from common.state import AdapterState, digest_state
 from server.closing import Outcome
+from server.outcome_json import check_format, outcome_json
+from server.report.modes import present_modes
+from server.report.values import section
 from simulations.comparison import Budget
-
-FORMAT = 1
-PACKAGES = ("fedpeft", "flwr", "torch", "transformers", "peft", "numpy", "safetensors", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -33,19 +32,40 @@ class Results:
         return self.folder / "adapter"
 
     def metric(self, budget: str, name: str = "auroc", *, of: str = "mean") -> float | None:
-        """Return a comparison figure: `of` is `mean`, `pooled` or a site's name."""
-        part = self.content["comparison"][budget]
-        found = part["sites"][of] if of in part["sites"] else part[of]
-        value: float | None = found[name]["value"]
+        """Return a comparison figure; None where it has no value.
+
+        Args:
+            budget: such as `federated`, `local`, `central`, `logistic/central`. name: of the metric.
+            of: `mean` (over sites), `pooled` or a site's name.
+
+        Raises:
+            UserError: there is no such budget, metric or place; the text names those that there are.
+        """
+        compared = section(self.content, "comparison")
+        if not compared:
+            raise UserError("this run made no comparison, so there are no figures of it; run it with comparison=True")
+        part = _pick({mode.key: section(compared, *mode.path) for mode in present_modes(compared)}, "budget", budget)
+        places = {"mean": part["mean"], "pooled": part["pooled"], **part["sites"]}
+        value: float | None = _pick(_pick(places, "place", of), "metric", name)["value"]
         return value
 
 
+def _pick(found: Mapping[str, Any], what: str, name: str) -> Any:
+    if name not in found:
+        raise UserError(f"there is no {what} {name!r} in these results; there are: {', '.join(found) or 'none'}")
+    return found[name]
+
+
 def read_results(folder: Path) -> Results:
-    """Read a finished run's folder."""
+    """Read a finished run's folder; one without results, or with those of another format, is a UserError."""
     try:
-        return Results(folder, json.loads((folder / "results.json").read_text(encoding="utf-8")))
+        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise CheckpointError(f"{folder} holds no finished run: results.json is missing or damaged") from None
+        content = None
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{folder} holds no finished run: results.json is missing or damaged")
+    check_format(content)
+    return Results(folder, content)
 
 
 @dataclass(frozen=True)
@@ -68,24 +88,16 @@ def assemble(
     runtime: str,
 ) -> dict[str, Any]:
     """Return the content of `results.json`."""
-    study = bundle.study.model_dump(mode="json")
     return {
-        "format": FORMAT,
-        "study": study,
-        "seed": bundle.study.seed,
+        **outcome_json(bundle, outcome),
         "seeds": [bundle.study.seed],
-        "initial": None if outcome.initial is None else {"validation": outcome.initial},
-        "rounds": list(outcome.rounds),
-        "kept_round": outcome.kept_round,
-        "closing": {"participation": outcome.participation},
         "comparison": None if comparison is None else {**comparison, "over_seeds": None},
         "curves": {name: _curves(b.histogram) for name, b in budgets.items() if b.histogram is not None} or None,
         "parameters": _parameters(bundle),
         "bytes": _bytes(bundle, outcome),
         "seconds": {"total": measured.prepare + measured.rounds + measured.comparison, **vars(measured)},
         "privacy": None,
-        "digests": _digests(bundle, outcome.adapter),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": versions(),
         "execution": {**execution, "runtime": runtime},
     }
 
@@ -127,23 +139,6 @@ def _bytes(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
         "up_per_site_round": max(sent, default=0),
         "full_model": bundle.base_model.size_bytes + bundle.schema.size_bytes,
     }
-
-
-def _digests(bundle: Bundle, adapter: AdapterState) -> dict[str, str | None]:
-    return {
-        "study": bundle.study.digest,
-        "schema": bundle.schema.digest,
-        "base_model": bundle.study.base_model.digest,
-        "bundle": bundle.digest,
-        "adapter": digest_state(adapter),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def write_results(folder: Path, content: Mapping[str, Any]) -> Results:

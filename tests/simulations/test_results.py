@@ -1,8 +1,10 @@
 """results.json: its figures are those of the bundle, the outcome and the budgets it was made from."""
 
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from sklearn.metrics import roc_curve
 from client.execution import Execution
 from client.trainer import SplitRows
 from common.bundle import Bundle
-from common.errors import CheckpointError
+from common.errors import CheckpointError, UserError
 from common.state import digest_state
 from common.tasks import Example
 from server.closing import Outcome
@@ -97,9 +99,13 @@ def test_digests_are_those_of_what_they_name(make_bundle: Callable[..., Bundle])
 
 
 def test_versions_are_those_that_are_installed(make_bundle: Callable[..., Bundle]) -> None:
-    import torch
-
-    assert made(make_bundle())["versions"]["torch"] == str(torch.__version__)
+    found = made(make_bundle())["versions"]
+    assert found["python"] == platform.python_version()
+    installed = {each.metadata["Name"].lower(): each.version for each in distributions()}
+    assert {name: installed.get(name) for name in found if name != "python"} == {
+        name: value for name, value in found.items() if name != "python"
+    }
+    assert {"torch", "peft", "flwr", "ray", "scikit-learn"} <= set(found)
 
 
 def test_curves_are_scikit_learn_s_within_a_bin(make_bundle: Callable[..., Bundle]) -> None:
@@ -130,7 +136,7 @@ def test_what_is_written_is_read(make_bundle: Callable[..., Bundle], tmp_path: P
     assert found.adapter == written.adapter == tmp_path / "adapter"
 
 
-@pytest.mark.parametrize("text", [None, "", '{"format": 1'])
+@pytest.mark.parametrize("text", [None, "", '{"format": 1', "[]", "1"])
 def test_a_folder_without_results_is_said(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "results.json").write_text(text)
@@ -138,11 +144,52 @@ def test_a_folder_without_results_is_said(text: str | None, tmp_path: Path) -> N
         read_results(tmp_path)
 
 
-def test_a_figure_is_found_by_budget_metric_and_place(tmp_path: Path) -> None:
+def test_results_of_another_version_are_said(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"format": 2}')
+    with pytest.raises(UserError, match="format 2"):
+        read_results(tmp_path)
+
+
+def budget_json(**means: float) -> dict[str, Any]:
     sites = {"a": {"auroc": {"value": 0.7}}, "b": {"auroc": {"value": None}}}
-    budget = {"sites": sites, "mean": {"auroc": {"value": 0.8}}, "pooled": {"auroc": {"value": 0.9}}}
-    results = Results(tmp_path, {"comparison": {"federated": budget}})
+    return {"sites": sites, "mean": {n: {"value": v} for n, v in means.items()}, "pooled": {"auroc": {"value": 0.9}}}
+
+
+COMPARISON = {
+    "federated": budget_json(auroc=0.8, brier=0.2),
+    "logistic": {"central": budget_json(auroc=0.6), "local": budget_json(auroc=0.5)},
+    "benefit": {"a": {"value": 0.1}},
+    "over_seeds": None,
+}
+
+
+def test_a_figure_is_found_by_budget_metric_and_place(tmp_path: Path) -> None:
+    results = Results(tmp_path, {"comparison": COMPARISON})
     assert results.metric("federated") == 0.8
+    assert results.metric("federated", "brier") == 0.2
     assert results.metric("federated", "auroc", of="pooled") == 0.9
     assert results.metric("federated", of="a") == 0.7
     assert results.metric("federated", of="b") is None
+    assert [results.metric(f"logistic/{kind}") for kind in ("central", "local")] == [0.6, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"budget": "logistic"}, "no budget 'logistic' .*; there are: federated, logistic/central, logistic/local"),
+        ({"budget": "local"}, "no budget 'local'"),
+        ({"budget": "benefit"}, "no budget 'benefit'"),
+        ({"budget": "federated", "name": "auc"}, "no metric 'auc' .*; there are: auroc, brier"),
+        ({"budget": "federated", "of": "c"}, "no place 'c' .*; there are: mean, pooled, a, b"),
+    ],
+)
+def test_a_figure_that_is_not_there_is_said_with_those_that_are(
+    asked: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=words):
+        Results(tmp_path, {"comparison": COMPARISON}).metric(**asked)
+
+
+def test_a_run_without_comparison_has_no_figure(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="made no comparison"):
+        Results(tmp_path, {"comparison": None}).metric("federated")

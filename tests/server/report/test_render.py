@@ -1,5 +1,4 @@
 import copy
-import json
 import random
 from html.parser import HTMLParser
 
@@ -7,7 +6,8 @@ import pytest
 
 from common.errors import UserError
 from server.model_card import render_card
-from server.report.render import read_results, render, write_report
+from server.outcome_json import check_format
+from server.report.render import render, write_report
 from server.report.summary import summary
 from server.report.terminal import terminal_table
 
@@ -152,22 +152,13 @@ def test_curves_given_apart_take_the_place_of_those_in_the_results(results):
     assert "ROC curves" in render(results, results["curves"])
 
 
-def test_a_report_is_written_from_the_file_or_its_content(results, tmp_path):
-    source = tmp_path / "results.json"
-    source.write_text(json.dumps(results))
-    write_report(source, tmp_path / "a.html")
-    write_report(results, tmp_path / "b.html")
-    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes() == render(results).encode()
+def test_what_is_written_is_what_is_rendered(results, tmp_path):
+    write_report(results, tmp_path / "a.html")
+    assert (tmp_path / "a.html").read_bytes() == render(results).encode()
 
 
-@pytest.mark.parametrize(("content", "words"), [('{"format": 2}', "format 2"), ("[]", "list"), ('{"form', "not JSON")])
-def test_a_file_that_is_not_results_is_a_users_mistake(tmp_path, content, words):
-    path = tmp_path / "results.json"
-    path.write_text(content)
-    with pytest.raises(UserError, match=words):
-        read_results(path)
-
-
-def test_a_missing_file_is_a_users_mistake(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
-        read_results(tmp_path / "results.json")
+@pytest.mark.parametrize("content", [{}, {"format": 2}, {"format": "1"}])
+def test_results_of_another_format_are_a_users_mistake(content):
+    for read in (check_format, render):
+        with pytest.raises(UserError, match=r"another version"):
+            read(content)
