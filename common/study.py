@@ -198,6 +198,15 @@ class Study(Section):
     simulation: SimulationSection | None = None
 
     @model_validator(mode="after")
+    def _best_needs_all_sites(self) -> Self:
+        if self.federation.fraction < 1 and self.evaluation.keep == "best":
+            raise ValueError(
+                "evaluation.keep = 'best' does not go with federation.fraction < 1: "
+                "rounds would be compared on the validation rows of different sites"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _best_needs_all_shared(self) -> Self:
         if self.peft.private and self.evaluation.keep == "best":
             raise ValueError(

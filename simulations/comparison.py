@@ -1,7 +1,8 @@
 """Is joining worth it: the federated model beside every site alone, all rows pooled, and logistic regression.
 
-Every budget sees each training row equally often (personalised: one epoch more, reported apart), starts from the same
-initial adapter, and is scored on the same test rows.
+Every budget sees each training row equally often (personalised: one round's worth more, reported apart), starts from
+the same initial adapter, and is scored on the same test rows. Where rounds are counted in steps, a site alone takes as
+many steps as in the federation, and central as many as all sites together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -98,12 +99,16 @@ def _not_one_model(metric: Metric) -> Metric:
     return Metric(None, metric.n, reason="each site is scored by its own model: scores are not comparable")
 
 
-def alone_jobs(study: Study, sites: Sequence[str]) -> list[Job]:
-    """Return the jobs of `central` and `local`; a local model is scored at every site, for the matrix."""
-    rates, rounds = study.evaluation.learning_rates, study.federation.rounds
-    default = study.training.learning_rate
-    central = Job(CENTRAL, tuple(sites), tuple(sites), rates.central or default, rounds)
-    local = [Job(f"local/{site}", (site,), tuple(sites), rates.local or default, rounds) for site in sites]
+def alone_jobs(study: Study, trained: Mapping[str, int], rows: Mapping[str, int]) -> list[Job]:
+    """Return the jobs of `central` and `local`; a local model is scored at every site, for the matrix.
+
+    trained: in how many rounds each site's update was accepted. rows: its training rows. A site alone goes over its
+    rows as often as it did in the federation, and central over all rows as often as the federation did on average.
+    """
+    rates, default, sites = study.evaluation.learning_rates, study.training.learning_rate, tuple(sorted(trained))
+    mean = round(sum(trained[site] * rows[site] for site in sites) / sum(rows[site] for site in sites))
+    central = Job(CENTRAL, sites, sites, rates.central or default, max(1, mean))
+    local = [Job(f"local/{s}", (s,), sites, rates.local or default, max(1, trained[s])) for s in sites]
     return [central, *local]
 
 

@@ -105,13 +105,24 @@ def train_rivals(
     """Train every model that the federated one is compared with; `done(name, finished, of)` after each."""
     states = {site: full_state(sites, outcome, site) for site in sorted(sites.rows)}
     study = sites.bundle.study
-    jobs = [*alone_jobs(study, sorted(sites.rows)), *personalised_jobs(study, states)]
+    jobs = [*rival_jobs(sites, outcome), *personalised_jobs(study, states)]
     jobs.sort(key=lambda job: -_cost(sites, job))
     results: dict[str, JobResult] = {}
     for result in run_jobs(sites.folder, jobs, workers=workers(sites.execution, outcome)):
         results[result.name] = result
         done(result.name, len(results), len(jobs))
     return results
+
+
+def rival_jobs(sites: VirtualSites, outcome: Outcome) -> list[Job]:
+    """Return the jobs that need nothing of the federated adapter: every site alone, and all rows in one place."""
+    rows = {site: len(parts.train) for site, parts in sites.rows.items()}
+    return alone_jobs(sites.bundle.study, {site: _accepted_rounds(outcome, site) for site in sites.rows}, rows)
+
+
+def _accepted_rounds(outcome: Outcome, site: str) -> int:
+    shares = (record["participation"].get(site) for record in outcome.rounds)
+    return sum(share is not None and share["status"] == "accepted" for share in shares)
 
 
 def _cost(sites: VirtualSites, job: Job) -> int:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from client.trainer import SplitRows
-from common.errors import StudyError
+from common.errors import ParticipationError, StudyError
 from common.metrics.evaluation import evaluate
 from common.study import Study, replaced
 from server.events import ignore
 from simulations import stages
-from simulations.comparison import CENTRAL, alone_jobs
+from simulations.comparison import CENTRAL
 from simulations.folder import RunFolder
 from simulations.jobs import JobResult, run_jobs
 from simulations.virtual import VirtualSites
@@ -38,7 +38,9 @@ def try_rates(
     """Train every budget at every rate, in folders under `scratch`, and return what the validation rows say."""
     trials = []
     for rate in rates:
-        chosen = replaced(study, {"training.learning_rate": rate, "evaluation.learning_rates": {}})
+        # The last state of every budget: a best one, chosen on these very rows, would flatter whoever has more of them.
+        changes = {"training.learning_rate": rate, "evaluation.learning_rates": {}, "evaluation.keep": "last"}
+        chosen = replaced(study, changes)
         trials.append(Trial(rate, _losses(chosen, RunFolder(scratch / f"rate-{rate:g}"), threads)))
         done(trials[-1])
     return trials
@@ -46,12 +48,15 @@ def try_rates(
 
 def _losses(study: Study, folder: RunFolder, threads: int) -> dict[str, float]:
     sites = stages.start(study, folder, threads=threads, device="cpu")
-    outcome = stages.play(sites, runtime="inprocess", progress=ignore)
+    try:
+        outcome = stages.play(sites, runtime="inprocess", progress=ignore)
+    except ParticipationError:  # it diverged at most sites; smaller rates tell about the rivals too
+        return dict.fromkeys(BUDGETS, np.inf)
     record = outcome.rounds[-1]["validation"]["pooled"]["log_loss"]["value"]
     if record is None:
         raise StudyError("the validation rows give no log loss; raise evaluation.validation_fraction")
     names = sorted(sites.rows)
-    jobs = [replace(job, split="validation") for job in alone_jobs(study, names)]
+    jobs = [replace(job, split="validation") for job in stages.rival_jobs(sites, outcome)]
     results = {r.name: r for r in run_jobs(folder, jobs, workers=stages.workers(sites.execution, outcome))}
     local = {site: results[f"local/{site}"] for site in names}
     central = dict.fromkeys(names, results[CENTRAL])

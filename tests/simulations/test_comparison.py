@@ -150,7 +150,7 @@ def test_more_classes_are_pooled_too() -> None:
 
 def test_every_budget_gets_the_same_passes_and_its_own_rate(make_study: Callable[..., Study]) -> None:
     study = make_study("federation.rounds=5", "evaluation.learning_rates={local=0.1, central=0.2}")
-    central, *local = alone_jobs(study, ["a", "b"])
+    central, *local = alone_jobs(study, {"b": 5, "a": 5}, {"a": 10, "b": 90})
     assert (central.name, central.train_on, central.score_on) == (CENTRAL, ("a", "b"), ("a", "b"))
     assert [(job.name, job.train_on, job.score_on) for job in local] == [
         ("local/a", ("a",), ("a", "b")),
@@ -163,6 +163,17 @@ def test_every_budget_gets_the_same_passes_and_its_own_rate(make_study: Callable
     (own,) = personalised_jobs(study, {"a": state})
     assert (own.train_on, own.score_on, own.passes, own.start) == (("a",), ("a",), 1, state)
     assert own.learning_rate == study.training.learning_rate
+
+
+def test_a_site_that_took_part_in_fewer_rounds_is_compared_with_as_many_epochs_alone(
+    make_study: Callable[..., Study],
+) -> None:
+    central, *local = alone_jobs(
+        make_study("federation.rounds=8"), {"a": 2, "b": 6, "c": 0}, {"a": 50, "b": 50, "c": 50}
+    )
+
+    assert [job.passes for job in local] == [2, 6, 1]
+    assert central.passes == 3  # (2 * 50 + 6 * 50 + 0) / 150 rounded
 
 
 @pytest.fixture(scope="module")

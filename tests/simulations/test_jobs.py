@@ -96,7 +96,7 @@ def rows_of(sites: VirtualSites, job: Job) -> int:
 def test_every_budget_sees_each_row_as_often_as_the_federation(epochs: int, open_run: Open) -> None:
     sites = open_run(f"training.local_epochs={epochs}")
     study, rounds = sites.bundle.study, sites.bundle.study.federation.rounds
-    for job in alone_jobs(study, SITES):
+    for job in alone_jobs(study, dict.fromkeys(SITES, rounds), dict.fromkeys(SITES, 1)):
         trained = run(sites, job).trained
         assert trained is not None
         # An epoch has each row once, so epochs are steps over the batches of an epoch.
@@ -110,7 +110,7 @@ def test_every_budget_sees_each_row_as_often_as_the_federation(epochs: int, open
 
 def test_where_rounds_are_counted_in_steps_so_are_the_rivals(open_run: Open) -> None:
     sites = open_run("training={local_steps=3, batch_size=8, learning_rate=0.02}")
-    central, *local = alone_jobs(sites.bundle.study, SITES)
+    central, *local = alone_jobs(sites.bundle.study, dict.fromkeys(SITES, 2), dict.fromkeys(SITES, 1))
     steps = {job.name: run(sites, job).trained for job in (central, local[0])}
     # 3 steps a round, 2 rounds, at 3 sites: as many batches as the federation had in all.
     assert {name: trained.steps for name, trained in steps.items() if trained} == {CENTRAL: 18, local[0].name: 6}
