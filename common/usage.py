@@ -14,8 +14,9 @@ class Usage:
     pooling: how the head's input is made of the base model's output, in words.
     pipeline_tag: the task's name at Hugging Face, for the model card.
     snippet: Python that computes `probabilities` (texts, classes) of `texts` with torch, peft, transformers and
-        safetensors. It opens with BASE_MODEL and ADAPTER, the folders to fill in, and `HEAD = $head_files`, the
-        files with the head's tensors; `$max_length` is the study's, `$$` a dollar sign.
+        safetensors. What a reader fills in has a line each: BASE_MODEL = "path/to/base-model",
+        ADAPTER = "path/to/this-folder", HEAD = $head_files (the files with the head's tensors), texts = [...].
+        `$max_length` is the study's, `$$` a dollar sign.
     """
 
     pooling: str

@@ -1,6 +1,8 @@
 """What every file of common/tasks promises; a new file passes unedited."""
 
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,15 @@ import torch
 
 from client.execution import Execution
 from common import plugins
+from common.adapter_folder import write_adapter
+from common.bundle import Bundle
 from common.tasks import Example
+from common.tensor_files import to_safetensors
 from common.workbench import Workbench
+from server.closing import Outcome
+from server.model_card import render_card
+from server.outcome_json import outcome_json
+from server.state import fresh_state
 
 PACKAGE = "common.tasks"
 TEXTS = (
@@ -117,3 +126,39 @@ def test_the_head_comes_from_torch_s_generator(bench: Workbench) -> None:
 
     one, other = drawn(), drawn()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# peft 0.21 asks transformers 5.23 for an attribute by its old name; nothing of ours can change that.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.parametrize("private", [[], ["head.*"], ["head.bias"]])
+def test_the_card_s_code_computes_the_task_s_own_probabilities(
+    private: list[str],
+    bench: Workbench,
+    request: pytest.FixtureRequest,
+    kind: str,
+    make_bundle: Callable[..., Bundle],
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    method = request.node.callspec.params["bench"]
+    bundle = make_bundle(kind, f"peft={{method='{method}', private={private}}}")
+    state = bench.read()
+    shared = {name: state[name] for name in bundle.schema.shared.names}
+    start = fresh_state(shared, study=bundle.study.digest, seed=0)
+    card = render_card(outcome_json(bundle, Outcome(start, shared, 1, (), None, {}, {})))
+    write_adapter(tmp_path / "adapter", bundle, shared, card=card)
+    own = {name: state[name] for name in bundle.schema.private.names}
+    (tmp_path / "private.safetensors").write_bytes(to_safetensors(own))
+    names: dict[str, object] = {}
+    exec(_filled((tmp_path / "adapter" / "README.md").read_text(), tiny_model, tmp_path), names)
+    bench.model.eval()
+    expected = bench.task.probabilities(torch.from_numpy(logits(bench, encode(bench))))
+    np.testing.assert_allclose(names["probabilities"], expected, atol=1e-5)
+
+
+def _filled(card: str, base: Path, folder: Path) -> str:
+    """Return the card's code with its paths and texts filled in, as a reader would."""
+    (code,) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    code = code.replace("path/to/base-model", str(base)).replace("path/to/this-folder", str(folder / "adapter"))
+    code = code.replace("path/to/private.safetensors", str(folder / "private.safetensors"))
+    return re.sub(r"^texts = .*$", f"texts = {list(TEXTS)!r}", code, flags=re.MULTILINE)
