@@ -10,8 +10,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from client.execution import limited_threads, resolve
+from client.rows import read_inputs
 from client.scoring import score
-from common import plugins
 from common.adapter_folder import Exported, read_adapter
 from common.base_files import check_digest
 from common.errors import BundleError, SchemaError, UserError
@@ -45,8 +45,7 @@ def predict(
     exported = read_adapter(adapter)
     study = exported.study
     check_digest(base_folder, study.base_model.digest)
-    source = plugins.build("client.data", study.data.kind, {}, key="data.kind")
-    texts = source.read_inputs(data, section=study.data).texts
+    texts = read_inputs(data, study).texts
     execution = resolve(precision=study.training.precision, threads=threads)
     bench = open_workbench(study, base_folder, attention=execution.attention).to(execution.device)
     bench.write({**exported.shared, **_private_tensors(exported, private)})

@@ -7,10 +7,10 @@ from client.data import Rows
 from client.execution import resolve
 from client.gate import Gate
 from client.journal import Journal
+from client.rows import read_rows
 from client.settings import SiteSettings, read_settings
 from client.store import SiteStore
 from client.trainer import Trainer, prepare_rows
-from common import plugins
 from common.base_files import check_digest
 from common.bundle import Bundle, read_bundle
 from common.errors import ModelError, UserError
@@ -29,7 +29,7 @@ def open_site(path: Path) -> Trainer:
     bundle = read_bundle(settings.bundle)
     _check_member(settings.site, bundle.study, path)
     _check_base_model(settings, bundle)
-    return _trainer(settings, bundle, _read_rows(settings, bundle.study))
+    return _trainer(settings, bundle, read_rows(settings.data, bundle.study))
 
 
 @cache
@@ -49,12 +49,6 @@ def _check_base_model(settings: SiteSettings, bundle: Bundle) -> None:
     if not settings.base_model.is_dir():
         raise ModelError(f"base_model = {str(settings.base_model)!r} is not a folder on this machine")
     check_digest(settings.base_model, bundle.study.base_model.digest)
-
-
-def _read_rows(settings: SiteSettings, study: Study) -> Rows:
-    source = plugins.build("client.data", study.data.kind, {}, key="data.kind")
-    rows: Rows = source.read(settings.data, section=study.data, task=study.task)
-    return rows
 
 
 def _trainer(settings: SiteSettings, bundle: Bundle, rows: Rows) -> Trainer:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from client.data._files import RawTable, read_raw
-from common import plugins
+from client.rows import read_rows
+from client.table_files import RawTable, read_raw
 from common.bundle import read_bundle
 from common.errors import StudyError
 from common.files import write_bytes
@@ -52,8 +52,7 @@ def export_sites(run: Path, out: Path) -> dict[str, Path]:
 
 def positions_by_site(study: Study, scratch: Path) -> Mapping[str, Sequence[int]]:
     """Return, for each site, the positions of its rows in the study's table, in its own order."""
-    source = plugins.build("client.data", study.data.kind, {}, key="data.kind")
-    rows = source.read(rows_path(study, scratch), section=study.data, task=study.task)
+    rows = read_rows(rows_path(study, scratch), study)
     numbered = replace(rows, columns={**rows.columns, _POSITION: [str(i) for i in range(len(rows))]})
     sites = divide(numbered, simulation_of(study), seed=study.seed, roster=study.federation.sites)
     return {site: [int(text) for text in part.columns[_POSITION]] for site, part in sites.items()}

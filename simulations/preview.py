@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from client.data import Rows
-from client.data._files import read_raw
+from client.table_files import read_raw
 from client.trainer import split_of
 from common.base_files import check_digest
 from common.bundle import Bundle

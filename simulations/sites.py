@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from client.data import Rows
 from common.errors import DataError
@@ -11,8 +10,7 @@ from common.plugins import build
 from common.rendering import is_missing, shown
 from common.seeds import generator
 from common.study import NAME, PartitionSection, SimulationSection
-
-PARTITIONS = "simulations.partitions"
+from simulations.partitions import Partition
 
 
 def divide(rows: Rows, simulation: SimulationSection, *, seed: int, roster: Sequence[str] = ()) -> dict[str, Rows]:
@@ -64,9 +62,11 @@ def by_partition(rows: Rows, section: PartitionSection, *, seed: int, roster: Se
     """Deal the rows to `section.sites` sites, named by the roster or `site-1`, `site-2`, ..."""
     if roster and len(roster) != section.sites:
         raise DataError(f"federation.sites names {len(roster)} sites, simulation.partition.sites is {section.sites}")
-    partition = build(PARTITIONS, section.name, section.options, key="simulation.partition.name")
+    partition: Partition = build(
+        "simulations.partitions", section.name, section.options, key="simulation.partition.name"
+    )
     rng = generator(seed, purpose="partition")
-    site: NDArray[np.int64] = partition.assign(rows.labels, rows.patients, sites=section.sites, rng=rng)
+    site = partition.assign(rows.labels, rows.patients, sites=section.sites, rng=rng)
     names = sorted(roster) or site_names(section.sites)
     return {name: rows.take(np.flatnonzero(site == index)) for index, name in enumerate(names)}
 

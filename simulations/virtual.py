@@ -9,9 +9,9 @@ from client.data import Rows
 from client.execution import Execution
 from client.gate import Gate, Policy
 from client.journal import Journal
+from client.rows import read_rows
 from client.store import SiteStore
 from client.trainer import SiteRows, Trainer, prepare_rows, split_of
-from common import plugins
 from common.bundle import Bundle, read_bundle
 from common.errors import DataError
 from common.study import Study
@@ -26,14 +26,8 @@ SIMULATED_POLICY = Policy(release_histograms=True, max_update_bytes=2**40)
 
 def read_sites(study: Study, scratch: Path) -> dict[str, Rows]:
     """Return each virtual site's rows by name; the study's `federation.sites` choose and name them."""
-    source = plugins.build("client.data", study.data.kind, {}, key="data.kind")
-    simulation = simulation_of(study)
-    path = rows_path(study, scratch)
-    try:
-        rows = source.read(path, section=study.data, task=study.task)
-    except DataError as error:
-        raise DataError(f"{path.name}: {error}" if path.name not in str(error) else str(error)) from None
-    return divide(rows, simulation, seed=study.seed, roster=study.federation.sites)
+    rows = read_rows(rows_path(study, scratch), study)
+    return divide(rows, simulation_of(study), seed=study.seed, roster=study.federation.sites)
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,6 @@ def check_sites(sites: Mapping[str, Rows], study: Study) -> None:
                 f"site {site!r} has no training rows ({len(rows)} rows in all); leave it out of federation.sites, "
                 "or lower evaluation.validation_fraction and test_fraction"
             )
-
-
-def one_class_sites(rows: Mapping[str, SiteRows]) -> list[str]:
-    """Return the sites whose test rows have one class only: their AUROC is null."""
-    return [site for site, parts in rows.items() if len(set(parts.test.labels.tolist())) < 2]
 
 
 def with_sites(study: Study, sites: Mapping[str, Rows]) -> Study:

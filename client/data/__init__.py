@@ -1,15 +1,18 @@
 """Data sources: one file is one kind of source (`data.kind` in the study). All give `Rows`.
 
-A source module has `build`, a frozen dataclass without options of a path, with
-`read(path, *, section: DataSection, task: TaskSection) -> Rows`.
+A source module has `build`, a frozen dataclass without options that is a `Source`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any  # a feature column holds numbers or words
+from pathlib import Path
+from typing import Any, Protocol  # a feature column holds numbers or words
 
 import numpy as np
 from numpy.typing import NDArray
+
+from common.data_schema import DataSection
+from common.study import TaskSection
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,21 @@ class Rows:
             features={name: [values[i] for i in index] for name, values in self.features.items()},
             columns={name: [values[i] for i in index] for name, values in self.columns.items()},
         )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model reads of rows: texts (n,), and the typed columns by name, each (n,), None where missing."""
+
+    texts: Sequence[str]
+    features: Mapping[str, Sequence[Any]]
+
+
+class Source(Protocol):
+    """What a source file's `build` makes. Its errors are DataErrors that name the file, no folder and no patient."""
+
+    def read(self, path: Path, *, section: DataSection, task: TaskSection) -> Rows:
+        """Return the labelled rows at `path`."""
+
+    def read_inputs(self, path: Path, *, section: DataSection) -> Inputs:
+        """Return the inputs of the rows at `path`, which need neither labels nor patient ids: for prediction."""

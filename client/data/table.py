@@ -1,28 +1,21 @@
 """Data source `table`: one CSV, TSV or Parquet file per site, its columns typed and rendered by the study."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from client.data import Rows
-from client.data._files import RawTable, read_raw
+from client.data import Inputs, Rows
+from client.table_files import RawTable, read_raw
 from common.data_schema import DataSection, TextColumn, canonical
 from common.errors import DataError
-from common.rendering import Value, is_missing, render, shown, values_of
+from common.rendering import is_missing, render, shown, values_of
 from common.study import TaskSection
 
 DEFAULT_COLUMN = "text"
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a model reads of a table: texts (n,), and the number and category columns by name, each (n,)."""
-
-    texts: Sequence[str]
-    features: Mapping[str, Sequence[Value]]
 
 
 @dataclass(frozen=True)
@@ -39,22 +32,33 @@ class Table:
         inner = with_default_column(section)
         _check_columns(raw, _needed(inner, task), file=path.name)
         _check_no_answer(inner, task)
-        inputs = inputs_of(raw, inner)
         used = {*inner.columns, task.target, inner.patient_id}
-        return Rows(
-            texts=inputs.texts,
-            labels=labels_of(raw[task.target], task),
-            patients=patients_of(raw, inner.patient_id),
-            features=inputs.features,
-            columns={name: column for name, column in raw.items() if name not in used},
-        )
+        with _naming(path.name):
+            inputs = inputs_of(raw, inner)
+            return Rows(
+                texts=inputs.texts,
+                labels=labels_of(raw[task.target], task),
+                patients=patients_of(raw, inner.patient_id),
+                features=inputs.features,
+                columns={name: column for name, column in raw.items() if name not in used},
+            )
 
     def read_inputs(self, path: Path, *, section: DataSection) -> Inputs:
         """Return the inputs of a file's rows, which need neither labels nor patient ids: for prediction."""
         raw = read_raw(path)
         inner = with_default_column(section)
         _check_columns(raw, inner.columns, file=path.name)
-        return inputs_of(raw, inner)
+        with _naming(path.name):
+            return inputs_of(raw, inner)
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Say in which file it is what a DataError says of a column and row."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"data file {file!r}, {error}") from None
 
 
 def with_default_column(section: DataSection) -> DataSection:

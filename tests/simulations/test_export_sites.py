@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.data._files import read_raw
 from client.site import open_site, resident_site
+from client.table_files import read_raw
 from client.trainer import Trainer
 from common.errors import ModelError, StudyError, UserError
 from common.files import write_bytes

@@ -14,7 +14,6 @@ from common.study import Study, replaced
 from simulations.virtual import (
     VirtualSites,
     check_sites,
-    one_class_sites,
     open_sites,
     read_sites,
     resident_sites,
@@ -81,7 +80,7 @@ def test_the_roster_chooses_sites(make_study: Callable[..., Study], tmp_path: Pa
 def test_a_data_error_names_the_file_once(make_study: Callable[..., Study], tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     for text, message in [
-        ("site,patient,age,note,outcome\na,1,50,x,maybe\n", r"^mine\.csv: target 'outcome', row 1"),
+        ("site,patient,age,note,outcome\na,1,50,x,maybe\n", r"^data file 'mine\.csv', target 'outcome', row 1"),
         ("site,patient,age,note\na,1,50,x\n", r"^data file 'mine\.csv' has no column 'outcome'"),
     ]:
         path.write_text(text)
@@ -98,16 +97,6 @@ def test_a_site_without_training_rows_is_refused(
     in_test = next(f"p-{i}" for i in range(99) if not len(split_of(replace(single, patients=[f"p-{i}"]), study).train))
     with pytest.raises(DataError, match=r"'alone' has no training rows \(1 rows in all\); leave it out"):
         check_sites({**site_rows, "alone": replace(single, patients=[in_test])}, study)
-
-
-def test_sites_whose_test_rows_have_one_class_are_named(open_run: Open) -> None:
-    sites = open_run()
-    assert one_class_sites(sites.rows) == []
-    rows = sites.rows["west"]
-    zeros = replace(rows.test, labels=np.zeros_like(rows.test.labels))
-    none = replace(rows.test, labels=rows.test.labels[:0], examples=[], patients=[])
-    changed = {**sites.rows, "west": replace(rows, test=zeros), "south": replace(rows, test=none)}
-    assert one_class_sites(changed) == ["west", "south"]
 
 
 def test_the_roster_is_locked_in_the_order_of_names(

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from common.errors import DataError
 from common.plugins import available, build
+from simulations.partitions import Partition
 
 PACKAGE = "simulations.partitions"
 NAMES = available(PACKAGE)
 
 
 def assign(name: str, labels: NDArray[np.int64], patients: list[str], sites: int, seed: int) -> NDArray[np.int64]:
-    partition = build(PACKAGE, name, {}, key="simulation.partition.name")
-    result: NDArray[np.int64] = partition.assign(labels, patients, sites=sites, rng=np.random.default_rng(seed))
-    return result
+    partition: Partition = build(PACKAGE, name, {}, key="simulation.partition.name")
+    return partition.assign(labels, patients, sites=sites, rng=np.random.default_rng(seed))
 
 
 @st.composite
