@@ -30,6 +30,7 @@ def load_base(folder: Path, *, attention: str = "eager") -> nn.Module:
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,  # said, or transformers asks on the terminal whether it may
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             **_without_pooler(folder),
@@ -61,7 +62,7 @@ def _without_pooler(folder: Path) -> dict[str, Any]:
     """BERT's pooler is never used (masked mean pooling is better), so it is not loaded, counted or exported."""
     from transformers import AutoConfig
 
-    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
     return {"add_pooling_layer": False} if kind in {"bert", "roberta", "electra", "camembert", "xlm-roberta"} else {}
 
 
@@ -75,7 +76,7 @@ def load_tokenizer(folder: Path) -> Any:
             f"base model folder {folder.name!r} has no tokenizer; expected one of {', '.join(VOCABULARIES)}"
         )
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
     except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from None
 

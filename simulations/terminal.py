@@ -64,7 +64,7 @@ def progress_bars(*, visible: bool) -> Iterator[Listener]:
         TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),  # may hold words of a site,
     )
     with Progress(*columns, console=Console(stderr=True), disable=not visible, transient=True) as bars:
         rounds = bars.add_task("preparing", total=None, detail="", visible=visible)

@@ -96,7 +96,7 @@ def average_sentence(federated: Estimate, local: Estimate, difference: Estimate,
         "better": "the joint model is better than the hospitals' own models",
         "worse": "the joint model is worse than the hospitals' own models",
     }.get(judge(difference), "there is no clear difference between the joint model and the hospitals' own models")
-    over = f"95 % interval {bounds} over {counted(seeds, 'seed')}"
+    over = f"95 % interval {bounds} over {counted(seeds, 'split')} of the same patients"
     return f"Averaged over hospitals, {start}: {levels}; {over})."
 
 

@@ -123,7 +123,7 @@ def test_several_seeds_are_used_where_the_results_have_them(results):
     results["comparison"]["over_seeds"], results["seeds"] = repeated, [0, 1, 2, 3, 4]
     text = " ".join(summary(results))
     assert "the joint model is better than the hospitals' own models: test AUROC 0.819 against 0.776 (+0.043" in text
-    assert "over 5 seeds" in text
+    assert "over 5 splits of the same patients" in text
     assert "the joint model is worse, 95 % interval of the difference \N{MINUS SIGN}0.027" in text
 
 
