@@ -153,7 +153,7 @@ def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
     """Return {trained at: {scored at: metrics}} without intervals: who could have used whose model."""
     plain = Scoring(scoring.rows, scoring.classes, 0, scoring.seed)
     return {
-        trained: {scored: _metrics_json(plain.scores(scored, found[scored]).metrics) for scored in sorted(found)}
+        trained: {scored: _metrics_json(plain.scores(scored, found[scored]).metrics) for scored in sorted(plain.rows)}
         for trained, found in local.items()
     }
 
