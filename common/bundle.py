@@ -36,7 +36,6 @@ class BaseModelFacts:
     files: Mapping[str, str]
     parameters: int
     size_bytes: int
-    hidden_size: int
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,10 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def register_folder(package: str, folder: Path) -> list[str]:
-    """Import every file of a researcher's own folder as a plugin of `package`; return the names (simulation only)."""
+def register_folder(package: str, folder: Path) -> None:
+    """Import every file of a researcher's own folder as a plugin of `package` (simulation only)."""
     if not folder.is_dir():
         raise StudyError(f"--plugins: {folder} is not a folder")
-    names = []
     for path in sorted(folder.glob("[!_]*.py")):
         if path.stem.replace("_", "-") in available(package):
             raise StudyError(f"--plugins: {path.name} has the name of a plugin that fedpeft ships; rename it")
@@ -69,5 +68,3 @@ def register_folder(package: str, folder: Path) -> list[str]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-        names.append(path.stem)
-    return names

@@ -38,5 +38,4 @@ def _facts(bench: Workbench, base_folder: Path) -> BaseModelFacts:
         files=manifest(base_folder),
         parameters=bench.base_parameters,
         size_bytes=4 * bench.base_parameters,
-        hidden_size=bench.hidden_size,
     )

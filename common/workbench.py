@@ -39,7 +39,6 @@ class Workbench:
     tokenizer: Any
     max_length: int
     base_parameters: int
-    hidden_size: int
 
     def write(self, state: AdapterState) -> None:
         """Copy `state` into the model's trainable tensors; names and shapes must be those of `parameters`."""
@@ -88,7 +87,6 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
         tokenizer=tokenizer,
         max_length=max_length,
         base_parameters=base_parameters,
-        hidden_size=hidden,
     )
 
 

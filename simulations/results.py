@@ -12,6 +12,8 @@ from common.files import write_json
 from common.machine import versions
 from common.metrics.curves import calibration_curve, roc_curve
 from common.metrics.types import ScoreHistogram
+from common.peft_methods import PeftMethod
+from common.plugins import build
 from server.closing import Outcome
 from server.outcome_json import check_format, outcome_json
 from server.report.modes import present_modes
@@ -124,6 +126,9 @@ def _curves(histogram: ScoreHistogram) -> dict[str, object] | None:
 def _parameters(bundle: Bundle) -> dict[str, float]:
     trainable = bundle.schema.size
     total = bundle.base_model.parameters + trainable
+    """Counts; and whether the mean of adapters is the mean of the models that they make (LoRA's is not)."""
+    peft = bundle.study.peft
+    method: PeftMethod = build("common.peft_methods", peft.method, peft.options, key="peft.method")
     return {
         "trainable": trainable,
         "shared": bundle.schema.shared.size,
@@ -131,6 +136,7 @@ def _parameters(bundle: Bundle) -> dict[str, float]:
         "fraction": trainable / total,
     }
 
+        "aggregates_linearly": method.aggregates_linearly,
 
 def _bytes(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
     """The largest reply that a site sent in a round, as bytes on the wire, against the whole model in float32."""

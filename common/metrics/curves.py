@@ -1,4 +1,4 @@
-"""ROC and calibration curves of a score histogram, for plots."""
+"""ROC and calibration curves of a score histogram of two classes, for plots: those of class 1."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,13 @@ from common.metrics.types import Floats, ScoreHistogram
 
 @dataclass(frozen=True)
 class RocCurve:
-    """Points (k,) of a ROC curve from (0, 0) to (1, 1), the threshold falling; each (k,) float64.
+    """Points of a ROC curve from (0, 0) to (1, 1), the threshold falling; each (k,) float64.
 
-    A row is called positive where its probability is above the threshold. Straight lines between the points enclose
-    exactly the AUROC of the histogram.
+    Straight lines between the points enclose exactly the AUROC of the histogram.
     """
 
     false_positive_rate: Floats
     true_positive_rate: Floats
-    threshold: Floats
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,9 @@ class CalibrationCurve:
     rows: Floats
 
 
-def roc_curve(histogram: ScoreHistogram, *, curve: int = 0) -> RocCurve | None:
-    """Return the ROC curve of one class against the rest; None where either side has no rows.
-
-    curve: position along the first axis of `counts`: 0 for two classes, else the class.
-    """
-    counts = histogram.counts[curve].astype(np.float64)
+def roc_curve(histogram: ScoreHistogram) -> RocCurve | None:
+    """Return the ROC curve; None where a class has no rows."""
+    counts = histogram.counts[0].astype(np.float64)
     totals = counts.sum(axis=1)
     if not totals.all():
         return None
@@ -43,15 +38,15 @@ def roc_curve(histogram: ScoreHistogram, *, curve: int = 0) -> RocCurve | None:
     rates = np.cumsum(counts[:, kept], axis=1) / totals[:, None]
     start = np.zeros((2, 1))
     negative, positive = np.concatenate([start, rates], axis=1)
-    return RocCurve(negative, positive, np.concatenate([[1.0], EDGES[kept]]))
+    return RocCurve(negative, positive)
 
 
-def calibration_curve(histogram: ScoreHistogram, *, bins: int = 10, curve: int = 0) -> CalibrationCurve:
+def calibration_curve(histogram: ScoreHistogram, *, bins: int = 10) -> CalibrationCurve:
     """Return predicted against observed frequency in `bins` bins of equal width (a divisor of 600).
 
     Bins without rows are left out.
     """
-    counts = histogram.counts[curve].astype(np.float64)
+    counts = histogram.counts[0].astype(np.float64)
     middles = (EDGES[1:] + EDGES[:-1]) / 2
     parts = np.stack([counts.sum(axis=0), counts[1], counts.sum(axis=0) * middles])
     rows, positives, mass = np.add.reduceat(parts, first_bins(bins), axis=1)

@@ -95,13 +95,3 @@ def histogram_metric(histogram: ScoreHistogram, name: str) -> Metric:
     if not np.isfinite(value):
         return Metric(None, histogram.n, reason=undefined_reason(name))
     return Metric(value, histogram.n, error=float(metric.bound(counts).mean()) if metric.bound else None)
-
-
-def pooled_auroc(histogram: ScoreHistogram) -> Metric:
-    """Return the AUROC over all rows of the histogram; |exact - value| <= error."""
-    return histogram_metric(histogram, "auroc")
-
-
-def pooled_auprc(histogram: ScoreHistogram) -> Metric:
-    """Return the average precision over all rows of the histogram; |exact - value| <= error."""
-    return histogram_metric(histogram, "auprc")

@@ -17,8 +17,6 @@ from common.peft_methods import _peft
 if TYPE_CHECKING:
     from torch import nn
 
-TABLE = "prompt_encoder.embedding.weight"
-
 
 @dataclass(frozen=True)
 class Prefix:

@@ -79,7 +79,7 @@ build = Own
 def test_a_researcher_s_own_file_is_a_plugin(folder: Path) -> None:
     (folder / "my_own.py").write_text(OWN)
     (folder / "_shared.py").write_text("raise RuntimeError('not a plugin')")
-    assert plugins.register_folder(PACKAGE, folder) == ["my_own"]
+    plugins.register_folder(PACKAGE, folder)
     assert plugins.build(PACKAGE, "my-own", {"strength": 2}, key="peft.method").strength == 2.0
     with pytest.raises(StudyError, match="no option 'weakness'; it has: strength"):
         plugins.build(PACKAGE, "my-own", {"weakness": 1}, key="peft.method")

@@ -46,7 +46,6 @@ def test_parameters_are_the_trainable_tensors_sorted(open_bench: Open) -> None:
     frozen = [p for p in bench.model.parameters() if id(p) not in {id(q) for q in bench.parameters.values()}]
     assert not any(p.requires_grad for p in frozen)
     assert bench.base_parameters == sum(p.numel() for p in frozen)
-    assert bench.hidden_size == 32
 
 
 def test_what_is_read_is_a_copy(open_bench: Open) -> None:

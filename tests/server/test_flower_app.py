@@ -33,7 +33,7 @@ def bundle(tmp_path: Path) -> Bundle:
         study=Study.model_validate({**STUDY, "peft": {"method": "lora", "private": ["head.*"]}}),
         schema=AdapterSchema.of(state, private=["head.*"]),
         initial=state,
-        base_model=BaseModelFacts({}, parameters=10, size_bytes=40, hidden_size=3),
+        base_model=BaseModelFacts({}, parameters=10, size_bytes=40),
         adapter_config=None,
         peft_names=None,
     )

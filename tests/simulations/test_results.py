@@ -80,7 +80,8 @@ def test_parameters_and_bytes_are_counted(make_bundle: Callable[..., Bundle]) ->
     trainable, shared = (sum(bundle.initial[n].size for n in s.names) for s in (bundle.schema, bundle.schema.shared))
     total = bundle.base_model.parameters + trainable
     assert found["parameters"] == {
-        "trainable": trainable, "shared": shared, "total": total, "fraction": trainable / total
+        "trainable": trainable, "shared": shared, "total": total, "fraction": trainable / total,
+        "aggregates_linearly": False,
     }  # fmt: skip
     assert trainable - shared == 2 * 32 + 2
     assert found["bytes"] == {"up_per_site_round": 900, "full_model": 4 * total}
@@ -88,6 +89,11 @@ def test_parameters_and_bytes_are_counted(make_bundle: Callable[..., Bundle]) ->
 
 def test_digests_are_those_of_what_they_name(make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle()
+def test_a_prefix_aggregates_linearly_and_says_so(make_bundle: Callable[..., Bundle]) -> None:
+    found = made(make_bundle("peft={method='prefix', virtual_tokens=3}"))
+    assert found["parameters"]["aggregates_linearly"] is True
+
+
     found = made(bundle)["digests"]
     assert found == {
         "study": bundle.study.digest,

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from common.metrics.bins import bin_of
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
-from common.metrics.histogram_metrics import HISTOGRAM_METRICS, histogram_metric, pooled_auprc, pooled_auroc
+from common.metrics.histogram_metrics import HISTOGRAM_METRICS, histogram_metric
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -45,21 +45,21 @@ def test_ranking_is_scikit_learns_of_binned_scores(seed: int) -> None:
     if len(set(y)) < 2:
         return
     histogram, bins = score_histogram(p, y, classes=2), bin_of(p[:, 1])
-    assert pooled_auroc(histogram).value == pytest.approx(roc_auc_score(y, bins))
-    assert pooled_auprc(histogram).value == pytest.approx(average_precision_score(y, bins))
+    assert histogram_metric(histogram, "auroc").value == pytest.approx(roc_auc_score(y, bins))
+    assert histogram_metric(histogram, "auprc").value == pytest.approx(average_precision_score(y, bins))
 
 
 def test_the_error_is_half_the_share_of_pairs_in_one_bin() -> None:
     # Two positives and two negatives; one pair of the four shares a bin: 1/2 * 1/4.
     p1, y = np.array([0.2, 0.30001, 0.30002, 0.9]), np.array([0, 0, 1, 1])
-    assert pooled_auroc(score_histogram(np.stack([1 - p1, p1], axis=1), y, classes=2)).error == 0.125
+    assert histogram_metric(score_histogram(np.stack([1 - p1, p1], axis=1), y, classes=2), "auroc").error == 0.125
 
 
 def test_scores_spread_out_leave_little_error() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=400)
     p1 = 1 / (1 + np.exp(-(2 * y - 1 + rng.normal(size=400))))
-    found = pooled_auroc(score_histogram(np.stack([1 - p1, p1], axis=1), y, classes=2))
+    found = histogram_metric(score_histogram(np.stack([1 - p1, p1], axis=1), y, classes=2), "auroc")
     assert found.error is not None
     assert found.error < 0.001
 

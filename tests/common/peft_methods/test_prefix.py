@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from common.peft_methods.prefix import TABLE, Prefix
+from common.peft_methods.prefix import Prefix
 from common.workbench import Workbench
 
 HIDDEN, HEADS, LAYERS = 32, 2, 2
+TABLE = "prompt_encoder.embedding.weight"
 
 
 @pytest.mark.parametrize("tokens", [1, 5])
