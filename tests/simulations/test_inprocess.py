@@ -201,6 +201,26 @@ def test_an_unknown_node_is_an_error_of_ours() -> None:
             grid.push_messages([Message(RecordDict(), dst_node_id=9, message_type="train")])
 
 
+def test_what_a_client_app_raises_comes_out_and_leaves_the_site_s_state() -> None:
+    """Only `client.app` turns failures into words; the grid hides none."""
+    contexts: list[int] = []
+
+    def fails_once(message: Message, context: Context) -> Message:
+        contexts.append(len(context.state))
+        context.state["half"] = ConfigRecord()
+        if len(contexts) == 1:
+            raise LookupError("a defect")
+        return Message(RecordDict(), reply_to=message)
+
+    with task_identity():
+        grid = InProcessGrid(Echo(fails_once).app, ["a"])
+        with pytest.raises(LookupError, match="a defect"):
+            grid.send_and_receive(messages(grid))
+        (answer,) = grid.send_and_receive(messages(grid))
+    assert contexts == [0, 0]
+    assert answer.has_content()
+
+
 def test_a_server_app_gets_the_grid_and_its_exceptions_come_out() -> None:
     app = ServerApp()
 
