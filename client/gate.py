@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
-from client.journal import Entry, Journal
+from client.journal import Decision, Entry, Journal
+from common import answers
 from common.errors import NotFiniteError, RefusedError, SchemaError
+from common.files import digest_json
 from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
-from common.protocol import TRAIN_FIGURES, Reply, Request, SplitEvaluation, asked_schema
+from common.protocol import TRAIN_FIGURES, Answer, Refusal, Reply, Request, SplitEvaluation, asked_schema
 from common.state import AdapterSchema, digest_state, norm
 
 
@@ -22,15 +24,17 @@ from common.state import AdapterSchema, digest_state, norm
 class Policy:
     """What a hospital lets out. The defaults are those of a real site; a simulation opens the histograms.
 
-    max_update_bytes: of one reply. max_update_norm: Euclidean, over all tensors. minimum_patients: metrics of fewer
-    patients are withheld (their number is no patient's secret, their values may be). metrics: names that may leave.
+    max_update_bytes: of one reply. max_update_norm: Euclidean, over all tensors. minimum_patients: with fewer to train
+    on nothing is answered, and metrics of fewer are withheld: their values may be one patient's. metrics: names that
+    may leave. runs: how many runs of the study are answered; a new run can ask everything again.
     """
 
     max_update_bytes: int = 64 * 2**20
     max_update_norm: float | None = None
-    minimum_patients: int = 0
+    minimum_patients: int = 10
     metrics: tuple[str, ...] = METRICS
     release_histograms: bool = False
+    runs: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,29 +62,49 @@ class Gate:
         asked = asked_schema(self.schema, request.kind, request.plan)
         objection = _forbidden(reply, asked, self.policy) or _unasked(reply, request)
         if objection is not None:
-            self._record(reply, request, objection.reason)
+            self.note_refusal(request, objection.reason)
             raise RefusedError(objection.word)
         gated = replace(reply, evaluations={s: _withhold(e, self.policy) for s, e in reply.evaluations.items()})
-        self._record(gated, request, None)
+        self.journal.append(_entry(self.site, request, "released", reply=gated))
         return gated
 
-    def _record(self, reply: Reply, request: Request, reason: str | None) -> None:
-        released = reason is None
-        self.journal.append(
-            Entry(
-                decision="released" if released else "refused",
-                site=self.site,
-                study=request.study,
-                run=request.run,
-                round=request.round,
-                kind=request.kind,
-                reason=reason,
-                tensors=len(reply.update) + len(reply.extra) if released else 0,
-                size_bytes=_size(reply) if released else 0,
-                digest=digest_state({**reply.update, **reply.extra}) if released else None,
-                metrics=sorted({m for e in reply.evaluations.values() for m in e.scores.metrics}) if released else [],
-            )
-        )
+    def check_patients(self, patients: int) -> None:
+        """Refuse to answer for so few patients that an update would speak of single ones."""
+        if patients < self.policy.minimum_patients:
+            raise RefusedError("TOO_FEW_PATIENTS")
+
+    def note_refusal(self, request: Request, reason: str) -> None:
+        """Write down that a request was refused before there was anything to release."""
+        self.journal.append(_entry(self.site, request, "refused", reason=reason))
+
+    def note_repetition(self, answer: Answer, request: Request) -> None:
+        """Write down that an earlier answer leaves once more."""
+        if isinstance(answer, Refusal):
+            self.note_refusal(request, answer.reason)
+        else:
+            self.journal.append(_entry(self.site, request, "repeated", reply=answer))
+
+
+def _entry(
+    site: str, request: Request, decision: Decision, *, reason: str | None = None, reply: Reply | None = None
+) -> Entry:
+    """`digest` is over everything that leaves: tensors, counts, figures, metrics and histograms."""
+    evaluations = reply.evaluations if reply else {}
+    return Entry(
+        decision=decision,
+        site=site,
+        study=request.study,
+        run=request.run,
+        round=request.round,
+        kind=request.kind,
+        reason=reason,
+        tensors=len(reply.update) + len(reply.extra) if reply else 0,
+        size_bytes=_size(reply) if reply else 0,
+        digest=digest_json([answers.to_json(reply), digest_state({**reply.update, **reply.extra})]) if reply else None,
+        metrics=sorted({f"{split} {m}" for split, e in evaluations.items() for m in e.scores.metrics}),
+        histograms=sorted(split for split, e in evaluations.items() if e.histogram is not None),
+        examples=reply.examples if reply else None,
+    )
 
 
 def _size(reply: Reply) -> int:

@@ -8,12 +8,18 @@ from typing import Literal
 from common.files import append_json_line
 from common.protocol import Kind
 
+Decision = Literal["released", "repeated", "refused"]
+"""repeated: the bytes of an earlier answer left once more."""
+
 
 @dataclass(frozen=True)
 class Entry:
-    """What left or was refused: which study, run and round, how many tensors and bytes, and their digest."""
+    """What left or was refused: which study, run and round, how many tensors, bytes and examples, and one digest.
 
-    decision: Literal["released", "refused"]
+    metrics: "split name" each. histograms: the splits whose score histograms left.
+    """
+
+    decision: Decision
     site: str
     study: str
     run: str
@@ -24,6 +30,8 @@ class Entry:
     size_bytes: int
     digest: str | None
     metrics: Sequence[str]
+    histograms: Sequence[str]
+    examples: int | None
 
 
 @dataclass(frozen=True)
@@ -35,4 +43,4 @@ class Journal:
 
     def append(self, entry: Entry) -> None:
         """Write one line with the time in UTC."""
-        append_json_line(self.path, asdict(entry), durable=self.durable)
+        append_json_line(self.path, asdict(entry), durable=self.durable, mode=0o600)

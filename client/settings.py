@@ -22,6 +22,7 @@ class PolicySection(BaseModel):
     minimum_patients: int = Field(default=Policy.minimum_patients, ge=0)
     metrics: tuple[str, ...] = Policy.metrics
     release_histograms: bool = Policy.release_histograms
+    runs: int = Field(default=Policy.runs, ge=1)
 
     @field_validator("metrics")
     @classmethod

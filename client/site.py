@@ -26,6 +26,7 @@ def open_site(path: Path) -> Trainer:
             rows are not what the study says.
     """
     settings = read_settings(path)
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     bundle = read_bundle(settings.bundle)
     _check_member(settings.site, bundle.study, path)
     _check_base_model(settings, bundle)

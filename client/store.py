@@ -42,6 +42,17 @@ class SiteStore:
     classes: int
     durable: bool = True
 
+    def check_run(self, run: str, *, limit: int) -> None:
+        """Refuse a run beyond the first `limit` runs: under a new name everything could be asked again."""
+        known = {path.name for path in self._runs.iterdir()} if self._runs.is_dir() else set()
+        if safe_name(run) not in known and len(known) >= limit:
+            raise RefusedError("TOO_MANY_RUNS")
+
+    @property
+    def _runs(self) -> Path:
+        """Beside the journal, never among its files: the server chooses the name of a run."""
+        return self.folder / "runs"
+
     def find(self, request: Request) -> Answer | None:
         """Return the stored answer to this very request, or None if the round is new.
 
@@ -79,20 +90,20 @@ class SiteStore:
     def save_test_scores(self, run: str, probabilities: NDArray[np.float64]) -> None:
         """Keep the (n, classes) probabilities of the site's test rows, in their order; they never leave."""
         content = to_safetensors({"probabilities": probabilities})
-        write_bytes(self.folder / safe_name(run) / TEST_SCORES, content, durable=self.durable, mode=0o600)
+        write_bytes(self._runs / safe_name(run) / TEST_SCORES, content, durable=self.durable, mode=0o600)
 
     def test_scores(self, run: str) -> NDArray[np.float64]:
         """Return what `save_test_scores` kept."""
-        scores: NDArray[np.float64] = safetensors.numpy.load_file(self.folder / safe_name(run) / TEST_SCORES)[
+        scores: NDArray[np.float64] = safetensors.numpy.load_file(self._runs / safe_name(run) / TEST_SCORES)[
             "probabilities"
         ]
         return scores
 
     def _path(self, run: str, kind: str, round_number: int) -> Path:
-        return self.folder / safe_name(run) / f"{kind}-{round_number:06d}.safetensors"
+        return self._runs / safe_name(run) / f"{kind}-{round_number:06d}.safetensors"
 
     def _rounds(self, run: str, kind: str) -> list[int]:
-        return sorted(int(p.stem[-6:]) for p in (self.folder / safe_name(run)).glob(f"{kind}-??????.safetensors"))
+        return sorted(int(p.stem[-6:]) for p in (self._runs / safe_name(run)).glob(f"{kind}-??????.safetensors"))
 
     def _read(self, path: Path) -> Stored:
         try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from client.consent import check_request
 from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
@@ -21,7 +22,7 @@ from client.split import Parts, split_patients
 from client.store import SiteStore
 from client.training import Recipe, Trained, train
 from common.bundle import Bundle
-from common.errors import RefusedError, SchemaError
+from common.errors import RefusedError
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import ScoreHistogram
@@ -103,26 +104,20 @@ class Trainer:
         try:
             self._check(request)
             answered = self.store.find(request)
-            return answered if answered is not None else self._answer_new(request)
         except RefusedError as error:
+            self.gate.note_refusal(request, error.reason)
             return Refusal(error.reason)
+        if answered is None:
+            return self._answer_new(request)
+        self.gate.note_repetition(answered, request)
+        return answered
 
     def _check(self, request: Request) -> None:
-        if request.study != self.bundle.study.digest:
-            raise RefusedError("WRONG_STUDY")
-        if request.schema != self.schema.digest:
-            raise RefusedError("WRONG_SCHEMA")
-        try:
-            self.schema.shared.check(request.shared)
-            asked_schema(self.schema, request.kind, request.plan)
-        except SchemaError:
-            raise RefusedError("WRONG_ADAPTER") from None
-        if request.plan.rank is not None or request.plan.extra:
-            raise RefusedError("MALFORMED_REQUEST")  # a plan that this trainer cannot honour
-        if request.kind == "train" and request.round > self.bundle.study.federation.rounds:
-            raise RefusedError("MALFORMED_REQUEST")
+        check_request(request, self.bundle)
         if request.kind == "train" and not len(self.rows.train):
             raise RefusedError("NO_TRAINING_ROWS")
+        self.gate.check_patients(len(set(self.rows.train.patients)))
+        self.store.check_run(request.run, limit=self.gate.policy.runs)
 
     def _answer_new(self, request: Request) -> Answer:
         initial = {t.name: self.bundle.initial[t.name] for t in self.schema.private.tensors}
@@ -142,6 +137,10 @@ class Trainer:
         """
         try:
             reply, private = self._work(request, private)
+        except RefusedError as error:
+            self.gate.note_refusal(request, error.reason)
+            return Refusal(error.reason), private
+        try:
             return self.gate.release(reply, request), private
         except RefusedError as error:
             return Refusal(error.reason), private
@@ -154,7 +153,9 @@ class Trainer:
         if request.kind == "evaluate":
             return Reply({}, len(self.rows.train), measured, evaluations), private
         trained = self._train(request)
-        measured |= {"loss": trained.loss, "steps": trained.steps, "seconds_train": time.perf_counter() - evaluated}
+        # Steps as a float, as the store gives them back: what leaves once more has the digest of the first time.
+        figures = {"loss": trained.loss, "steps": float(trained.steps)}
+        measured |= figures | {"seconds_train": time.perf_counter() - evaluated}
         state = self.bench.read()
         received = {name: request.shared[name] for name in self._asked(request)}
         update = subtract({name: state[name] for name in received}, received)

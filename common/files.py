@@ -46,16 +46,16 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes(path, (text + "\n").encode(), durable=durable)
 
 
-def append_json_line(path: Path, value: Mapping[str, Any], *, durable: bool) -> None:
+def append_json_line(path: Path, value: Mapping[str, Any], *, durable: bool, mode: int = 0o666) -> None:
     """Append `value` as one line of JSON, led by the `time` in UTC; the line is with the system when this returns.
 
     A line that a killed process left unfinished is ended first, so that it spoils no other. `durable` also survives a
-    power cut. NaN and infinity are errors, and nothing is written.
+    power cut. NaN and infinity are errors, and nothing is written. `mode` is that of a new file.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"time": now, **value}, allow_nan=False).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode), "ab+") as file:
         file.write(line if _ends_whole(file) else b"\n" + line)
         if durable:
             file.flush()

@@ -20,6 +20,8 @@ REASONS = frozenset(
         "ROUND_ALREADY_ANSWERED",
         "ROUND_IN_THE_PAST",
         "NO_TRAINING_ROWS",
+        "TOO_FEW_PATIENTS",
+        "TOO_MANY_RUNS",
         "REFUSED_BY_POLICY",
         "TRAINING_DIVERGED",
         "TRAINING_FAILED",

@@ -45,7 +45,7 @@ _FAILURES: Final = {
 class _RequestHead(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     kind: Kind
-    run: str
+    run: str = Field(max_length=64)
     round: int = Field(ge=1)
     seed: int = Field(ge=0)
     study: str

@@ -17,7 +17,8 @@ from common.bundle import Bundle
 from common.protocol import Request, RoundPlan
 from common.workbench import Workbench
 
-OPEN = Policy(release_histograms=True)
+OPEN = Policy(release_histograms=True, minimum_patients=0)
+"""The sites here are small: a real site would withhold their metrics."""
 ONE_EPOCH = "training.local_epochs=1"
 
 
@@ -79,5 +80,16 @@ def ask() -> Callable[..., Request]:
             shared={name: bundle.initial[name] for name in bundle.schema.shared.names},
         )
         return replace(request, **changes)
+
+    return make
+
+
+@pytest.fixture
+def ask_closing(ask: Callable[..., Request]) -> Callable[..., Request]:
+    """`ask_closing(bundle, ...)`: the one request of a study with `keep = "last"` that scores test rows."""
+
+    def make(bundle: Bundle, **changes: Any) -> Request:
+        end = bundle.study.federation.rounds + 1
+        return ask(bundle, **{"kind": "evaluate", "round": end, "splits": ("validation", "test"), **changes})
 
     return make

@@ -46,12 +46,12 @@ def evaluation(sites: VirtualSites) -> RecordDict:
     request = Request(
         kind="evaluate",
         run="r",
-        round=1,
-        seed=0,
+        round=bundle.study.federation.rounds + 1,
+        seed=bundle.study.seed,
         study=bundle.study.digest,
         schema=bundle.schema.digest,
         plan=RoundPlan(),
-        splits=("validation",),
+        splits=("validation", "test"),
         shared=shared,
     )
     return wire.encode_request(request, wire.pack_adapter(shared, bundle.schema))

@@ -11,11 +11,13 @@ import pytest
 
 from client.gate import Gate, Policy
 from client.journal import Entry, Journal
+from common.answers import to_json
 from common.errors import RefusedError
+from common.files import digest_json
 from common.metrics.evaluation import METRICS, evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric
-from common.protocol import TRAIN_FIGURES, Reply, Request, RoundPlan, SplitEvaluation
+from common.protocol import TRAIN_FIGURES, Refusal, Reply, Request, RoundPlan, SplitEvaluation
 from common.state import AdapterSchema, digest_state
 
 INITIAL = {
@@ -37,7 +39,7 @@ REQUEST = Request(
 )
 EVALUATE = replace(REQUEST, kind="evaluate")
 ROWS = 12
-OPEN = Policy(release_histograms=True)
+OPEN = Policy(release_histograms=True, minimum_patients=0)
 
 
 def evaluation(*, rows: int = ROWS, patients: int = ROWS) -> SplitEvaluation:
@@ -73,8 +75,10 @@ def test_what_was_asked_for_passes_unchanged(journal: Journal) -> None:
     (line,) = lines(journal)
     assert line["decision"] == "released"
     assert (line["site"], line["run"], line["round"], line["kind"]) == ("east", "run-1", 3, "train")
-    assert (line["tensors"], line["size_bytes"], line["digest"]) == (2, 40, digest_state(UPDATE))
-    assert line["metrics"] == sorted(METRICS)
+    assert (line["tensors"], line["size_bytes"], line["examples"]) == (2, 40, 7)
+    assert line["digest"] == digest_json([to_json(REPLY), digest_state(UPDATE)])
+    assert line["metrics"] == sorted(f"validation {name}" for name in METRICS)
+    assert line["histograms"] == ["validation"]
     assert line["reason"] is None
 
 
@@ -133,7 +137,8 @@ def test_anything_else_is_refused_as_a_whole_with_a_line(kind: str, journal: Jou
     (line,) = lines(journal)
     assert line["decision"] == "refused"
     assert line["reason"]
-    assert (line["tensors"], line["size_bytes"], line["digest"], line["metrics"]) == (0, 0, None, [])
+    assert (line["tensors"], line["size_bytes"], line["digest"], line["examples"]) == (0, 0, None, None)
+    assert (line["metrics"], line["histograms"]) == ([], [])
 
 
 def test_bounds_are_met_by_what_is_just_within(journal: Journal) -> None:
@@ -151,6 +156,17 @@ def test_histograms_stay_at_home_by_default(journal: Journal) -> None:
     released = gate(journal, Policy()).release(REPLY, REQUEST).evaluations["validation"]
     assert released.histogram is None
     assert released.scores == REPLY.evaluations["validation"].scores
+    assert lines(journal)[0]["histograms"] == []
+
+
+def test_so_few_patients_are_trained_on_as_the_policy_says() -> None:
+    """A real site's own number is 10."""
+    for policy, least in ((Policy(), 10), (replace(OPEN, minimum_patients=3), 3), (OPEN, 0)):
+        door = Gate("east", policy, SCHEMA, Journal(Path("unused")))
+        door.check_patients(least)
+        for patients in {0, least - 1} & set(range(least)):
+            with pytest.raises(RefusedError, match="TOO_FEW_PATIENTS"):
+                door.check_patients(patients)
 
 
 @pytest.mark.parametrize("patients", [1, 4])
@@ -180,6 +196,63 @@ def test_the_journal_has_no_content(journal: Journal) -> None:
     assert "0.1234" not in text
     assert "patient" not in text
     assert [set(line) for line in lines(journal)] == [{"time", *(field.name for field in fields(Entry))}] * 2
+
+
+def with_scores(**changes: Any) -> Reply:
+    (found,) = REPLY.evaluations.values()
+    return replace(REPLY, evaluations={"validation": replace(found, scores=replace(found.scores, **changes))})
+
+
+def with_value(**changes: Any) -> Reply:
+    metrics = evaluation().scores.metrics
+    return with_scores(metrics={**metrics, "auroc": replace(metrics["auroc"], **changes)})
+
+
+def with_histogram(shift: int) -> Reply:
+    (found,) = REPLY.evaluations.values()
+    assert found.histogram is not None
+    moved = replace(found.histogram, counts=np.roll(found.histogram.counts, shift, axis=-1))
+    return replace(REPLY, evaluations={"validation": replace(found, histogram=moved)})
+
+
+OTHER = {
+    "a tensor": with_update(b=np.nextafter(UPDATE["b"], np.float32(9))),
+    "examples": replace(REPLY, examples=8),
+    **{f"figure {name}": replace(REPLY, train={**FIGURES, name: value + 1}) for name, value in FIGURES.items()},
+    "rows": with_scores(n=ROWS + 1),
+    "patients": with_scores(patients=ROWS - 1),
+    "a metric's value": with_value(value=0.123),
+    "a metric's interval": with_value(low=0.0123),
+    "a histogram": with_histogram(1),
+    "no histogram": replace(REPLY, evaluations={"validation": SplitEvaluation(evaluation().scores)}),
+    "no evaluation": replace(REPLY, evaluations={}),
+}
+
+
+def test_the_digest_is_another_one_where_anything_that_leaves_is(journal: Journal) -> None:
+    """Also where the tensors are the same: with a copy of a reply, a hospital can prove what had left."""
+    for reply in (REPLY, *OTHER.values()):
+        gate(journal).release(reply, REQUEST)
+    digests = [line["digest"] for line in lines(journal)]
+    assert len(set(digests)) == len(digests) == 1 + len(OTHER)
+
+
+def test_what_is_withheld_is_not_in_the_digest(journal: Journal) -> None:
+    """It is of what left, not of what the trainer made."""
+    for shift in (0, 1):
+        gate(journal, Policy()).release(with_histogram(shift), REQUEST)
+    one, other = lines(journal)
+    assert one["digest"] == other["digest"]
+
+
+def test_a_repetition_is_noted_with_the_digest_of_the_release(journal: Journal) -> None:
+    released = gate(journal, Policy()).release(REPLY, REQUEST)
+    gate(journal).note_repetition(released, REQUEST)
+    gate(journal).note_repetition(Refusal("REFUSED_BY_POLICY"), REQUEST)
+    first, second, third = lines(journal)
+    assert [first["decision"], second["decision"], third["decision"]] == ["released", "repeated", "refused"]
+    assert first["digest"] == second["digest"]
+    assert (third["reason"], third["digest"]) == ("REFUSED_BY_POLICY", None)
 
 
 def test_what_cannot_be_journalled_does_not_leave(tmp_path: Path) -> None:

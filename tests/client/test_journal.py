@@ -1,4 +1,5 @@
 import json
+import stat
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,17 @@ ENTRY = Entry(
     tensors=2,
     size_bytes=8,
     digest="sha256:d",
-    metrics=["auroc"],
+    metrics=["validation auroc"],
+    histograms=["validation"],
+    examples=20,
 )
+
+
+def test_a_journal_is_for_its_user_only(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    for _ in range(2):
+        journal.append(ENTRY)
+        assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("durable", [True, False])

@@ -37,7 +37,8 @@ def trained(trainer: Trainer, ask: Ask) -> Mapping[str, Array]:
     """One round, then the test rows scored with what came out; returns the shared tensors."""
     update = trainer.answer(ask(trainer.bundle)).update  # type: ignore[union-attr] # a reply
     shared = {name: trainer.bundle.initial[name] + update[name] for name in update}
-    trainer.answer(ask(trainer.bundle, kind="evaluate", round=2, shared=shared, splits=("test",)))
+    end, splits = trainer.bundle.study.federation.rounds + 1, ("validation", "test")
+    trainer.answer(ask(trainer.bundle, kind="evaluate", round=end, shared=shared, splits=splits))
     return shared
 
 

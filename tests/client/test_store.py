@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from client.store import KEPT_ROUNDS, SiteStore, safe_name
 from common.answers import to_json
 from common.errors import CheckpointError, RefusedError
+from common.files import write_bytes
 from common.protocol import Answer, Refusal, Reply, Request, RoundPlan
 from common.state import Array, digest_state
 
@@ -76,7 +77,7 @@ def test_two_rounds_are_kept(store: SiteStore) -> None:
     for number in range(1, 6):
         store.save(request(number), reply(number), private(number))
     assert KEPT_ROUNDS == 2
-    assert sorted(p.name for p in (store.folder / "run-1").iterdir()) == [
+    assert sorted(p.name for p in (store.folder / "runs" / "run-1").iterdir()) == [
         "train-000004.safetensors",
         "train-000005.safetensors",
     ]
@@ -124,6 +125,38 @@ def test_test_scores_are_kept_by_run(store: SiteStore) -> None:
     assert (found == scores).all()
 
 
+def test_so_many_runs_are_known_and_no_more_also_after_a_restart(store: SiteStore) -> None:
+    """A run counts once something of it is on the disk, be it an answer, a refusal or test scores."""
+    store.check_run("run-1", limit=2)
+    store.check_run("run-9", limit=1)
+    store.save(request(1), Refusal("REFUSED_BY_POLICY"), {})
+    store.save_test_scores("run-2", np.zeros((1, 2)))
+    for known in (store, SiteStore(store.folder, classes=2)):
+        for run in ("run-1", "run-2"):
+            known.check_run(run, limit=2)
+            known.check_run(run, limit=1)
+        known.check_run("run-3", limit=3)
+        with pytest.raises(RefusedError, match="TOO_MANY_RUNS"):
+            known.check_run("run-3", limit=2)
+
+
+OWN_FILES = ["journal.jsonl", "runs", "private.safetensors", "test-scores.safetensors", "a.b-c_d"]
+
+
+@pytest.mark.parametrize("name", OWN_FILES)
+def test_a_run_named_like_a_file_of_the_site_s_touches_none(name: str, store: SiteStore) -> None:
+    for file in ("journal.jsonl", "private.safetensors"):
+        write_bytes(store.folder / file, b"before")
+    store.save(request(1, run=name), reply(1), private(1))
+    store.save_test_scores(name, np.zeros((1, 2)))
+    assert same(store.find(request(1, run=name)), reply(1))
+    assert store.test_scores(name).shape == (1, 2)
+    files = {str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file()}
+    own = {f"runs/{name}/{file}" for file in ("train-000001.safetensors", "test-scores.safetensors")}
+    assert files == {"journal.jsonl", "private.safetensors", *own}
+    assert (store.folder / "journal.jsonl").read_bytes() == b"before"
+
+
 def test_a_site_s_files_are_for_its_user_only(store: SiteStore) -> None:
     store.save(request(1), reply(1), private(1))
     store.save_test_scores("run-1", np.zeros((1, 2)))
@@ -140,6 +173,7 @@ def test_a_name_that_is_no_file_name_is_refused_before_the_disk_is_touched(name:
     with pytest.raises(RefusedError, match="MALFORMED_REQUEST"):
         safe_name(name)
     for call in (
+        lambda: store.check_run(name, limit=9),
         lambda: store.find(request(1, run=name)),
         lambda: store.private(request(1, run=name), PRIVATE),
         lambda: store.save(request(1, run=name), reply(1), PRIVATE),
@@ -164,7 +198,7 @@ def test_a_safe_name_is_one_part_of_a_path(name: str) -> None:
 @pytest.mark.parametrize("length", [0, 4, 60, -1])
 def test_a_damaged_file_is_said_by_name_only(length: int, store: SiteStore) -> None:
     store.save(request(1), reply(1), private(1))
-    path = store.folder / "run-1" / "train-000001.safetensors"
+    path = store.folder / "runs" / "run-1" / "train-000001.safetensors"
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(CheckpointError, match=r"train-000001\.safetensors cannot be read") as error:
         store.find(request(1))
@@ -180,4 +214,4 @@ def test_an_interrupted_write_leaves_no_answer(store: SiteStore, monkeypatch: py
         store.save(request(1), reply(1), private(1))
     monkeypatch.undo()
     assert store.find(request(1)) is None
-    assert list((store.folder / "run-1").iterdir()) == []
+    assert list((store.folder / "runs" / "run-1").iterdir()) == []

@@ -17,6 +17,7 @@ from client.training import train
 from common import wire
 from common.answers import to_json
 from common.bundle import Bundle
+from common.files import digest_json
 from common.metrics.evaluation import METRICS, evaluate
 from common.metrics.histogram import score_histogram
 from common.protocol import Answer, Refusal, Reply, Request, RoundPlan, asked_schema
@@ -26,6 +27,7 @@ from common.study import Study
 
 Make = Callable[..., Trainer]
 Ask = Callable[..., Request]
+OPEN = Policy(release_histograms=True, minimum_patients=0)
 PRIVATE_HEAD = "peft.private=['head.*']"
 
 
@@ -42,6 +44,10 @@ def replied(answer: Answer) -> Reply:
 def same(left: Answer, right: Answer) -> bool:
     one, other = replied(left), replied(right)
     return to_json(one) == to_json(other) and digest_state(one.update) == digest_state(other.update)
+
+
+def journal(trainer: Trainer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in trainer.gate.journal.path.read_text().splitlines()]
 
 
 def by_hand(trainer: Trainer, request: Request, private: dict[str, Array] | None = None) -> dict[str, Array]:
@@ -87,15 +93,19 @@ def test_figures_are_of_the_rows_and_steps_there_were(make_trainer: Make, ask: A
     assert reply.train["loss"] > 0
 
 
-def test_what_is_received_is_evaluated_before_it_is_trained_from(make_trainer: Make, ask: Ask) -> None:
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_what_is_received_is_evaluated_before_it_is_trained_from(
+    kind: str, make_trainer: Make, ask: Ask, ask_closing: Ask
+) -> None:
     trainer = make_trainer()
-    request = ask(trainer.bundle, splits=("validation", "test"))
+    request = ask(trainer.bundle) if kind == "train" else ask_closing(trainer.bundle)
     reply = replied(trainer.answer(request))
     trainer.bench.write(trainer.bundle.initial)
+    assert set(reply.evaluations) == set(request.splits)
     for split in request.splits:
         part = trainer.rows.part(split)
         probabilities = score(trainer.bench, part.examples, classes=2, execution=Execution())
-        rng = generator(0, round_number=1, site="east", purpose=f"bootstrap {split}")
+        rng = generator(0, round_number=request.round, site="east", purpose=f"bootstrap {split}")
         found = reply.evaluations[split]
         assert found.scores == evaluate(probabilities, part.labels, part.patients, resamples=20, rng=rng)
         assert found.histogram is not None
@@ -103,13 +113,12 @@ def test_what_is_received_is_evaluated_before_it_is_trained_from(make_trainer: M
         assert set(found.scores.metrics) == set(METRICS)
 
 
-def test_test_scores_stay_on_the_site_s_disk(make_trainer: Make, ask: Ask) -> None:
+def test_test_scores_stay_on_the_site_s_disk(make_trainer: Make, ask: Ask, ask_closing: Ask) -> None:
     trainer = make_trainer()
     trainer.answer(ask(trainer.bundle))
     with pytest.raises(FileNotFoundError):
         trainer.store.test_scores("run-1")
-    request = ask(trainer.bundle, kind="evaluate", round=4, splits=("validation", "test"))
-    reply = replied(trainer.answer(request))
+    reply = replied(trainer.answer(ask_closing(trainer.bundle)))
     kept = trainer.store.test_scores("run-1")
     assert kept.shape == (len(trainer.rows.test), 2)
     part = trainer.rows.test
@@ -118,9 +127,9 @@ def test_test_scores_stay_on_the_site_s_disk(make_trainer: Make, ask: Ask) -> No
     assert {name: metric.value for name, metric in again.metrics.items()} == values
 
 
-def test_an_evaluation_trains_nothing(make_trainer: Make, ask: Ask) -> None:
+def test_an_evaluation_trains_nothing(make_trainer: Make, ask_closing: Ask) -> None:
     trainer = make_trainer()
-    reply = replied(trainer.answer(ask(trainer.bundle, kind="evaluate")))
+    reply = replied(trainer.answer(ask_closing(trainer.bundle)))
     assert trainings(trainer) == 0
     assert reply.update == {}
     assert set(reply.train) == {"seconds_evaluate"}
@@ -143,9 +152,9 @@ def test_the_same_request_is_answered_with_the_same_answer_and_trained_once(make
 def test_equal_requests_give_equal_updates_on_any_disk_whatever_came_before(make_trainer: Make, ask: Ask) -> None:
     """Nothing of an earlier request is left in the workbench or in torch."""
     one, other = make_trainer(home="one"), make_trainer(home="other")
-    request = ask(one.bundle, run="run-2")
+    request = ask(one.bundle, round=3)
     shared = {name: array + np.float32(0.5) for name, array in one.bundle.initial.items()}
-    other.answer(ask(one.bundle, shared=shared, plan=RoundPlan(active=("head.bias",))))
+    replied(other.answer(ask(one.bundle, round=2, shared=shared, plan=RoundPlan(active=("head.bias",)))))
     torch.manual_seed(123)
     first, second = replied(one.answer(request)), replied(other.answer(request))
     assert digest_state(first.update) == digest_state(second.update)
@@ -153,20 +162,21 @@ def test_equal_requests_give_equal_updates_on_any_disk_whatever_came_before(make
 
 
 def test_site_seed_and_round_each_draw_their_own(make_trainer: Make, ask: Ask) -> None:
-    trainer = make_trainer()
-    requests = [
-        ask(trainer.bundle),
-        ask(trainer.bundle, seed=1, run="run-2"),
-        ask(trainer.bundle, round=2, run="run-3"),
+    """Where the adapters before are the same: another round is asked with the initial one, as another seed is."""
+    trainer, seeded = make_trainer(), make_trainer("seed=1", home="seeded")
+    seeded = replace(seeded, bundle=replace(seeded.bundle, initial=trainer.bundle.initial))
+    elsewhere = replace(make_trainer(home="elsewhere"), name="elsewhere")
+    answers = [
+        trainer.answer(ask(trainer.bundle)),
+        trainer.answer(ask(trainer.bundle, round=2)),
+        seeded.answer(ask(seeded.bundle, seed=1)),
+        elsewhere.answer(ask(elsewhere.bundle)),
     ]
-    digests = {digest_state(replied(trainer.answer(request)).update) for request in requests}
-    elsewhere = replace(trainer, name="elsewhere")
-    digests.add(digest_state(replied(elsewhere.answer(ask(trainer.bundle, run="run-4"))).update))
-    assert len(digests) == 4
+    assert len({digest_state(replied(answer).update) for answer in answers}) == 4
 
 
 def test_the_run_s_name_draws_nothing(make_trainer: Make, ask: Ask) -> None:
-    trainer = make_trainer()
+    trainer = make_trainer(policy=replace(OPEN, runs=2))
     updates = [replied(trainer.answer(ask(trainer.bundle, run=run))).update for run in ("run-1", "run-2")]
     assert digest_state(updates[0]) == digest_state(updates[1])
 
@@ -197,12 +207,14 @@ REFUSALS: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_question_of_another_kind_is_refused_and_leaves_no_trace(kind: str, make_trainer: Make, ask: Ask) -> None:
+def test_a_question_of_another_kind_is_refused_and_leaves_a_line_only(kind: str, make_trainer: Make, ask: Ask) -> None:
     trainer = make_trainer()
     changes, reason = REFUSALS[kind]
     assert trainer.answer(ask(trainer.bundle, **changes(trainer.bundle))) == Refusal(reason)
     assert trainings(trainer) == 0
-    assert not trainer.store.folder.exists()
+    assert [path.name for path in trainer.store.folder.iterdir()] == ["journal.jsonl"]
+    (line,) = journal(trainer)
+    assert (line["decision"], line["reason"], line["digest"]) == ("refused", reason, None)
 
 
 def test_a_private_tensor_cannot_be_asked_for(make_trainer: Make, ask: Ask) -> None:
@@ -211,12 +223,14 @@ def test_a_private_tensor_cannot_be_asked_for(make_trainer: Make, ask: Ask) -> N
         assert trainer.answer(ask(trainer.bundle, **changes)) == Refusal("WRONG_ADAPTER")
 
 
-def test_a_site_without_training_rows_says_so_and_still_evaluates(make_trainer: Make, ask: Ask) -> None:
+def test_a_site_without_training_rows_says_so_and_still_evaluates(
+    make_trainer: Make, ask: Ask, ask_closing: Ask
+) -> None:
     trainer = make_trainer()
     none = replace(trainer.rows.train, examples=[], labels=trainer.rows.train.labels[:0], patients=[])
     trainer = replace(trainer, rows=replace(trainer.rows, train=none))
     assert trainer.answer(ask(trainer.bundle)) == Refusal("NO_TRAINING_ROWS")
-    assert replied(trainer.answer(ask(trainer.bundle, kind="evaluate"))).examples == 0
+    assert replied(trainer.answer(ask_closing(trainer.bundle))).examples == 0
 
 
 def test_a_site_without_validation_rows_has_metrics_without_values(make_trainer: Make, ask: Ask) -> None:
@@ -230,23 +244,25 @@ def test_a_site_without_validation_rows_has_metrics_without_values(make_trainer:
 
 def test_a_round_is_answered_once(make_trainer: Make, ask: Ask) -> None:
     trainer = make_trainer()
-    trainer.answer(ask(trainer.bundle, round=2))
+    replied(trainer.answer(ask(trainer.bundle, round=2)))
     steps = trainings(trainer)
-    assert trainer.answer(ask(trainer.bundle, round=2, seed=1)) == Refusal("ROUND_ALREADY_ANSWERED")
+    for changes in ({"plan": RoundPlan(proximal_mu=0.5)}, {"shared": poisoned(trainer.bundle, 0.5)}):
+        again = ask(trainer.bundle, round=2, **changes)
+        assert trainer.answer(again) == Refusal("ROUND_ALREADY_ANSWERED")
     assert trainer.answer(ask(trainer.bundle, round=1)) == Refusal("ROUND_IN_THE_PAST")
     assert trainings(trainer) == steps
 
 
 def test_a_refusal_by_policy_is_kept_so_that_asking_again_does_not_wear_it_down(make_trainer: Make, ask: Ask) -> None:
-    strict = make_trainer(policy=Policy(max_update_norm=1e-6))
+    strict = make_trainer(policy=replace(OPEN, max_update_norm=1e-6))
     request = ask(strict.bundle)
     assert strict.answer(request) == Refusal("REFUSED_BY_POLICY")
     steps = trainings(strict)
     lenient = make_trainer()
     assert lenient.answer(request) == strict.answer(request) == Refusal("REFUSED_BY_POLICY")
     assert (trainings(strict), trainings(lenient)) == (steps, 0)
-    lines = strict.gate.journal.path.read_text().splitlines()
-    assert [json.loads(line)["decision"] for line in lines] == ["refused"]
+    found = [(line["decision"], line["reason"]) for line in journal(strict)]
+    assert found == [("refused", "update norm over 1e-06"), *[("refused", "REFUSED_BY_POLICY")] * 2]
 
 
 def test_a_divergence_is_an_answer_that_is_kept(make_trainer: Make, ask: Ask) -> None:
@@ -285,12 +301,12 @@ def test_private_tensors_go_on_from_round_to_round_and_survive_a_restart(make_tr
     assert all((update[name] == state[name] - first.bundle.initial[name]).all() for name in update)
 
 
-def test_an_evaluation_uses_the_site_s_own_private_tensors(make_trainer: Make, ask: Ask) -> None:
+def test_an_evaluation_uses_the_site_s_own_private_tensors(make_trainer: Make, ask: Ask, ask_closing: Ask) -> None:
     trainer = make_trainer(PRIVATE_HEAD)
-    list(rounds(trainer, ask, 1))
-    request = ask(trainer.bundle, kind="evaluate", round=2, splits=("test",))
-    trainer.answer(request)
-    private = trainer.store.private_after("run-1", 1, {})
+    list(rounds(trainer, ask, 3))
+    request = ask_closing(trainer.bundle)
+    replied(trainer.answer(request))
+    private = trainer.store.private_after("run-1", 3, {})
     trainer.bench.write({**request.shared, **private})
     expected = score(trainer.bench, trainer.rows.test.examples, classes=2, execution=Execution())
     assert (trainer.store.test_scores("run-1") == expected).all()
@@ -315,13 +331,18 @@ def test_nothing_private_is_in_a_reply_or_in_its_bytes(make_trainer: Make, ask: 
         assert "head." not in str(content["head"])
 
 
-def test_each_answer_has_its_line_in_the_journal(make_trainer: Make, ask: Ask) -> None:
+def test_each_answer_has_its_line_in_the_journal_each_time_that_it_leaves(make_trainer: Make, ask: Ask) -> None:
     trainer = make_trainer()
     for request, reply in rounds(trainer, ask, 2):
-        trainer.answer(request)  # once more: nothing is released that was not released before
-        lines = [json.loads(line) for line in trainer.gate.journal.path.read_text().splitlines()]
-        assert len(lines) == request.round
-        assert lines[-1]["digest"] == digest_state(reply.update)
+        trainer.answer(request)
+        assert len(journal(trainer)) == 2 * request.round
+        first, second = journal(trainer)[-2:]
+        assert (first.pop("decision"), second.pop("decision")) == ("released", "repeated")
+        assert {**first, "time": None} == {**second, "time": None}
+        assert first["digest"] == digest_json([to_json(reply), digest_state(reply.update)])
+        assert (first["round"], first["examples"]) == (request.round, len(trainer.rows.train))
+        assert first["histograms"] == ["validation"]
+        assert first["metrics"] == sorted(f"validation {name}" for name in METRICS)
 
 
 def test_the_recipe_is_the_study_s(make_study: Callable[..., Study]) -> None:
