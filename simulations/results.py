@@ -124,19 +124,19 @@ def _curves(histogram: ScoreHistogram) -> dict[str, object] | None:
 
 
 def _parameters(bundle: Bundle) -> dict[str, float]:
-    trainable = bundle.schema.size
-    total = bundle.base_model.parameters + trainable
     """Counts; and whether the mean of adapters is the mean of the models that they make (LoRA's is not)."""
     peft = bundle.study.peft
     method: PeftMethod = build("common.peft_methods", peft.method, peft.options, key="peft.method")
+    trainable = bundle.schema.size
+    total = bundle.base_model.parameters + trainable
     return {
         "trainable": trainable,
         "shared": bundle.schema.shared.size,
         "total": total,
         "fraction": trainable / total,
+        "aggregates_linearly": method.aggregates_linearly,
     }
 
-        "aggregates_linearly": method.aggregates_linearly,
 
 def _bytes(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
     """The largest reply that a site sent in a round, as bytes on the wire, against the whole model in float32."""

@@ -87,13 +87,13 @@ def test_parameters_and_bytes_are_counted(make_bundle: Callable[..., Bundle]) ->
     assert found["bytes"] == {"up_per_site_round": 900, "full_model": 4 * total}
 
 
-def test_digests_are_those_of_what_they_name(make_bundle: Callable[..., Bundle]) -> None:
-    bundle = make_bundle()
 def test_a_prefix_aggregates_linearly_and_says_so(make_bundle: Callable[..., Bundle]) -> None:
     found = made(make_bundle("peft={method='prefix', virtual_tokens=3}"))
     assert found["parameters"]["aggregates_linearly"] is True
 
 
+def test_digests_are_those_of_what_they_name(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle()
     found = made(bundle)["digests"]
     assert found == {
         "study": bundle.study.digest,
