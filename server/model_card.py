@@ -43,8 +43,7 @@ def render_card(results: Mapping[str, Any]) -> str:
         *("## Data", _data_text(results), markdown_table(data_table(results))),
         *("## How to use it", _how_to_use(results)),
         *("## Facts", *(markdown_table(found) for found in _fact_tables(results))),
-        "Run again with:",
-        fenced(facts.command(results), language="sh"),
+        "The study as it ran is in `fedpeft.json`, next to this file.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,7 +1,7 @@
 """`results.json`: one run's figures in the form that scripts rely on. Absent is null."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # JSON values
@@ -88,10 +88,12 @@ def assemble(
     measured: Measured,
     execution: Mapping[str, object],
     runtime: str,
+    command: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """Return the content of `results.json`."""
+    """Return the content of `results.json`; `command` are the words that run it again, None where none do."""
     return {
         **outcome_json(bundle, outcome),
+        "command": None if command is None else list(command),
         "seeds": [bundle.study.seed],
         "comparison": None if comparison is None else {**comparison, "over_seeds": None},
         "curves": {name: _curves(b.histogram) for name, b in budgets.items() if b.histogram is not None} or None,

@@ -55,10 +55,16 @@ def run(
     silence(os.environ)
     silence_libraries()
     from simulations.catalogue import load
+    from simulations.command_again import command_words
     from simulations.running import Options, overridden, run_study
     from simulations.stages import find_runtime
 
     find_runtime(runtime)  # before anything is written
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
-    options = Options(runtime, threads, device, resume, comparison, progress, done)
-    return run_study(overridden(chosen, rounds=rounds, seed=seed), Path(out), options, seeds=seeds)
+    chosen = overridden(chosen, rounds=rounds, seed=seed)
+    command = command_words(
+        study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
+        overrides=overrides, comparison=comparison,
+    )  # fmt: skip
+    options = Options(runtime, threads, device, resume, comparison, progress, done, command)
+    return run_study(chosen, Path(out), options, seeds=seeds)

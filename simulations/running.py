@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ Done = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a run, as `simulations.run.run` explains them."""
+    """The options of a run, as `simulations.run.run` explains them; `command` is the command line that gives them."""
 
     runtime: str | stages.Runtime
     threads: int
@@ -40,6 +40,7 @@ class Options:
     comparison: bool
     progress: Progress
     done: Done
+    command: Sequence[str] | None
 
 
 def run_study(study: Study, folder: Path, options: Options, *, seeds: int) -> Results:
@@ -93,6 +94,7 @@ def _run_once(study: Study, folder: RunFolder, options: Options) -> Results:
         measured=measured,
         execution=sites.execution.to_json(),
         runtime=options.runtime if isinstance(options.runtime, str) else "flower",
+        command=options.command,
     )
     write_adapter(folder.adapter, sites.bundle, outcome.adapter, card=render_card(found))
     return _finish(folder.path, found)

@@ -8,7 +8,7 @@ from typing import Any  # results are JSON
 from server.report.formats import DASH, count, duration, percent, size
 from server.report.layout import Table, pairs
 from server.report.rounds import total_bytes
-from server.report.values import find, number, rounds_of, section, seed_count
+from server.report.values import number, rounds_of, section
 
 NO_GUARANTEE = (
     "No formal privacy guarantee is given: no noise was added and no privacy budget was accounted. Rows stay at the "
@@ -82,17 +82,8 @@ def _flat(found: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def command(results: Mapping[str, Any]) -> str:
-    """Return the command that runs the same study again, quoted for a shell."""
-    words = ["fedpeft", "simulate", str(find(results, "study", "name") or "STUDY")]
-    options = {
-        "--seed": number(results, "seed"),
-        "--seeds": seed_count(results) if seed_count(results) > 1 else None,
-        "--rounds": number(results, "study", "federation", "rounds"),
-        "--threads": number(results, "execution", "threads"),
-    }
-    for name, value in options.items():
-        words += [] if value is None else [name, f"{value:.0f}"]
-    return shlex.join(words)
+    """Return the command that runs the same study again, quoted for a shell; empty where none does."""
+    return shlex.join(str(word) for word in results.get("command") or ())
 
 
 def study_text(results: Mapping[str, Any]) -> str:

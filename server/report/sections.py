@@ -17,6 +17,11 @@ BENEFIT_MEANING = (
     "A hospital is called better or worse off only where the interval excludes zero; about one such interval in twenty "
     "does so by chance alone."
 )
+AGAIN = (
+    "With the same versions, machine, threads, precision and attention implementation, this command, typed in the same "
+    "folder, gives the same adapter. The study as it ran is below."
+)
+NOT_AGAIN = "No `fedpeft simulate` started this run, so none is given here that starts it again; the study is below."
 
 
 def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Section]:
@@ -100,9 +105,8 @@ def _privacy(results: Mapping[str, Any]) -> Section:
 
 
 def _reproduction(results: Mapping[str, Any]) -> Section:
-    text = (
-        "With the same versions, machine, threads, precision and attention implementation, this command gives the same "
-        "adapter. If options changed the study on the command line, the whole study as it ran is below."
-    )
+    again = facts.command(results)
     folded = ("The study as it ran", facts.study_text(results))
-    return Section("Running it again", (text,), (), facts.recorded_tables(results), facts.command(results), folded)
+    return Section(
+        "Running it again", (AGAIN if again else NOT_AGAIN,), (), facts.recorded_tables(results), again, folded
+    )

@@ -53,6 +53,7 @@ def made(bundle: Bundle, **changes: Any) -> dict[str, Any]:
         "measured": Measured(1.0, 2.5, 0.25),
         "execution": Execution().to_json(),
         "runtime": "inprocess",
+        "command": ["fedpeft", "simulate", "my.toml"],
     }
     return assemble(bundle, outcome_of(bundle), **{**parts, **changes})
 
@@ -70,6 +71,7 @@ def test_the_keys_that_scripts_rely_on_are_there(make_bundle: Callable[..., Bund
     assert found["format"] == 1
     assert set(found["seconds"]) >= {"total", "prepare", "rounds", "comparison"}
     assert found["seconds"]["total"] == 3.75
+    assert found["command"] == ["fedpeft", "simulate", "my.toml"]
     assert found["execution"] == {**Execution().to_json(), "runtime": "inprocess"}
     json.dumps(found, allow_nan=False)
 

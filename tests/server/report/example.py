@@ -125,6 +125,7 @@ def results(sites=None, rounds=8):
             "study": study,
             "seed": 0,
             "seeds": [0],
+            "command": ["fedpeft", "simulate", "heart", "--seed", "0", "--threads", "2"],
             "initial": {
                 "validation": {
                     "sites": {s: {"auroc": metric(0.52, 40)} for s in sites},

@@ -1,19 +1,22 @@
 import json
 import shlex
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from server.report import facts
+from server.report.render import render
 
 
-def test_the_command_survives_a_shell_whatever_the_name(results):
-    results["study"]["name"] = "a b; rm -rf $HOME 'x'"
-    words = shlex.split(facts.command(results))
-    assert words[:3] == ["fedpeft", "simulate", results["study"]["name"]]
-    assert dict(zip(words[3::2], words[4::2], strict=True)) == {"--seed": "0", "--rounds": "8", "--threads": "2"}
+@given(st.lists(st.text(st.characters(exclude_characters="\0")), min_size=1))
+def test_the_command_survives_a_shell_whatever_its_words(words):
+    assert shlex.split(facts.command({"command": words})) == words
 
 
-def test_several_seeds_are_asked_for_again(results):
-    results["seeds"] = [0, 1, 2]
-    assert "--seeds 3" in facts.command(results)
+def test_without_a_command_none_is_made_up(results):
+    for found in ({**results, "command": None}, {}):
+        assert facts.command(found) == ""
+        assert "fedpeft simulate heart" not in render({**found, "format": 1})
 
 
 def test_no_mechanism_is_no_guarantee_and_says_so(results):

@@ -1,0 +1,47 @@
+"""The command that runs a simulation again, from what its user gave."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from common import plugins
+from common.study import Study
+
+STRATEGIES = "server.aggregation"
+
+
+def command_words(
+    given: Study | str | Path,
+    study: Study,
+    *,
+    runtime: object,
+    rounds: int | None,
+    seeds: int,
+    threads: int,
+    device: str,
+    overrides: Sequence[str],
+    comparison: bool,
+) -> list[str] | None:
+    """Return `["fedpeft", "simulate", ...]`; None where the run was not one that the command line can start.
+
+    `given` is the study as the user named it, `study` what came of it; the other arguments are those of
+    `simulations.run.run`.
+    """
+    if isinstance(given, Study) or not isinstance(runtime, str):
+        return None
+    words = ["fedpeft", "simulate", str(given), "--seed", str(study.seed), "--threads", str(threads)]
+    words += [] if seeds == 1 else ["--seeds", str(seeds)]
+    words += [] if rounds is None else ["--rounds", str(rounds)]
+    words += [] if device == "cpu" else ["--device", device]
+    words += [] if runtime == "inprocess" else ["--runtime", runtime]
+    words += [] if comparison else ["--no-comparison"]
+    words += [f"--set={text}" for text in overrides]
+    return [*words, *_plugin_words(study)]
+
+
+def _plugin_words(study: Study) -> list[str]:
+    """Name the user's own folder, where the study's strategy came from one."""
+    name = study.aggregation.name
+    if name.replace("_", "-") in plugins.available(STRATEGIES):
+        return []
+    file = plugins.load(STRATEGIES, name, key="aggregation.name").__file__
+    return [] if file is None else ["--plugins", str(Path(file).parent)]
