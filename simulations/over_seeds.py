@@ -45,6 +45,8 @@ def _metrics(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _over(values: Sequence[float | None]) -> Metric:
     known = [value for value in values if value is not None]
+    if not known:
+        return Metric(None, 0, reason="no seed has it")
     metric = over_seeds(known)
     if len(known) == len(values) or metric.reason is not None:
         return metric
