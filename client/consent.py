@@ -24,7 +24,8 @@ def check_request(request: Request, bundle: Bundle) -> None:
         raise RefusedError("WRONG_STUDY")
     if request.schema != bundle.schema.digest:
         raise RefusedError("WRONG_SCHEMA")
-    if request.seed != bundle.study.seed or request.splits != expected_splits(request, bundle.study):
+    splits = expected_splits(request, bundle.study)
+    if request.seed != bundle.study.seed or not splits or request.splits != splits:
         raise RefusedError("MALFORMED_REQUEST")
     _check_plan(request.plan)
     _check_adapter(request, bundle)
@@ -38,7 +39,7 @@ def expected_splits(request: Request, study: Study) -> Sequence[Split]:
     """
     after = request.round - study.federation.rounds
     if request.kind == "train":
-        return ("validation",) if after <= 0 else ()
+        return ("validation",) if after <= 0 < request.round else ()
     if study.evaluation.keep == "last":
         return ("validation", "test") if after == 1 else ()
     closing: dict[int, Sequence[Split]] = {1: ("validation",), 2: ("test",)}

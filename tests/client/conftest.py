@@ -63,7 +63,7 @@ def make_trainer(
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ask() -> Callable[..., Request]:
     """`ask(bundle, round=2, ...)`: a request to train from the initial adapter, with these fields in place."""
 
@@ -84,7 +84,7 @@ def ask() -> Callable[..., Request]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ask_closing(ask: Callable[..., Request]) -> Callable[..., Request]:
     """`ask_closing(bundle, ...)`: the one request of a study with `keep = "last"` that scores test rows."""
 

@@ -187,42 +187,6 @@ def poisoned(bundle: Bundle, value: float) -> dict[str, Array]:
     return shared
 
 
-REFUSALS: dict[str, tuple[Callable[[Bundle], dict[str, Any]], str]] = {
-    "another study": (lambda b: {"study": "sha256:0"}, "WRONG_STUDY"),
-    "another schema": (lambda b: {"schema": "sha256:0"}, "WRONG_SCHEMA"),
-    "an adapter with nan": (lambda b: {"shared": poisoned(b, np.nan)}, "WRONG_ADAPTER"),
-    "an adapter with less": (lambda b: {"shared": {}}, "WRONG_ADAPTER"),
-    "an adapter in float64": (
-        lambda b: {"shared": {name: array.astype(np.float64) for name, array in b.initial.items()}},
-        "WRONG_ADAPTER",
-    ),
-    "an active tensor that is none": (lambda b: {"plan": RoundPlan(active=("pooler.weight",))}, "WRONG_ADAPTER"),
-    "a run outside the folder": (lambda b: {"run": "../east"}, "MALFORMED_REQUEST"),
-    "a run with a slash": (lambda b: {"run": "/tmp/x"}, "MALFORMED_REQUEST"),
-    "a rank of its own": (lambda b: {"plan": RoundPlan(rank=4)}, "MALFORMED_REQUEST"),
-    "an extra that nobody knows": (lambda b: {"plan": RoundPlan(extra={"control": 0.0})}, "MALFORMED_REQUEST"),
-    "an evaluation with a rank": (lambda b: {"plan": RoundPlan(rank=4), "kind": "evaluate"}, "MALFORMED_REQUEST"),
-    "a round beyond the study's": (lambda b: {"round": b.study.federation.rounds + 1}, "MALFORMED_REQUEST"),
-}
-
-
-@pytest.mark.parametrize("kind", REFUSALS)
-def test_a_question_of_another_kind_is_refused_and_leaves_a_line_only(kind: str, make_trainer: Make, ask: Ask) -> None:
-    trainer = make_trainer()
-    changes, reason = REFUSALS[kind]
-    assert trainer.answer(ask(trainer.bundle, **changes(trainer.bundle))) == Refusal(reason)
-    assert trainings(trainer) == 0
-    assert [path.name for path in trainer.store.folder.iterdir()] == ["journal.jsonl"]
-    (line,) = journal(trainer)
-    assert (line["decision"], line["reason"], line["digest"]) == ("refused", reason, None)
-
-
-def test_a_private_tensor_cannot_be_asked_for(make_trainer: Make, ask: Ask) -> None:
-    trainer = make_trainer(PRIVATE_HEAD)
-    for changes in ({"plan": RoundPlan(active=("head.bias",))}, {"shared": trainer.bundle.initial}):
-        assert trainer.answer(ask(trainer.bundle, **changes)) == Refusal("WRONG_ADAPTER")
-
-
 def test_a_site_without_training_rows_says_so_and_still_evaluates(
     make_trainer: Make, ask: Ask, ask_closing: Ask
 ) -> None:

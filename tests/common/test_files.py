@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,15 @@ def test_a_line_cut_anywhere_spoils_no_other(cut: int, tmp_path_factory: pytest.
     *before, last = path.read_bytes().splitlines()
     assert b"\n".join(before) == left.removesuffix(b"\n")
     assert json.loads(last)["n"] == 3
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_the_mode_is_that_of_a_new_file_only(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    for later in (mode, 0o666):
+        append_json_line(path, {}, durable=False, mode=later)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_a_line_that_is_no_json_is_not_begun(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from common.errors import DataError
 from common.protocol import Reply, Request, RoundPlan
 from common.state import digest_state
 from common.study import Study, replaced
+from simulations.run import run
 from simulations.virtual import (
     VirtualSites,
     check_sites,
@@ -51,9 +53,8 @@ def test_sites_answer_from_their_own_disks_with_their_own_names(open_run: Open, 
     """Also after another site has used the shared model."""
     sites = open_run()
     bundle = sites.bundle
-    request = Request(
-        "train", "run-virtual", 1, 0, bundle.study.digest, bundle.schema.digest, RoundPlan(), (), dict(bundle.initial)
-    )
+    study, schema, splits = bundle.study.digest, bundle.schema.digest, ("validation",)
+    request = Request("train", "run-virtual", 1, 0, study, schema, RoundPlan(), splits, dict(bundle.initial))
     digests = {}
     for site in ("east", "west", "north"):
         trainer = sites.trainer(site)
@@ -104,3 +105,28 @@ def test_the_roster_is_locked_in_the_order_of_names(
 ) -> None:
     backwards = {site: site_rows[site] for site in reversed(list(site_rows))}
     assert with_sites(make_study(), backwards).federation.sites == ("east", "north", "west")
+
+
+CLOSED = {
+    "last": [("evaluate", 3, ("validation", "test"))],
+    "best": [("evaluate", 3, ("validation",)), ("evaluate", 4, ("test",))],
+}
+
+
+@pytest.mark.parametrize(
+    ("keep", "override"), [("last", ""), ("best", ""), ("last", 'peft.private=["head.*"]'), ("last", "seed=7")]
+)
+def test_the_server_asks_only_what_sites_consent_to_and_all_of_it(keep: str, override: str, tmp_path: Path) -> None:
+    """Server and site decide apart from each other what a run's requests are: this is where they must agree."""
+    fast = ["training.local_epochs=1", "evaluation.resamples=10", f"evaluation.keep={keep!r}"]
+    run("quick", out=tmp_path / "out", rounds=2, overrides=[*fast, *filter(None, [override])], comparison=False)
+    journals = sorted((tmp_path / "out" / "sites").glob("*/journal.jsonl"))
+    assert [path.parent.name for path in journals] == ["east", "north", "west"]
+    for path in journals:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert {(line["decision"], line["reason"]) for line in lines} == {("released", None)}
+        asked = [(line["kind"], line["round"], tuple(line["histograms"])) for line in lines]
+        rounds = [("train", number, ("validation",)) for number in (1, 2)]
+        closed = [(kind, number, tuple(sorted(splits))) for kind, number, splits in CLOSED[keep]]
+        assert asked == [*rounds, *closed]
+        assert [child.name for child in (path.parent / "runs").iterdir()] == [lines[0]["run"]]
