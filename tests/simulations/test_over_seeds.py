@@ -137,4 +137,4 @@ def test_report_and_card_show_every_budget_and_difference_over_seeds() -> None:
     for text in (render(found), render_card(found)):
         assert text.count("Difference: federated minus ") == 2
         assert text.count("Logistic regression, central") >= 2  # of one seed, and over seeds
-        assert "over 5 seeds" in text
+        assert "over 5 splits of the same patients" in text
