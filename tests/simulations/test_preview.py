@@ -3,34 +3,36 @@ from pathlib import Path
 
 import pytest
 
+from client.split import split_patients
 from simulations.preview import describe
+
+PATIENTS = [f"p{i}" for i in range(40)]
+PARTS = split_patients(PATIENTS, split_seed=0, validation_fraction=0.15, test_fraction=0.25)
+EVENTS = {"mixed": set(range(0, 40, 2)), "early": set(PARTS.train.tolist()), "quiet": set()}
+"""Rows with an event: every other one, all that train and no other, none."""
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    """Two clinics of 40 patients each: one with both outcomes in turn, one with no event at all."""
-    lines = ["site,patient,age,note,outcome"]
-    lines += [f"mixed,m{i},50,text {i},{'yes' if i % 2 else 'no'}" for i in range(40)]
-    lines += [f"quiet,q{i},50,text {i},no" for i in range(40)]
-    path = tmp_path / "rows.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def test_a_site_whose_test_rows_have_one_class_is_named(rows: Path) -> None:
-    lines = list(describe("quick", [f"simulation.data={rows}"]))
-    mixed, quiet = (next(line for line in lines if line.startswith(site)) for site in ("mixed", "quiet"))
-    assert "(no 20, yes 20)" in mixed
-    assert "(no 40, yes 0)" in quiet
-    assert "no AUROC" in quiet
-    assert "no AUROC" not in mixed
-
-
-def test_every_row_of_a_site_is_in_one_part(rows: Path) -> None:
-    found = [
-        re.search(r"train (\d+), validation (\d+), test (\d+)", line)
-        for line in describe("quick", [f"simulation.data={rows}"])
+def lines(tmp_path: Path) -> dict[str, str]:
+    """What is said of three clinics of 40 patients each, by clinic."""
+    rows = [
+        f"{site},{patient},50,text,{'yes' if i in events else 'no'}"
+        for site, events in EVENTS.items()
+        for i, patient in enumerate(PATIENTS)
     ]
-    counts = [[int(text) for text in match.groups()] for match in found if match]
-    assert [sum(parts) for parts in counts] == [40, 40]
-    assert all(min(parts) > 0 for parts in counts)
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["site,patient,age,note,outcome", *rows]) + "\n")
+    found = (line.partition(": ") for line in describe("quick", [f"simulation.data={path}"]))
+    return {site: text for site, _, text in found if site in EVENTS}
+
+
+def test_a_site_whose_test_rows_have_one_class_is_named(lines: dict[str, str]) -> None:
+    assert [site for site, text in lines.items() if "no AUROC" in text] == ["early", "quiet"]
+
+
+def test_labels_and_parts_are_counted(lines: dict[str, str]) -> None:
+    for site, text in lines.items():
+        found = [int(number) for number in re.findall(r"\d+", text)]
+        yes = len(EVENTS[site])
+        parts = [len(PARTS.train), len(PARTS.validation), len(PARTS.test)]
+        assert found == [40, 40, 40 - yes, yes, *parts]
