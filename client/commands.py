@@ -34,6 +34,8 @@ def predict(
             f"the base model of this adapter, {source!r}, was generated for a simulation; "
             f"name its folder with --base-model: {source.removeprefix('generated:')} under generated/ of the run"
         )
+    if base_model is None and source.startswith("dir:"):
+        raise ModelError("this adapter's base model lay in a folder, which it does not name; give it with --base-model")
     if base_model is not None and not base_model.is_dir():
         raise ModelError(f"--base-model {base_model}: there is no such folder")
     folder = base_model or locate(source)

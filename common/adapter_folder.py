@@ -36,7 +36,7 @@ def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: s
     write_bytes(folder / TENSORS, to_safetensors(shared))
     write_json(folder / FACTS, {
         "format": 1,
-        "study": bundle.study.model_dump(mode="json"),
+        "study": _without_places(bundle.study).model_dump(mode="json"),
         "schema": bundle.schema.to_json(),
         "digests": {"adapter": digest, "base_model": bundle.study.base_model.digest, "bundle": bundle.digest},
     })  # fmt: skip
@@ -48,6 +48,16 @@ def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: s
         _write_peft(folder, bundle, shared)
     write_bytes(folder / "README.md", card.encode())
     return digest
+
+
+def _without_places(study: Study) -> Study:
+    """An adapter is handed on: it says nothing of where this machine keeps rows and models."""
+    source = study.base_model.source
+    if source.startswith("dir:"):
+        source = f"dir:{Path(source.removeprefix('dir:')).name}"
+    return study.model_copy(
+        update={"simulation": None, "base_model": study.base_model.model_copy(update={"source": source})}
+    )
 
 
 def is_peft_directory(bundle: Bundle) -> bool:

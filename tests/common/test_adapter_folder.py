@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+from common.study import replaced
+
 """An exported adapter is what was written, or a BundleError that says what it is not."""
 
 import json
@@ -29,7 +33,7 @@ def folder(make_bundle: Callable[..., Bundle], tmp_path: Path) -> Path:
 def test_an_adapter_reads_as_it_was_written(folder: Path, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle()
     found = read_adapter(folder)
-    assert (found.study, found.schema) == (bundle.study, bundle.schema)
+    assert (found.study.digest, found.schema) == (bundle.study.digest, bundle.schema)
     assert digest_state(found.shared) == digest_state(shared_of(bundle)) == found.digests["adapter"]
     assert found.digests["base_model"] == bundle.study.base_model.digest
     assert found.digests["bundle"] == bundle.digest
@@ -129,3 +133,16 @@ def test_a_tensor_of_another_shape_is_damage(folder: Path) -> None:
     safetensors.numpy.save_file({**shared, "head.bias": np.zeros(3, np.float32)}, folder / "adapter.safetensors")
     with pytest.raises(BundleError, match=r"is damaged \(SchemaError\)"):
         read_adapter(folder)
+
+
+def test_an_adapter_says_nothing_of_where_rows_and_models_lie(
+    make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    bundle = make_bundle()
+    placed = replaced(bundle.study, {"base_model.source": "dir:/wards/7/model", "simulation.data": "/wards/7/rows.csv"})
+    shared = {name: bundle.initial[name] for name in bundle.schema.shared.names}
+
+    write_adapter(tmp_path / "adapter", replace(bundle, study=placed), shared, card="")
+
+    assert "wards" not in (tmp_path / "adapter" / "fedpeft.json").read_text()
+    assert read_adapter(tmp_path / "adapter").study.digest == placed.digest

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,3 +108,26 @@ def test_a_source_that_is_not_here_is_explained(source: str, message: str) -> No
 def test_the_hub_is_not_asked_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match=r"'hub:no-org/no-model@main' is not in the local cache .*use dir:PATH"):
         locate("hub:no-org/no-model@main")
+
+
+HUB_CODE = """
+import os
+from common.base_files import locate
+from common.errors import ModelError
+from common.quiet import silence
+
+silence(os.environ)
+try:
+    locate("hub:nobody/nothing@main")
+except ModelError as error:
+    from huggingface_hub import constants
+    print(constants.HF_HUB_OFFLINE, os.environ["HF_HUB_OFFLINE"], "dir:PATH" in str(error))
+"""
+
+
+def test_only_a_hub_study_may_download_and_offline_is_back_afterwards() -> None:
+    environ = {"HF_ENDPOINT": "http://127.0.0.1:9", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+
+    done = subprocess.run([sys.executable, "-c", HUB_CODE], env=environ, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "1", "True"]

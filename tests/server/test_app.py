@@ -8,7 +8,7 @@ from client.app import make_app as client_app
 from common.errors import ParticipationError, StudyError
 from common.protocol import Refusal
 from common.state import digest_state
-from common.study import Study
+from common.study import Study, replaced
 from server.aggregation.fedavg import FedAvg
 from server.app import job_of, make_app
 from server.closing import Outcome
@@ -45,7 +45,7 @@ def study(**aggregation: Any) -> Study:
         "task": {"labels": ["no", "yes", "perhaps"]},
         "federation": {"rounds": 5, "fraction": 0.5, "quorum": 0.25, "deadline_s": 60.0},
         "aggregation": {"weighting": "uniform", "norm_bound": 3.0, **aggregation},
-        "evaluation": {"keep": "best", "resamples": 10},
+        "evaluation": {"keep": "last", "resamples": 10},
     }
     return Study.model_validate(content)
 
@@ -56,7 +56,12 @@ def test_a_job_is_what_the_study_says(lab: MakeLab, tmp_path: Path) -> None:
     assert (job.study, job.schema, job.classes, job.strategy) == (study().digest, schema, 3, FedAvg())
     assert (job.sites, job.rounds, job.seed, job.folder) == (("a", "b"), 5, 4, tmp_path)
     assert (job.fraction, job.quorum, job.deadline_s) == (0.5, 0.25, 60.0)
-    assert (job.weighting, job.norm_bound, job.keep, job.resamples) == ("uniform", 3.0, "best", 10)
+    assert (job.weighting, job.norm_bound, job.keep, job.resamples) == ("uniform", 3.0, "last", 10)
+
+
+def test_a_job_keeps_the_best_round_where_the_study_says_so(lab: MakeLab, tmp_path: Path) -> None:
+    chosen = replaced(study(), {"federation.fraction": 1.0, "evaluation.keep": "best"})
+    assert job_of(chosen, lab(1).job().schema, sites=("a",), seed=0, folder=tmp_path).keep == "best"
 
 
 def test_an_unknown_strategy_or_option_names_what_there_is(lab: MakeLab, tmp_path: Path) -> None:

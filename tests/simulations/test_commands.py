@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from common.command import main
 
 
@@ -19,8 +21,6 @@ def test_study_check_knows_the_strategies_of_the_users_own_folder(tmp_path: Path
 
     assert main(chosen) == 2
     assert "lazy-mean" in capsys.readouterr().err
-    try:
+    with pytest.raises(SystemExit, match=r"^0$"):
         main([*chosen, "--plugins", str(folder)])
-    except SystemExit as done:
-        assert done.code == 0
     assert '"lazy-mean"' in capsys.readouterr().out
