@@ -1,11 +1,8 @@
-from dataclasses import replace
-
-from common.study import replaced
-
 """An exported adapter is what was written, or a BundleError that says what it is not."""
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from common.adapter_folder import is_peft_directory, read_adapter, write_adapter
 from common.bundle import Bundle
 from common.errors import BundleError, SchemaError
 from common.state import Array, digest_state
+from common.study import replaced
 
 
 def shared_of(bundle: Bundle) -> dict[str, Array]:
