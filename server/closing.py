@@ -67,7 +67,8 @@ def validated(job: ServerJob, state: ServerState, results: Results) -> ServerSta
     """Return `state` with the validation of its own adapter, which came with the replies to the next message."""
     rng = generator(job.seed, round_number=state.round, purpose="pooled validation")
     resamples = min(job.resamples, _ROUND_RESAMPLES)
-    record = records.validation(records.of_split(results, "validation"), resamples=resamples, rng=rng)
+    evaluations, one_model = records.of_split(results, "validation"), not job.schema.private.tensors
+    record = records.validation(evaluations, resamples=resamples, rng=rng, one_model=one_model)
     if state.round == 0:
         return replace(state, initial=record)
     best = better(state.best, round_number=state.round, pooled=record["pooled"], shared=state.shared)

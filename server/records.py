@@ -39,11 +39,13 @@ def _mean(results: Results, name: str) -> float:
     return sum(examples * value for examples, value in held) / weight
 
 
-def validation(evaluations: Mapping[str, SplitEvaluation], *, resamples: int, rng: np.random.Generator) -> Record:
-    """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`."""
+def validation(
+    evaluations: Mapping[str, SplitEvaluation], *, resamples: int, rng: np.random.Generator, one_model: bool = True
+) -> Record:
+    """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`; one_model: no tensor is private to a site."""
     released = {site: (e.scores, e.histogram) for site, e in evaluations.items()}
     sites = {site: {name: m.to_json() for name, m in e.scores.metrics.items()} for site, e in evaluations.items()}
-    pooled = pool(released, resamples=resamples, rng=rng)
+    pooled = pool(released, resamples=resamples, rng=rng, one_model=one_model)
     return {"sites": sites, "pooled": {name: metric.to_json() for name, metric in pooled.items()}}
 
 

@@ -71,10 +71,9 @@ class Scoring:
             for site in scores
             if len(self.rows[site])
         }
-        released = {site: (scores[site], histograms.get(site) if one_model else None) for site in scores}
-        pooled = pool(released, resamples=self.resamples, rng=generator(self.seed, purpose="bootstrap pooled"))
-        if not one_model:
-            pooled = {name: _not_one_model(metric) for name, metric in pooled.items()}
+        released = {site: (scores[site], histograms.get(site)) for site in scores}
+        rng = generator(self.seed, purpose="bootstrap pooled")
+        pooled = pool(released, resamples=self.resamples, rng=rng, one_model=one_model)
         merged = ScoreHistogram(np.sum([h.counts for h in histograms.values()], axis=0)) if histograms else None
         return Budget(scores, mean_over_sites(scores), pooled, merged if one_model else None)
 
@@ -91,12 +90,6 @@ class Scoring:
         return paired_difference(
             ours, theirs, part.labels, part.patients, metric="auroc", resamples=self.resamples, rng=rng
         )
-
-
-def _not_one_model(metric: Metric) -> Metric:
-    if metric.value is not None:
-        return metric
-    return Metric(None, metric.n, reason="each site is scored by its own model: scores are not comparable")
 
 
 def alone_jobs(study: Study, trained: Mapping[str, int], rows: Mapping[str, int]) -> list[Job]:

@@ -22,18 +22,25 @@ ADDITIVE: Final = ("accuracy", "brier", "log_loss")
 """Metrics that are means over rows."""
 
 
-def pool(sites: Mapping[str, Released], *, resamples: int, rng: np.random.Generator) -> dict[str, Metric]:
+OWN_MODELS: Final = "each site is scored by its own model: scores are not comparable"
+
+
+def pool(
+    sites: Mapping[str, Released], *, resamples: int, rng: np.random.Generator, one_model: bool = True
+) -> dict[str, Metric]:
     """Return every metric of METRICS over the rows of all sites; sites without rows do not count.
 
     A metric that the sites' releases do not give has no value and says why. Intervals of histogram metrics are by a
     bootstrap of rows within sites, so only where each row is a patient of its own. The order of sites does not matter.
+
+    one_model: whether one model scored all sites; else only means over rows can be pooled.
     """
     held = {name: sites[name] for name in sorted(sites) if sites[name][0].n}
     if not held:
         return {name: Metric(None, 0, reason="no rows") for name in METRICS}
     scores = {name: released[0] for name, released in held.items()}
     found = {name: _row_weighted_mean(scores, name) for name in ADDITIVE}
-    found |= _from_histograms(held, resamples=resamples, rng=rng)
+    found |= _from_histograms(held, resamples=resamples, rng=rng) if one_model else _without_value(held, OWN_MODELS)
     return {name: found[name] for name in METRICS}
 
 
@@ -62,8 +69,7 @@ def _first_reason(parts: Mapping[str, Metric]) -> str | None:
 def _from_histograms(held: Mapping[str, Released], *, resamples: int, rng: np.random.Generator) -> dict[str, Metric]:
     reason = _unusable(held)
     if reason is not None:
-        rows = sum(scores.n for scores, _ in held.values())
-        return {name: Metric(None, rows, reason=reason) for name in HISTOGRAM_METRICS}
+        return _without_value(held, reason)
     histograms = [histogram for _, histogram in held.values() if histogram is not None]
     merged = merge(histograms)
     estimates = {name: histogram_metric(merged, name) for name in HISTOGRAM_METRICS}
@@ -71,6 +77,11 @@ def _from_histograms(held: Mapping[str, Released], *, resamples: int, rng: np.ra
     if dependent is not None:
         return {name: _without_interval(estimate, dependent) for name, estimate in estimates.items()}
     return with_row_intervals(estimates, histograms, resamples=resamples, rng=rng) if resamples else estimates
+
+
+def _without_value(held: Mapping[str, Released], reason: str) -> dict[str, Metric]:
+    rows = sum(scores.n for scores, _ in held.values())
+    return {name: Metric(None, rows, reason=reason) for name in HISTOGRAM_METRICS}
 
 
 def _unusable(held: Mapping[str, Released]) -> str | None:

@@ -197,6 +197,10 @@ def test_private_groups_have_no_pooled_ranking_and_say_why(finished: Callable[[s
         None,
         "each site is scored by its own model: scores are not comparable",
     )
+    evaluations = [content["initial"]["validation"], *(record["validation"] for record in content["rounds"])]
+    assert all(e["pooled"]["auroc"]["value"] is None for e in evaluations)
+    assert {e["pooled"]["auroc"]["reason"] for e in evaluations} == {pooled["reason"]}
+    assert all(e["pooled"]["log_loss"]["value"] is not None for e in evaluations)
     assert content["parameters"]["shared"] < content["parameters"]["trainable"]
     assert content["comparison"]["federated"]["mean"]["auroc"]["value"] is not None
 
