@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -50,6 +51,8 @@ def resolve(*, precision: str = "auto", device: str = "cpu", threads: int = 1) -
 
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise UserError(f"device {device!r} is not known; use 'cpu', 'cuda:0' (or another GPU's number) or 'auto'")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device {device!r} was asked for, but torch finds no GPU here; use device = 'cpu'")
     if threads < 1:

@@ -90,6 +90,17 @@ def _check_plugins(study: Study) -> None:
         plugins.build(package, name, options, key=REGISTRIES[package])
 
 
+_NAME_FORM = "1 to 63 letters, digits, '.', '_' and '-', a letter or digit first"
+_FORMS = {
+    "digest": "sha256: and 64 hexadecimal digits",
+    "name": _NAME_FORM,
+    "site": _NAME_FORM,
+    "sites": _NAME_FORM,
+    "source": "package:NAME/FOLDER, dir:PATH, hub:ORG/NAME@REVISION or generated:tiny-bert",
+}
+"""What keys with a pattern expect, in words: pydantic would show the pattern."""
+
+
 def first_error(error: ValidationError, model: type[BaseModel]) -> str:
     """Return one line for the first of pydantic's errors in the keys of `model`."""
     first = error.errors()[0]
@@ -101,6 +112,9 @@ def first_error(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"{key}: missing, and it has no default{more}"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":
+        named = [part for part in place if not part.isdigit()]
+        message = f"expected {_FORMS[named[-1]]}" if named and named[-1] in _FORMS else message
     return f"{key}: {message}; found {first['input']!r:.80}{more}"
 
 

@@ -19,6 +19,11 @@ def bundled() -> list[str]:
 def find_study(name: str) -> Path:
     """Return the file of a study given by path, or by the name of a bundled one."""
     path = Path(name)
+    if path.suffix in (".csv", ".tsv", ".parquet"):
+        raise StudyError(
+            f"{name} holds rows, expected a study; write one for them with: fedpeft study init {name} "
+            "--target COLUMN --site-column COLUMN"
+        )
     if path.suffix == ".toml" or path.is_file():
         return path
     if name in bundled():

@@ -155,10 +155,12 @@ def init(
     out: Annotated[Path, typer.Option(help="The study file to write.")] = Path("study.toml"),
 ) -> None:
     """Write a commented study for your own rows, ready to run."""
+    import shlex
+
     from simulations.preview import write_template
 
     write_template(rows, out, target=target, site_column=site_column, patient_id=patient_id)
-    typer.echo(f"wrote {out}; look at it, then: fedpeft simulate {out}")
+    typer.echo(f"wrote {out}; look at it, then: {shlex.join(['fedpeft', 'simulate', str(out)])}")
 
 
 def tune(

@@ -1,8 +1,11 @@
 """Looking before running: what a study's rows give each site, its bundle, and a first study for one's own rows."""
 
 import os
+import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,15 +48,17 @@ def _describe_site(site: str, rows: Rows, study: Study) -> str:
     parts = split_of(rows, study)
     counts = Counter(study.task.labels[label] for label in rows.labels)
     labels = ", ".join(f"{label} {counts[label]}" for label in study.task.labels)
-    one_class = "; test rows have one class only, so no AUROC" if _one_class(rows.take(parts.test)) else ""
     return (
         f"{site}: {len(rows)} rows of {len(set(rows.patients))} patients ({labels}); "
-        f"train {len(parts.train)}, validation {len(parts.validation)}, test {len(parts.test)}{one_class}"
+        f"train {len(parts.train)}, validation {len(parts.validation)}, test {len(parts.test)}"
+        f"{_without_auroc(rows.take(parts.test))}"
     )
 
 
-def _one_class(rows: Rows) -> bool:
-    return len(set(rows.labels.tolist())) < 2
+def _without_auroc(test: Rows) -> str:
+    if not len(test):
+        return "; no test rows, so no test metrics"
+    return "" if len(set(test.labels.tolist())) > 1 else "; test rows have one class only, so no AUROC"
 
 
 def prepare_bundle(name: str, out: Path, overrides: Sequence[str]) -> Bundle:
@@ -64,7 +69,14 @@ def prepare_bundle(name: str, out: Path, overrides: Sequence[str]) -> Bundle:
     with TemporaryDirectory() as scratch:
         if study.simulation is not None and not study.federation.sites:
             study = with_sites(study, read_sites(study, Path(scratch)))
-        return prepare(study, base_folder(study, Path(scratch)), out)
+        base = base_folder(study, Path(scratch))
+        with _writing(out):
+            out.mkdir(parents=True)
+        try:
+            return prepare(study, base, out)
+        except BaseException:
+            shutil.rmtree(out)
+            raise
 
 
 def write_template(rows: Path, out: Path, *, target: str, site_column: str, patient_id: str | None) -> None:
@@ -75,6 +87,24 @@ def write_template(rows: Path, out: Path, *, target: str, site_column: str, pati
     table = [list(row) for row in zip(*raw.values(), strict=True)]
     data = os.path.relpath(rows.resolve(), out.resolve().parent)
     text = write_study(
-        list(raw), table, target=target, site_column=site_column, patient_id=patient_id, name=out.stem, data=data
+        list(raw), table, target=target, site_column=site_column, patient_id=patient_id, name=_name_of(out), data=data
     )
-    write_bytes(out, text.encode())
+    with _writing(out):
+        write_bytes(out, text.encode())
+
+
+def _name_of(out: Path) -> str:
+    """Return a study's name from the name of its file.
+
+    >>> _name_of(Path("my first study.toml"))
+    'my-first-study'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("._-")[:63] or "my-study"
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}); choose another place") from None

@@ -74,7 +74,7 @@ def _replaced(study: Study, changes: Mapping[str, int]) -> Study:
 
 
 def _run_once(study: Study, folder: RunFolder, options: Options) -> Results:
-    if options.resume and folder.results.exists():
+    if options.resume and folder.is_used() and folder.results.exists():
         check_same_study(study, folder)
         return read_results(folder.path)
     begin = time.perf_counter()

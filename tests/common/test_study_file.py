@@ -71,7 +71,7 @@ SETTINGS = {
     "same label twice": ("task.labels=['a','a']", "task: labels must differ"),
     "one label": ("task.labels=['a']", "task.labels: Tuple should have at least 2 items"),
     "sites that differ by case": ("federation.sites=['A','a']", "federation: sites must differ"),
-    "site with a path": ("federation.sites=['../a']", "federation.sites.0: String should match pattern"),
+    "site with a path": ("federation.sites=['../a']", "federation.sites.0: expected 1 to 63 letters, digits"),
     "site column and partition": (
         "simulation.partition={name='iid', sites=2}",
         "simulation: give either site_column or partition",
@@ -95,8 +95,8 @@ SETTINGS = {
     "option of another method": ("peft.virtual_tokens=3", "'lora' has no option 'virtual_tokens'"),
     "option out of range": ("peft.rank=0", "peft.method = 'lora', option rank: Input should be greater than or equal"),
     "option of a strategy": ("aggregation.mu=1", "aggregation.name = 'fedavg' has no option 'mu'"),
-    "source of no kind": ("base_model.source='model'", "base_model.source: String should match pattern"),
-    "digest of no kind": ("base_model.digest='abc'", "base_model.digest: String should match pattern"),
+    "source of no kind": ("base_model.source='model'", "base_model.source: expected package:NAME/FOLDER, dir:PATH"),
+    "digest of no kind": ("base_model.digest='abc'", "base_model.digest: expected sha256: and 64 hex"),
     "privacy that is not there": ("privacy.mechanism='dp'", "privacy.mechanism: Input should be 'none'; found 'dp'"),
     "seed below zero": ("seed=-1", "seed: Input should be greater than or equal to 0; found -1"),
 }
