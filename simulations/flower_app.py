@@ -53,6 +53,7 @@ server_app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Prepare the study, play its rounds over the grid, and write everything that `fedpeft simulate` writes."""
     silence(os.environ)
+    LOG.setLevel(logging.INFO)  # its own: a run quietens Flower's logger, from which it would take the level
     config = context.run_config
     nodes = count_nodes(grid)
     study = load(str(config["study"]), overrides=shlex.split(str(config.get("overrides", ""))))
