@@ -48,8 +48,8 @@ class _RequestHead(BaseModel):
     run: str = Field(max_length=64)
     round: int = Field(ge=1)
     seed: int = Field(ge=0)
-    study: str
-    adapter_schema: str
+    study: str = Field(max_length=71)
+    adapter_schema: str = Field(max_length=71)
     plan: RoundPlan
     splits: tuple[Split, ...]
 

@@ -71,13 +71,12 @@ def test_the_study_reads_its_rows(name: str) -> None:
     assert "num" not in rows.features
 
 
-def test_the_two_studies_differ_in_method_and_learning_rate_only() -> None:
+def test_the_two_studies_differ_in_method_and_recipe_only() -> None:
     heart, lora = study("heart"), study("heart-lora")
     assert (heart.peft.method, lora.peft.method) == ("prefix", "lora")
-    same = heart.model_copy(
-        update={"name": lora.name, "description": lora.description, "peft": lora.peft, "training": lora.training}
-    )
-    assert same == lora
+    rates = heart.evaluation.model_copy(update={"learning_rates": lora.evaluation.learning_rates})
+    own = {"name": lora.name, "description": lora.description, "peft": lora.peft, "training": lora.training}
+    assert heart.model_copy(update={**own, "evaluation": rates}) == lora
 
 
 def test_words_become_ucis_codes_again() -> None:
