@@ -163,6 +163,17 @@ def test_ten_kills_at_any_write_leave_the_same_adapter(labs: Any) -> None:
     check_events(out)
 
 
+def test_results_are_the_last_thing_written(labs: Any) -> None:
+    """Where they are, a resumption only reports: a kill just before must not have left a run without its report."""
+    lab = labs()
+    out = lab.folder / "almost"
+    assert lab(out, kill_at=lab.writes - 1).code == -signal.SIGKILL
+    assert not (out / "results.json").exists()
+    assert lab(out, "--resume").code == 0
+    assert (out / "report.html").exists()
+    assert made(out) == made(lab.whole)
+
+
 def test_ten_kills_at_any_event_leave_the_same_adapter_and_private_heads(labs: Any) -> None:
     """Killed from outside, when so many lines more are in events.jsonl: mostly while a site trains."""
     lab = labs(PRIVATE_HEAD)
