@@ -98,7 +98,7 @@ def _table(content: Mapping[str, Any]) -> "Table":
     header, *rows = terminal_table(content)
     table = Table()
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
