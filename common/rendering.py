@@ -31,7 +31,8 @@ def number_of(raw: str) -> float | None:
     >>> number_of(" 63.0 "), number_of(".7"), number_of("1,5"), number_of("1_000"), number_of("inf")
     (63.0, 0.7, None, None, None)
     """
-    value = float(raw) if _NUMBER.fullmatch(raw.strip()) else math.inf
+    text = raw.strip()  # strips more kinds of white space than float does
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
     return value if math.isfinite(value) else None
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from client.data import Rows
 from common.bundle import Bundle
@@ -21,7 +21,7 @@ from simulations.virtual import read_sites
 silence(os.environ)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-settings.register_profile("fedpeft", deadline=None)
+settings.register_profile("fedpeft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fedpeft")
 
 
