@@ -21,7 +21,10 @@ from simulations.virtual import read_sites
 silence(os.environ)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-settings.register_profile("fedpeft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI the same examples each time, so that a red run is about the change; elsewhere hypothesis goes on looking.
+settings.register_profile(
+    "fedpeft", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("fedpeft")
 
 
