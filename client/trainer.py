@@ -166,12 +166,13 @@ class Trainer:
         return asked_schema(self.schema, request.kind, request.plan).names
 
     def _train(self, request: Request) -> Trained:
-        active = {*self._asked(request), *self.schema.private.names}
+        private = self.schema.private.names
         return train(
             self.bench,
             self.rows.train.examples,
             recipe_of(self.bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
-            active=active,
+            active={*self._asked(request), *private},
+            private=private,
             execution=self.execution,
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
             dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Recipe:
     """Hyper-parameters of local training, and where in the study this call is (see `client.schedule`).
 
-    clip_norm: bound on the Euclidean norm of each step's gradient. proximal_mu: FedProx' mu, 0 is none.
+    clip_norm: bound on the Euclidean norm of each step's gradient. proximal_mu: FedProx' mu, 0 is none; it ties shared
+    tensors to what was received, and private ones, which nobody sent, to nothing.
     """
 
     learning_rate: float
@@ -57,6 +58,7 @@ def train(
     recipe: Recipe,
     *,
     active: Collection[str],
+    private: Collection[str] = (),
     execution: Execution,
     rng: np.random.Generator,
     dropout_seed: int,
@@ -64,6 +66,7 @@ def train(
 ) -> Trained:
     """Train the tensors named in `active`, in place; RefusedError("TRAINING_DIVERGED") if the loss is not finite.
 
+    `private` are those of them that stay at the site.
     Batches come from `rng`, dropout from `dropout_seed`; torch's global generator is left as it was.
     """
     import torch
@@ -71,7 +74,7 @@ def train(
     lengths = [len(e.input_ids) for e in examples]
     steps = count_steps(len(examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
     batches = training_batches(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, rng=rng)
-    loop = _Loop.start(bench, recipe, active=active, execution=execution, steps=steps)
+    loop = _Loop.start(bench, recipe, active=active, private=private, execution=execution, steps=steps)
     with torch.random.fork_rng(devices=_cuda_devices(execution)):
         torch.manual_seed(dropout_seed)
         for step, index in enumerate(batches):
@@ -104,7 +107,7 @@ class _Loop:
     recipe: Recipe
     execution: Execution
     trained: list[nn.Parameter]
-    anchors: list[Tensor]
+    anchors: list[tuple[nn.Parameter, Tensor]]
     optimizer: torch.optim.AdamW
     scaler: Any
     losses: Tensor
@@ -112,7 +115,14 @@ class _Loop:
 
     @classmethod
     def start(
-        cls, bench: Workbench, recipe: Recipe, *, active: Collection[str], execution: Execution, steps: int
+        cls,
+        bench: Workbench,
+        recipe: Recipe,
+        *,
+        active: Collection[str],
+        private: Collection[str],
+        execution: Execution,
+        steps: int,
     ) -> _Loop:
         import torch
 
@@ -120,7 +130,8 @@ class _Loop:
             parameter.requires_grad_(name in active)
             parameter.grad = None
         trained = [p for p in bench.parameters.values() if p.requires_grad]
-        anchors = [p.detach().clone() for p in trained] if recipe.proximal_mu else []
+        tied = [p for name, p in bench.parameters.items() if p.requires_grad and name not in private]
+        anchors = [(p, p.detach().clone()) for p in tied] if recipe.proximal_mu else []
         set_training_mode(bench)
         return cls(
             bench=bench,
@@ -160,7 +171,7 @@ class _Loop:
         """Add FedProx' term mu (x - x_t) before the gradient is clipped."""
         import torch
 
-        for parameter, anchor in zip(self.trained, self.anchors, strict=False):
+        for parameter, anchor in self.anchors:
             if parameter.grad is not None:
                 parameter.grad.add_(parameter.detach() - anchor, alpha=self.recipe.proximal_mu)
         if self.recipe.clip_norm is not None:

@@ -99,7 +99,8 @@ def _tensors(state: ServerState) -> dict[str, Array]:
 def _to_json(state: ServerState) -> dict[str, Any]:
     best = None
     if state.best is not None:
-        best = {"round": state.best.round, "metric": state.best.metric, "value": state.best.value}
+        kept = state.best
+        best = {"round": kept.round, "metric": kept.metric, "value": kept.value, "sites": list(kept.sites)}
     return {
         "run": state.run,
         "study": state.study,
@@ -113,7 +114,7 @@ def _to_json(state: ServerState) -> dict[str, Any]:
 
 
 def _from_json(content: Mapping[str, Any], tensors: AdapterState) -> ServerState:
-    best = None if content["best"] is None else Best(**content["best"], shared=group_of(tensors, "best"))
+    best = None if content["best"] is None else _best(content["best"], group_of(tensors, "best"))
     return ServerState(
         run=content["run"],
         study=content["study"],
@@ -125,4 +126,14 @@ def _from_json(content: Mapping[str, Any], tensors: AdapterState) -> ServerState
         initial=content["initial"],
         history=tuple(content["history"]),
         best=best,
+    )
+
+
+def _best(content: Mapping[str, Any], shared: AdapterState) -> Best:
+    return Best(
+        round=content["round"],
+        metric=content["metric"],
+        value=content["value"],
+        sites=tuple(content["sites"]),
+        shared=shared,
     )

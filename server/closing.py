@@ -71,7 +71,13 @@ def validated(job: ServerJob, state: ServerState, results: Results) -> ServerSta
     record = records.validation(evaluations, resamples=resamples, rng=rng, one_model=one_model)
     if state.round == 0:
         return replace(state, initial=record)
-    best = better(state.best, round_number=state.round, pooled=record["pooled"], shared=state.shared)
+    best = better(
+        state.best,
+        round_number=state.round,
+        pooled=record["pooled"],
+        sites=tuple(evaluations),
+        shared=state.shared,
+    )
     return replace(state, history=(*state.history[:-1], {**state.history[-1], "validation": record}), best=best)
 
 

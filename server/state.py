@@ -14,11 +14,12 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Best:
-    """The best round so far by pooled validation `metric`, and its adapter."""
+    """The best round so far by pooled validation `metric` over the rows of `sites`, and its adapter."""
 
     round: int
     metric: str
     value: float
+    sites: tuple[str, ...]
     shared: AdapterState
 
 

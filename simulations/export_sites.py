@@ -30,7 +30,7 @@ def export_sites(run: Path, out: Path) -> dict[str, Path]:
     """Write `out/SITE/rows.csv` and `out/SITE/settings.toml` for each site of the run; return the settings by site.
 
     Raises:
-        StudyError: the study has no `data.patient_id`: a row would be its own patient by its number in the file, which
+        StudyError: the study has no `data.patient_id`: equal rows are then told apart by their order in the file, which
             is another one in a file per site, and so would be the split.
     """
     folder = RunFolder(run.resolve())

@@ -1,5 +1,6 @@
 """Data source `table`: one CSV, TSV or Parquet file per site, its columns typed and rendered by the study."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from client.data import Inputs, Rows
 from client.table_files import RawTable, read_raw
 from common.data_schema import DataSection, TextColumn, canonical
 from common.errors import DataError
+from common.files import digest_json
 from common.rendering import is_missing, render, shown, values_of
 from common.study import TaskSection
 
@@ -38,7 +40,7 @@ class Table:
             return Rows(
                 texts=inputs.texts,
                 labels=labels_of(raw[task.target], task),
-                patients=patients_of(raw, inner.patient_id),
+                patients=patients_of(raw, inner.patient_id, told_by=[*inner.columns, task.target]),
                 features=inputs.features,
                 columns={name: column for name, column in raw.items() if name not in used},
             )
@@ -92,14 +94,32 @@ def labels_of(raw: Sequence[str], task: TaskSection) -> NDArray[np.int64]:
     return np.array([index[canonical(text)] for text in raw], dtype=np.int64)
 
 
-def patients_of(raw: RawTable, patient_id: str | None) -> list[str]:
-    """Return the patient id of each row; without such a column, each row is a patient by its number."""
+def patients_of(raw: RawTable, patient_id: str | None, *, told_by: Sequence[str]) -> list[str]:
+    """Return the patient id of each row; without such a column, each row is a patient of its own.
+
+    Such a row is known by the digest of its cells in the columns `told_by` and by how many rows like it come before,
+    not by its number: a row that is put in or taken out moves no other from training to test.
+    """
     if patient_id is None:
-        return [f"row-{row}" for row in range(1, len(next(iter(raw.values()))) + 1)]
+        return _numbered([digest_json(cells) for cells in zip(*(raw[name] for name in told_by), strict=True)])
     missing = [row for row, text in enumerate(raw[patient_id], start=1) if is_missing(text)]
     if missing:
         raise DataError(f"patient_id {patient_id!r}, row {missing[0]}: no id; give every row one, or no patient_id")
     return [canonical(text) for text in raw[patient_id]]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Tell equal names apart by their order.
+
+    >>> _numbered(["a", "b", "a"])
+    ['a-1', 'b-1', 'a-2']
+    """
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name}-{seen[name]}")
+    return numbered
 
 
 def _needed(section: DataSection, task: TaskSection) -> list[str]:

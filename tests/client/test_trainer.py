@@ -46,6 +46,7 @@ def by_hand(trainer: Trainer, request: Request, private: dict[str, Array] | None
         trainer.rows.train.examples,
         recipe_of(bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
         active={*active, *bundle.schema.private.names},
+        private=bundle.schema.private.names,
         execution=Execution(),
         rng=generator(request.seed, round_number=request.round, site=trainer.name, purpose="batches"),
         dropout_seed=integer_seed(request.seed, round_number=request.round, site=trainer.name, purpose="dropout"),
@@ -174,19 +175,22 @@ def test_a_site_without_validation_rows_has_metrics_without_values(make_trainer:
     assert {metric.value for metric in found.scores.metrics.values()} == {None}
 
 
-def rounds(trainer: Trainer, ask: Ask, count: int) -> Iterator[tuple[Request, Reply]]:
+def rounds(trainer: Trainer, ask: Ask, count: int, plan: RoundPlan) -> Iterator[tuple[Request, Reply]]:
     for number in range(1, count + 1):
-        request = ask(trainer.bundle, round=number)
+        request = ask(trainer.bundle, round=number, plan=plan)
         yield request, replied(trainer.answer(request))
 
 
-def test_private_tensors_go_on_from_round_to_round_and_survive_a_restart(make_trainer: Make, ask: Ask) -> None:
+@pytest.mark.parametrize("plan", [RoundPlan(), RoundPlan(proximal_mu=3.0)])
+def test_private_tensors_go_on_from_round_to_round_and_survive_a_restart(
+    plan: RoundPlan, make_trainer: Make, ask: Ask
+) -> None:
     first = make_trainer(PRIVATE_HEAD)
-    updates = [reply.update for _, reply in rounds(first, ask, 2)]
+    updates = [reply.update for _, reply in rounds(first, ask, 2, plan)]
     names = first.bundle.schema.private.names
     private: dict[str, Array] = {}
     for number, update in enumerate(updates, start=1):
-        request = ask(first.bundle, round=number)
+        request = ask(first.bundle, round=number, plan=plan)
         state = by_hand(first, request, private)
         private = {name: state[name] for name in names}
         assert set(update) == set(first.bundle.schema.shared.names)
@@ -200,7 +204,7 @@ def test_private_tensors_go_on_from_round_to_round_and_survive_a_restart(make_tr
 
 def test_an_evaluation_uses_the_site_s_own_private_tensors(make_trainer: Make, ask: Ask, ask_closing: Ask) -> None:
     trainer = make_trainer(PRIVATE_HEAD)
-    list(rounds(trainer, ask, 3))
+    list(rounds(trainer, ask, 3, RoundPlan()))
     request = ask_closing(trainer.bundle)
     replied(trainer.answer(request))
     private = trainer.store.private_after("run-1", 3, {})
@@ -212,7 +216,7 @@ def test_an_evaluation_uses_the_site_s_own_private_tensors(make_trainer: Make, a
 def test_nothing_private_is_in_a_reply_or_in_its_bytes(make_trainer: Make, ask: Ask) -> None:
     trainer = make_trainer(PRIVATE_HEAD)
     schema = trainer.bundle.schema
-    for request, reply in rounds(trainer, ask, 2):
+    for request, reply in rounds(trainer, ask, 2, RoundPlan()):
         assert set(reply.update) == set(schema.shared.names)
         assert reply.extra == {}
         content = wire.encode_answer(reply, asked_schema(schema, request.kind, request.plan))

@@ -40,6 +40,7 @@ def ours(
     recipe: Recipe,
     *,
     active: list[str] | None = None,
+    private: tuple[str, ...] = (),
     seed: int = 0,
     dropout: int = DROPOUT,
     precision: str = "fp32",
@@ -50,6 +51,7 @@ def ours(
         examples_of(bench),
         recipe,
         active=names,
+        private=private,
         execution=Execution(precision=precision),  # type: ignore[arg-type] # a Literal
         rng=np.random.default_rng(seed),
         dropout_seed=dropout,
@@ -64,11 +66,12 @@ class ByHand:
     gradients: list[float]
 
 
-def by_hand(bench: Workbench, recipe: Recipe, *, fused: bool = True) -> ByHand:
-    """A PyTorch loop as a textbook has it, with FedProx' term in the loss in place of the gradient."""
+def by_hand(bench: Workbench, recipe: Recipe, *, fused: bool = True, private: tuple[str, ...] = ()) -> ByHand:
+    """A PyTorch loop as a textbook has it, with FedProx' term, of shared tensors, in the loss, not in the gradient."""
     examples = examples_of(bench)
     parameters = [bench.parameters[name] for name in sorted(bench.parameters)]
-    anchors = [p.detach().clone() for p in parameters]
+    tied = [bench.parameters[name] for name in sorted(bench.parameters) if name not in private]
+    anchors = [p.detach().clone() for p in tied]
     optimizer = torch.optim.AdamW(parameters, lr=1.0, weight_decay=recipe.weight_decay, fused=fused)
     batches = list(
         training_batches(
@@ -92,7 +95,7 @@ def by_hand(bench: Workbench, recipe: Recipe, *, fused: bool = True) -> ByHand:
             loss = nn.functional.cross_entropy(bench.task.logits(bench.model, bench.head, batch), batch["targets"])
             losses.append(float(loss.detach()))
             if recipe.proximal_mu:
-                moved = sum(((p - a) ** 2).sum() for p, a in zip(parameters, anchors, strict=True))
+                moved = sum(((p - a) ** 2).sum() for p, a in zip(tied, anchors, strict=True))
                 loss = loss + recipe.proximal_mu / 2 * moved
             optimizer.zero_grad()
             loss.backward()
@@ -174,6 +177,17 @@ def test_fedprox_holds_the_state_near_where_it_began(open_bench: Open) -> None:
         ours(bench, replace(RECIPE, epochs=5, proximal_mu=mu))
         distances.append(norm(subtract(bench.read(), before)))
     assert distances[0] > distances[1] > distances[2]
+
+
+def test_fedprox_ties_no_tensor_that_stays_at_the_site(open_bench: Open) -> None:
+    """FedProx measures the distance from what the server sent, and it sent no private tensor."""
+    recipe, private = RECIPES["FedProx"], ("head.bias", "head.weight")
+    one, other, tied = open_bench(), open_bench(), open_bench()
+    ours(one, recipe, private=private)
+    by_hand(other, recipe, private=private)
+    ours(tied, recipe)
+    assert farthest(one.read(), other.read()) < 2e-6
+    assert farthest(one.read(), tied.read()) > 1e-4
 
 
 @pytest.mark.parametrize("mu", [0.0, 1.0])

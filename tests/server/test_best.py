@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,10 +12,12 @@ SHARED = {"x": np.float32([1])}
 VALUES = st.lists(st.none() | st.sampled_from([0.1, 0.5, 0.9]), min_size=1, max_size=8)
 
 
-def chosen(rounds: list[dict[str, Any]]) -> Best | None:
+def chosen(rounds: list[dict[str, Any]], sites: list[str] | None = None) -> Best | None:
+    """`sites`: of each round, one letter a site."""
     best = None
     for number, pooled in enumerate(rounds, 1):
-        best = better(best, round_number=number, pooled=pooled, shared=SHARED)
+        names = tuple(sites[number - 1]) if sites else ("a", "b")
+        best = better(best, round_number=number, pooled=pooled, sites=names, shared=SHARED)
     return best
 
 
@@ -43,3 +46,20 @@ def test_a_round_with_auroc_beats_rounds_without_and_is_not_beaten_by_them() -> 
 
 def test_no_metrics_choose_nothing() -> None:
     assert chosen([{}, {"auroc": None}]) is None
+
+
+@pytest.mark.parametrize(
+    ("sites", "values", "winner"),
+    [
+        (["abc", "ab", "abc"], [0.5, 0.9, 0.6], 3),  # round 2 lacks c, whose rows may be the hard ones
+        (["ab", "abc", "ab"], [0.9, 0.5, 0.95], 2),
+        (["ab", "ac"], [0.5, 0.9], 1),  # neither has the other's sites
+        (["abc", "ab", "abc"], [0.6, 0.9, 0.5], 1),
+    ],
+)
+def test_rounds_compete_only_over_the_rows_of_the_same_sites(
+    sites: list[str], values: list[float], winner: int
+) -> None:
+    best = chosen([{"auroc": {"value": v}} for v in values], sites)
+    assert best is not None
+    assert (best.round, best.sites) == (winner, tuple(sites[winner - 1]))

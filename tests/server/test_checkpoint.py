@@ -31,7 +31,7 @@ def state(round_number: int = 3) -> ServerState:
         examples={"north": 10},
         initial={"pooled": {"auroc": {"value": 0.5, "low": None, "high": None, "n": 3}}},
         history=({"round": 1, "validation": None}, {"round": 2, "validation": {"sites": {}}}),
-        best=Best(2, "auroc", 0.75, {"a.weight": np.ones((2, 3), np.float32), "b": np.float32([1])}),
+        best=Best(2, "auroc", 0.75, ("a", "b"), {"a.weight": np.ones((2, 3), np.float32), "b": np.float32([1])}),
     )
 
 

@@ -76,8 +76,44 @@ def test_a_labelled_text_needs_no_schema(tmp_path: Path) -> None:
     )
     assert rows.texts == ["NA is a word here", ""]
     assert rows.labels.tolist() == [1, 0]
-    assert rows.patients == ["row-1", "row-2"]
+    assert len(set(rows.patients)) == 2
     assert rows.features == {}
+
+
+PLAIN = ["cough,no", "fever,yes", "cough,no", "cough,yes", "well,no"]
+
+
+def plain_patients(path: Path, lines: list[str], header: str = "text,label") -> dict[str, list[str]]:
+    """The patients of rows without an id, by their line: of equal lines in the file's order."""
+    rows = read(path, "\n".join([header, *lines, ""]), section=DataSection(), task=TaskSection(labels=("no", "yes")))
+    found: dict[str, list[str]] = {}
+    for line, patient in zip(lines, rows.patients, strict=True):
+        found.setdefault(line, []).append(patient)
+    return found
+
+
+def test_without_an_id_every_row_is_a_patient_of_its_own(tmp_path: Path) -> None:
+    found = plain_patients(tmp_path / "rows.csv", PLAIN)
+    assert len({patient for patients in found.values() for patient in patients}) == len(PLAIN)
+
+
+@pytest.mark.parametrize("place", range(len(PLAIN) + 1))
+@pytest.mark.parametrize("line", ["new,yes", "cough,no"])
+def test_a_row_that_is_put_in_moves_no_other(tmp_path: Path, place: int, line: str) -> None:
+    before = plain_patients(tmp_path / "before.csv", PLAIN)
+    after = plain_patients(tmp_path / "after.csv", [*PLAIN[:place], line, *PLAIN[place:]])
+    assert {other: patients for other, patients in after.items() if other != line} == {
+        other: patients for other, patients in before.items() if other != line
+    }
+    assert set(before.get(line, [])) < set(after[line])
+
+
+def test_a_column_that_nobody_reads_tells_no_rows_apart(tmp_path: Path) -> None:
+    more = [f"{line},{number}" for number, line in enumerate(PLAIN)]
+    rows = plain_patients(tmp_path / "rows.csv", more, header="text,label,visit")
+    assert sorted(p for patients in rows.values() for p in patients) == sorted(
+        p for patients in plain_patients(tmp_path / "plain.csv", PLAIN).values() for p in patients
+    )
 
 
 def test_inputs_need_neither_labels_nor_patients(tmp_path: Path) -> None:
