@@ -1,5 +1,6 @@
 """Named arrays as the bytes of a safetensors file, and several tables of them in one."""
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +18,17 @@ def to_safetensors(state: AdapterState, *, metadata: Mapping[str, str] | None = 
     arrays = {name: np.asarray(state[name], order="C") for name in sorted(state)}
     head = {"format": "pt", **(metadata or {})}
     return bytes(safetensors.numpy.save(arrays, metadata=head))
+
+
+def metadata_of(content: bytes) -> dict[str, str]:
+    """Return the metadata of a file's bytes, which `safetensors.numpy.load` has accepted.
+
+    >>> metadata_of(to_safetensors({"a": np.float32([1])}, metadata={"round": "3"}))["round"]
+    '3'
+    """
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return found
 
 
 def joined(groups: Mapping[str, AdapterState]) -> dict[str, Array]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias  # JSON values
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +21,7 @@ from common.errors import RefusedError, SchemaError
 from common.extra import extra_schema
 from common.protocol import REASONS, Answer, Kind, Refusal, Request, RoundPlan, Split
 from common.state import AdapterSchema, AdapterState
+from common.tensor_files import metadata_of, to_safetensors
 
 FlowerMessage: TypeAlias = Message
 PackedAdapter: TypeAlias = ArrayRecord
@@ -238,3 +241,33 @@ def _read_text(content: RecordDict) -> str:
     if not isinstance(text, str) or len(text) > MAX_TEXT:
         raise SchemaError(f"message lacks its head: one JSON text of at most {MAX_TEXT} characters")
     return text
+
+
+def to_frame(content: RecordDict) -> bytes:
+    """Return the content of a message as one safetensors text: how a gateway hands it to the trainer's socket."""
+    arrays: dict[str, tensors.Array] = {}
+    shapes: dict[str, Any] = {}
+    for name, record in content.items():
+        if isinstance(record, ArrayRecord):
+            shapes[name] = {key: [a.dtype, list(a.shape), a.stype] for key, a in record.items()}
+            arrays |= {f"{name}/{key}": np.frombuffer(a.data, np.uint8) for key, a in record.items()}
+    texts = {name: dict(record) for name, record in content.items() if isinstance(record, ConfigRecord)}
+    return to_safetensors(arrays, metadata={_HEAD: json.dumps({"arrays": shapes, "texts": texts})})
+
+
+def from_frame(frame: bytes) -> RecordDict:
+    """Return what `to_frame` was given. Raises SchemaError where it is no such frame."""
+    try:
+        arrays = safetensors.numpy.load(frame)
+        head = strict_json.parse(metadata_of(frame)[_HEAD], limit=2 * MAX_TEXT)
+        records: dict[str, ArrayRecord | ConfigRecord] = {n: ConfigRecord(t) for n, t in head["texts"].items()}
+        for name, shapes in head["arrays"].items():
+            records[name] = ArrayRecord(
+                {
+                    key: Array(dtype, tuple(shape), stype, arrays[f"{name}/{key}"].tobytes())
+                    for key, (dtype, shape, stype) in shapes.items()
+                }
+            )
+        return RecordDict(records)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SchemaError(f"not a frame of a message ({type(error).__name__})") from None
