@@ -260,7 +260,7 @@ def from_frame(frame: bytes) -> RecordDict:
     try:
         arrays = safetensors.numpy.load(frame)
         head = strict_json.parse(metadata_of(frame)[_HEAD], limit=2 * MAX_TEXT)
-        records: dict[str, ArrayRecord | ConfigRecord] = {n: ConfigRecord(t) for n, t in head["texts"].items()}
+        records = RecordDict({n: ConfigRecord(t) for n, t in head["texts"].items()})
         for name, shapes in head["arrays"].items():
             records[name] = ArrayRecord(
                 {
@@ -268,6 +268,6 @@ def from_frame(frame: bytes) -> RecordDict:
                     for key, (dtype, shape, stype) in shapes.items()
                 }
             )
-        return RecordDict(records)
+        return records
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise SchemaError(f"not a frame of a message ({type(error).__name__})") from None
