@@ -9,15 +9,13 @@ from typing import Any  # JSON values
 from common.bundle import Bundle
 from common.errors import CheckpointError, UserError
 from common.files import write_json
-from common.machine import versions
 from common.metrics.curves import calibration_curve, roc_curve
 from common.metrics.types import ScoreHistogram
-from common.peft_methods import PeftMethod
-from common.plugins import build
 from server.closing import Outcome
-from server.outcome_json import check_format, outcome_json
+from server.outcome_json import check_format
 from server.report.modes import present_modes
 from server.report.values import section
+from server.results import results_json
 from simulations.comparison import Budget
 
 
@@ -91,19 +89,15 @@ def assemble(
     command: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Return the content of `results.json`; `command` are the words that run it again, None where none do."""
-    return {
-        **outcome_json(bundle, outcome),
-        "command": None if command is None else list(command),
-        "seeds": [bundle.study.seed],
-        "comparison": None if comparison is None else {**comparison, "over_seeds": None},
-        "curves": {name: _curves(b.histogram) for name, b in budgets.items() if b.histogram is not None} or None,
-        "parameters": _parameters(bundle),
-        "bytes": _bytes(bundle, outcome),
-        "seconds": {"total": measured.prepare + measured.rounds + measured.comparison, **vars(measured)},
-        "privacy": None,
-        "versions": versions(),
-        "execution": {**execution, "runtime": runtime},
-    }
+    return results_json(
+        bundle,
+        outcome,
+        comparison=None if comparison is None else {**comparison, "over_seeds": None},
+        curves={name: _curves(b.histogram) for name, b in budgets.items() if b.histogram is not None},
+        seconds=vars(measured),
+        execution={**execution, "runtime": runtime},
+        command=command,
+    )
 
 
 def _curves(histogram: ScoreHistogram) -> dict[str, object] | None:
@@ -122,30 +116,6 @@ def _curves(histogram: ScoreHistogram) -> dict[str, object] | None:
             "observed": calibration.observed.tolist(),
             "n": calibration.rows.tolist(),
         },
-    }
-
-
-def _parameters(bundle: Bundle) -> dict[str, float]:
-    """Counts; and whether the mean of adapters is the mean of the models that they make (LoRA's is not)."""
-    peft = bundle.study.peft
-    method: PeftMethod = build("common.peft_methods", peft.method, peft.options, key="peft.method")
-    trainable = bundle.schema.size
-    total = bundle.base_model.parameters + trainable
-    return {
-        "trainable": trainable,
-        "shared": bundle.schema.shared.size,
-        "total": total,
-        "fraction": trainable / total,
-        "aggregates_linearly": method.aggregates_linearly,
-    }
-
-
-def _bytes(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
-    """The largest reply that a site sent in a round, as bytes on the wire, against the whole model in float32."""
-    sent = [p["bytes_up"] for r in outcome.rounds for p in r["participation"].values() if p["bytes_up"]]
-    return {
-        "up_per_site_round": max(sent, default=0),
-        "full_model": bundle.base_model.size_bytes + bundle.schema.size_bytes,
     }
 
 

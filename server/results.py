@@ -1,0 +1,99 @@
+"""`results.json` of real sites, and what it shares with that of a simulation. Absent is null."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any  # JSON values
+
+from common.bundle import Bundle
+from common.machine import versions
+from common.metrics.mean_over_sites import mean_over_sites
+from common.peft_methods import PeftMethod
+from common.plugins import build
+from common.seeds import generator
+from server import records
+from server.outcome_json import outcome_json
+
+if TYPE_CHECKING:  # it would bring Flower to whoever reads a report
+    from server.closing import Outcome
+
+
+def results_json(
+    bundle: Bundle,
+    outcome: Outcome,
+    *,
+    comparison: Mapping[str, object] | None,
+    curves: Mapping[str, object] | None,
+    seconds: Mapping[str, float],
+    execution: Mapping[str, object] | None,
+    command: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Return the content of `results.json`; `command` are the words that run it again, None where none do."""
+    return {
+        **outcome_json(bundle, outcome),
+        "command": None if command is None else list(command),
+        "seeds": [bundle.study.seed],
+        "comparison": comparison,
+        "curves": curves or None,
+        "parameters": _parameters(bundle),
+        "bytes": _bytes(bundle, outcome),
+        "seconds": {"total": sum(seconds.values()), **seconds},
+        "privacy": None,
+        "versions": versions(),
+        "execution": execution,
+    }
+
+
+def of_real_sites(bundle: Bundle, outcome: Outcome, *, seconds: float) -> dict[str, Any]:
+    """Return the results of a run over real sites, each of which scored its own test rows.
+
+    Nobody has all rows, so there is no central model, and what a site's own model is worth only the site can say.
+    """
+    return results_json(
+        bundle,
+        outcome,
+        comparison=_federated(bundle, outcome),
+        curves=None,
+        seconds={"rounds": seconds},
+        execution={"runtime": "superlink"},
+        command=None,
+    )
+
+
+def _federated(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
+    if not outcome.test:
+        return None
+    found = records.validation(
+        outcome.test,
+        resamples=bundle.study.evaluation.resamples,
+        rng=generator(bundle.study.seed, purpose="bootstrap pooled"),
+        one_model=not bundle.schema.private.tensors,
+    )
+    mean = mean_over_sites({site: evaluation.scores for site, evaluation in outcome.test.items()})
+    means = {name: metric.to_json() for name, metric in mean.items()}
+    others = dict.fromkeys(("personalised", "local", "central", "benefit", "logistic", "over_seeds"))
+    return {"federated": {**found, "mean": means}, **others}
+
+
+def _parameters(bundle: Bundle) -> dict[str, float]:
+    """Counts; and whether the mean of adapters is the mean of the models that they make (LoRA's is not)."""
+    peft = bundle.study.peft
+    method: PeftMethod = build("common.peft_methods", peft.method, peft.options, key="peft.method")
+    trainable = bundle.schema.size
+    total = bundle.base_model.parameters + trainable
+    return {
+        "trainable": trainable,
+        "shared": bundle.schema.shared.size,
+        "total": total,
+        "fraction": trainable / total,
+        "aggregates_linearly": method.aggregates_linearly,
+    }
+
+
+def _bytes(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
+    """The largest reply that a site sent in a round, as bytes on the wire, against the whole model in float32."""
+    sent = [p["bytes_up"] for r in outcome.rounds for p in r["participation"].values() if p["bytes_up"]]
+    return {
+        "up_per_site_round": max(sent, default=0),
+        "full_model": bundle.base_model.size_bytes + bundle.schema.size_bytes,
+    }
