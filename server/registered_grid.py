@@ -1,0 +1,111 @@
+"""Flower's grid over HTTP as the rounds need it: nodes known by their registered keys, pulls that hold up nobody.
+
+`pull_messages` of Flower blocks until the last object of a reply is there, for minutes where an upload has stalled, and
+for every site whose id was given along. So each message that is on its way has a thread of its own that looks for its
+reply; the rounds take what has come, and keep their deadline.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any, Generic, Protocol, TypeVar  # a node's record is Flower's
+
+import httpx
+
+from server.exchange import Letter
+
+LOG = logging.getLogger("fedpeft.server")
+
+M = TypeVar("M", bound=Letter)
+POLL_S = 0.2
+"""Over HTTP each look for replies takes the SuperLink some 50 ms."""
+
+
+class FlowerGrid(Protocol[M]):
+    """The part of Flower's grid that is used."""
+
+    def get_nodes(self) -> Iterable[Any]:
+        """Return the connected nodes: `node_id` and `public_key`."""
+        ...
+
+    def push_messages(self, messages: Iterable[M]) -> Iterable[str | None]:
+        """Send messages; return their ids, None for one that was not taken."""
+        ...
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[M]:
+        """Return the replies that have arrived, each once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Node:
+    """A connected node and the enrolled site whose key it has; an empty name is nobody's."""
+
+    node_id: int
+    name: str
+
+
+@dataclass
+class RegisteredGrid(Generic[M]):
+    """One run's way to the enrolled sites.
+
+    site_of_key: returns {public key: site} as it is now: a site that is revoked is gone at the next look.
+    """
+
+    grid: FlowerGrid[M]
+    site_of_key: Callable[[], Mapping[bytes, str]]
+    poll_s: float = POLL_S
+    _arrived: SimpleQueue[M | Exception] = field(default_factory=SimpleQueue)
+    _ready: dict[str, M] = field(default_factory=dict)
+    _closed: Event = field(default_factory=Event)
+
+    def get_nodes(self) -> list[Node]:
+        """Return the connected nodes whose key is enrolled; a node is never believed who it is."""
+        sites = self.site_of_key()
+        return [
+            Node(node.node_id, sites[key])
+            for node in self.grid.get_nodes()
+            if (key := bytes(node.public_key).strip()) in sites
+        ]
+
+    def push_messages(self, messages: Iterable[M]) -> list[str]:
+        """Send messages and begin to look for their replies; return the ids of those that were taken."""
+        ids = [taken for taken in self.grid.push_messages(list(messages)) if taken]
+        for each in ids:
+            Thread(target=self._watch, args=(each,), name=f"reply to {each[:8]}", daemon=True).start()
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[M]:
+        """Return those replies that have arrived, without waiting; a link that is gone is raised here.
+
+        A reply whose objects cannot be put together is its site's fault alone: it never arrives.
+        """
+        with suppress(Empty):
+            while True:
+                found = self._arrived.get_nowait()
+                if isinstance(found, Exception):
+                    raise found
+                self._ready[found.metadata.reply_to_message_id] = found
+        return [self._ready.pop(each) for each in list(message_ids) if each in self._ready]
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._closed.set()
+
+    def _watch(self, message_id: str) -> None:
+        while not self._closed.is_set():
+            try:
+                replies = list(self.grid.pull_messages([message_id]))
+            except (OSError, httpx.HTTPError) as error:
+                self._arrived.put(error)
+                return
+            except (ValueError, TypeError, KeyError, RuntimeError, MemoryError) as error:
+                LOG.warning("a reply cannot be read (%s): its site is late", type(error).__name__)
+                return
+            for reply in replies:
+                self._arrived.put(reply)
+                return
+            self._closed.wait(self.poll_s)
