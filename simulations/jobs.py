@@ -4,6 +4,7 @@ A job is independent of all others and of where it runs, so jobs go to worker pr
 once and keeps it.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -56,7 +57,10 @@ def run_jobs(folder: RunFolder, jobs: Sequence[Job], *, workers: int) -> Iterato
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=min(workers, max(len(jobs), 1)), return_as="generator_unordered", batch_size=1)
-    yield from parallel(delayed(run_job)(str(folder.path), job) for job in jobs)
+    with warnings.catch_warnings():
+        # loky replaces a worker whose memory grew: no job is lost, and a user could do nothing about it.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+        yield from parallel(delayed(run_job)(str(folder.path), job) for job in jobs)
 
 
 def run_job(folder: str, job: Job) -> JobResult:

@@ -1,5 +1,6 @@
 """Several seeds of one study in one `results.json`: the first seed's run, with means and t intervals over all."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any  # JSON values
 
@@ -40,14 +41,21 @@ def _summary(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _metrics(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: _over([m.get(name, {}).get("value") for m in found]).to_json() for name in found[0]}
+    return {
+        name: _over([m.get(name, {}).get("value") for m in found], within=(0.0, _largest(name))).to_json()
+        for name in found[0]
+    }
 
 
-def _over(values: Sequence[float | None]) -> Metric:
+def _largest(metric: str) -> float:
+    return math.inf if metric == "log_loss" else 1.0
+
+
+def _over(values: Sequence[float | None], *, within: tuple[float, float]) -> Metric:
     known = [value for value in values if value is not None]
     if not known:
         return Metric(None, 0, reason="no seed has it")
-    metric = over_seeds(known)
+    metric = over_seeds(known, within=within)
     if len(known) == len(values) or metric.reason is not None:
         return metric
     return Metric(
@@ -63,7 +71,10 @@ def _differences(compared: Sequence[Mapping[str, Any]], left: str, right: str) -
 def _part_differences(compared: Sequence[Mapping[str, Any]], left: str, right: str, part: str) -> dict[str, Any]:
     names = compared[0][left][part]
     pairs = {name: [(c[left][part][name]["value"], c[right][part][name]["value"]) for c in compared] for name in names}
-    return {name: _over([_minus(a, b) for a, b in values]).to_json() for name, values in pairs.items()}
+    return {
+        name: _over([_minus(a, b) for a, b in values], within=(-_largest(name), _largest(name))).to_json()
+        for name, values in pairs.items()
+    }
 
 
 def _minus(left: float | None, right: float | None) -> float | None:

@@ -8,9 +8,10 @@ import numpy as np
 from common.metrics.types import Metric
 
 
-def over_seeds(values: Sequence[float]) -> Metric:
+def over_seeds(values: Sequence[float], *, within: tuple[float, float] = (-math.inf, math.inf)) -> Metric:
     """Return the mean of one value per seed with its 95 % t interval; `n` is the number of seeds.
 
+    within: the values that the metric can have; an interval that reaches beyond them is cut there.
     It takes the seeds as independent and normal around their mean; they share the same patients, so it says nothing
     about other patients. One seed has no interval.
 
@@ -23,7 +24,8 @@ def over_seeds(values: Sequence[float]) -> Metric:
     if len(values) == 1:
         return Metric(mean, 1, reason="one seed: no interval")
     half = t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return Metric(mean, len(values), mean - half, mean + half)
+    low, high = within
+    return Metric(mean, len(values), max(low, mean - half), min(high, mean + half))
 
 
 def t_quantile(degrees: int, *, level: float = 0.95) -> float:

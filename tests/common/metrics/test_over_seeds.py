@@ -23,6 +23,14 @@ def test_interval_as_scipy(values: list[float]) -> None:
     assert found.n == len(values)
 
 
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_an_interval_holds_only_values_that_there_are(values: list[float]) -> None:
+    free, cut = over_seeds(values), over_seeds(values, within=(0, 1))
+    assert free.low is not None
+    assert free.high is not None
+    assert (cut.value, cut.low, cut.high) == (free.value, max(0, free.low), min(1, free.high))
+
+
 def test_one_seed_has_no_interval() -> None:
     found = over_seeds([0.8])
     assert (found.value, found.low, found.high, found.reason) == (0.8, None, None, "one seed: no interval")
