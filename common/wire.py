@@ -152,6 +152,18 @@ def encode_query() -> RecordDict:
     return RecordDict()
 
 
+def encode_value(value: object) -> RecordDict:
+    """Return a content that is one JSON value."""
+    return RecordDict({_HEAD: _text(value)})
+
+
+def decode_value(content: RecordDict) -> object:
+    """Read one JSON value that another machine sent. Raises SchemaError."""
+    _check_records(content, {_HEAD})
+    value: object = strict_json.parse(_read_text(content), limit=MAX_TEXT)
+    return value
+
+
 def encode_name(name: str) -> RecordDict:
     """Return the content of a site's answer to a query."""
     return RecordDict({_NAME: ConfigRecord({_NAME: name})})

@@ -24,6 +24,16 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class SiteChecked:
+    """A site has said before round 1 whether the study can work there, or has not answered; `lacks` is in words."""
+
+    site: str
+    is_ready: bool
+    lacks: str
+    versions: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
 class RoundStarted:
     """Sites are asked; `kind` is evaluate for the messages after the last round, whose number goes on counting."""
 
@@ -77,11 +87,12 @@ class RunStopped:
     reason: str
 
 
-Event = RunStarted | RoundStarted | SiteAnswered | RoundFinished | RunFinished | RunStopped
+Event = RunStarted | SiteChecked | RoundStarted | SiteAnswered | RoundFinished | RunFinished | RunStopped
 Progress = Callable[[Event], None]
 
 _NAMES = {
     RunStarted: "run_started",
+    SiteChecked: "site_checked",
     RoundStarted: "round_started",
     SiteAnswered: "reply",
     RoundFinished: "round_finished",
@@ -93,6 +104,13 @@ _NAMES = {
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event as a JSON-able table, with its name under `event`."""
     return {"event": _NAMES[type(event)], **asdict(event)}
+
+
+def from_json(content: Mapping[str, Any]) -> Event:
+    """Return the event of one line of `events.jsonl`. Raises ValueError, TypeError or KeyError for anything else."""
+    kinds: Mapping[str, Callable[..., Event]] = {name: kind for kind, name in _NAMES.items()}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k not in ("event", "time")}
+    return kinds[content["event"]](**values)
 
 
 def recorder(path: Path, progress: Progress) -> Progress:

@@ -5,6 +5,7 @@ is ours and Flower carries the messages. What a round needs comes from the state
 resumed from a checkpoint sends the same messages as one that was never stopped.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from common import wire
@@ -30,8 +31,9 @@ def run_rounds(
     *,
     progress: Progress = ignore,
     clock: Clock = SYSTEM_CLOCK,
+    preflight: Callable[[Session], None] | None = None,
 ) -> Outcome:
-    """Run the rounds after `state.round`, then the closing evaluation.
+    """Run the rounds after `state.round`, then the closing evaluation; before all else, `preflight`.
 
     Raises:
         ParticipationError: a round stayed below the quorum; the checkpoint holds the last complete one.
@@ -46,6 +48,8 @@ def run_rounds(
     )
     session = Session(job, exchange, roster, record)
     spool.drop(session.spool)
+    if preflight is not None:
+        preflight(session)
     while state.round < job.rounds:
         state = play_round(session, state)
     return close_run(session, state)

@@ -52,8 +52,8 @@ def simulate(
 
     place = out or _new_folder(study)
     try:
+        from server.terminal import print_outcome, progress_bars
         from simulations.run import run
-        from simulations.terminal import print_outcome, progress_bars
 
         _register(plugins)
         with progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
@@ -65,7 +65,7 @@ def simulate(
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)
         raise typer.Exit(130) from None
-    print_outcome(results, as_json=as_json)
+    print_outcome(results.content, results.folder, as_json=as_json)
 
 
 def _register(folders: list[Path] | None) -> None:
@@ -97,12 +97,12 @@ def _command_to_resume(study: str, out: Path, overrides: list[str] | None) -> st
 def report(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
     """Write report.html of a finished run again, and print its table."""
     from server.report.render import write_report
+    from server.terminal import print_outcome
     from simulations.results import read_results
-    from simulations.terminal import print_outcome
 
     results = read_results(folder)
     write_report(results.content, folder / "report.html")
-    print_outcome(results, as_json=False)
+    print_outcome(results.content, results.folder, as_json=False)
 
 
 def list_studies() -> None:

@@ -39,7 +39,7 @@ def warm_up() -> None:
         "simulations.inprocess",
         "simulations.preview",
         "simulations.run",
-        "simulations.terminal",
+        "server.terminal",
         "sklearn.linear_model",
     ]
     for name in modules:

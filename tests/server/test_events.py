@@ -9,12 +9,15 @@ from server.events import (
     RunStarted,
     RunStopped,
     SiteAnswered,
+    SiteChecked,
+    from_json,
     ignore,
     recorder,
 )
 
 EVENTS: list[Event] = [
     RunStarted("r", ("a", "b"), 0, 2),
+    SiteChecked("a", False, "paused", {"torch": None}),
     RoundStarted(1, 2, "train", ("a", "b")),
     SiteAnswered(1, "a", "refused", "not finite", 300, 0.5, {}),
     RoundFinished(1, 2, 1.5, 1, {"loss": 0.5}, {}),
@@ -35,7 +38,22 @@ def test_every_event_is_a_line_and_is_passed_on(tmp_path: Path) -> None:
         assert len(lines(tmp_path / "run" / "events.jsonl")) == number  # flushed: a reader sees it at once
     assert seen == EVENTS
     names = [line["event"] for line in lines(tmp_path / "run" / "events.jsonl")]
-    assert names == ["run_started", "round_started", "reply", "round_finished", "run_stopped", "run_finished"]
+    assert names == [
+        "run_started",
+        "site_checked",
+        "round_started",
+        "reply",
+        "round_finished",
+        "run_stopped",
+        "run_finished",
+    ]
+
+
+def test_an_event_is_read_back_from_its_line(tmp_path: Path) -> None:
+    record = recorder(tmp_path / "events.jsonl", ignore)
+    for event in EVENTS:
+        record(event)
+    assert [from_json(line) for line in lines(tmp_path / "events.jsonl")] == EVENTS
 
 
 def test_a_line_cut_by_a_kill_spoils_no_other(tmp_path: Path) -> None:

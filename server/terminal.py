@@ -1,8 +1,9 @@
-"""What a person sees while a simulation runs: one line of progress, then the table. Quiet when piped."""
+"""What a person sees while a run goes on: one line of progress, then the table. Quiet when piped."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any  # JSON values
 
 import typer
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from server.events import Event
-    from simulations.results import Results
 
 
 @dataclass
@@ -72,8 +72,11 @@ def progress_bars(*, visible: bool) -> Iterator[Listener]:
         yield Listener(bars, rounds, rivals)
 
 
-def print_outcome(results: "Results", *, as_json: bool) -> None:
-    """Print the comparison as a table, the summary and where everything lies; or results.json and nothing else."""
+def print_outcome(content: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
+    """Print the comparison as a table, the summary and where everything lies; or results.json and nothing else.
+
+    content: of the results.json in `folder`.
+    """
     import json
 
     from rich.console import Console
@@ -81,13 +84,13 @@ def print_outcome(results: "Results", *, as_json: bool) -> None:
     from server.report.summary import summary
 
     if as_json:
-        typer.echo(json.dumps(results.content, allow_nan=False))  # rich would turn ":heart:" in a text into a sign
+        typer.echo(json.dumps(content, allow_nan=False))  # rich would turn ":heart:" in a text into a sign
         return
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
-    Console(highlight=False, emoji=False).print(_table(results.content))
-    Console(highlight=False, markup=False, emoji=False).print(" ".join(summary(results.content)))
-    console.print(f"report   {results.folder / 'report.html'}")
-    console.print(f"adapter  {results.adapter}")
+    Console(highlight=False, emoji=False).print(_table(content))
+    Console(highlight=False, markup=False, emoji=False).print(" ".join(summary(content)))
+    console.print(f"report   {folder / 'report.html'}")
+    console.print(f"adapter  {folder / 'adapter'}")
 
 
 def _table(content: Mapping[str, Any]) -> "Table":

@@ -1,0 +1,78 @@
+"""What is asked of a site before round 1, and what it says: whether this study can work there, in fixed words.
+
+No row is looked at that training would not look at, and no count leaves: a site says that it is ready, or what is not.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import SchemaError
+
+MESSAGE_KIND = "query.preflight"
+
+Problem = Literal[
+    "NOT_APPROVED",
+    "PAUSED",
+    "POLICY",
+    "NO_BASE_MODEL",
+    "DATA_UNREADABLE",
+    "NO_TRAINING_ROWS",
+    "TOO_FEW_PATIENTS",
+    "LABELS_MISSING",
+    "TOO_LITTLE_MEMORY",
+    "DEVICE_MISSING",
+    "NOT_OPENED",
+]
+"""DATA_UNREADABLE: the rows are not what the study's schema says. LABELS_MISSING: fewer than two labels among the
+training rows. NOT_OPENED: anything else; the site's own log says what."""
+
+MEANINGS: dict[Problem, str] = {
+    "NOT_APPROVED": "the study is not approved there: fedpeft site approve",
+    "PAUSED": "the site is paused: fedpeft site resume",
+    "POLICY": "the site's policy forbids this study",
+    "NO_BASE_MODEL": "the site has no base model with the study's digest",
+    "DATA_UNREADABLE": "the site's rows are not what the study's schema says: fedpeft site check",
+    "NO_TRAINING_ROWS": "no rows to train on",
+    "TOO_FEW_PATIENTS": "fewer patients than the site's policy asks for",
+    "LABELS_MISSING": "the training rows have fewer than two labels",
+    "TOO_LITTLE_MEMORY": "less free memory than the study needs",
+    "DEVICE_MISSING": "the device that its settings name is not there",
+    "NOT_OPENED": "the site could not open the study; its own log says why",
+}
+
+
+class Question(BaseModel):
+    """Digests of the study, its schema and its bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    study: str = Field(max_length=71)
+    adapter_schema: str = Field(max_length=71)
+    bundle: str = Field(max_length=71)
+
+
+class Readiness(BaseModel):
+    """A site's answer: what stands in the way, versions of libraries, bytes of memory free and needed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    problems: tuple[Problem, ...] = ()
+    versions: dict[str, str | None] = Field(default_factory=dict, max_length=20)
+    free_bytes: int | None = Field(default=None, ge=0)
+    needed_bytes: int | None = Field(default=None, ge=0)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing stands in the way."""
+        return not self.problems
+
+
+def read_readiness(value: object) -> Readiness:
+    """Return the answer in a JSON value that a site sent. Raises SchemaError."""
+    try:
+        found = Readiness.model_validate(value)
+    except ValidationError as error:
+        raise SchemaError(f"preflight answer: {error.errors()[0]['msg']}") from None
+    texts = [*found.versions, *(text for text in found.versions.values() if text is not None)]
+    if any(len(text) > 40 or not text.isprintable() for text in texts):
+        raise SchemaError("preflight answer: a version that is not a short printable text")
+    return found
