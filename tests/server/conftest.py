@@ -15,6 +15,7 @@ from common.metrics.types import Metric, Scores
 from common.protocol import Answer, Reply, Request, SplitEvaluation
 from common.state import AdapterSchema, AdapterState
 from server.aggregation.fedavg import FedAvg
+from server.asking import Session
 from server.closing import Outcome
 from server.events import Event
 from server.exchange import Clock
@@ -134,7 +135,11 @@ class Lab:
         return fresh_state(SHARED, study=STUDY, seed=7)
 
     def run(
-        self, state: ServerState | None = None, progress: Callable[[Event], None] | None = None, **changes: Any
+        self,
+        state: ServerState | None = None,
+        progress: Callable[[Event], None] | None = None,
+        preflight: Callable[[Session], None] | None = None,
+        **changes: Any,
     ) -> Outcome:
         names = tuple(self.sites)
         app = self.app or make_app(self.site_of)
@@ -148,6 +153,7 @@ class Lab:
                 state or self.start(),
                 progress=progress or self.events.append,
                 clock=self.time.clock,
+                preflight=preflight,
             )
 
     def site_of(self, context: Context) -> FakeSite:

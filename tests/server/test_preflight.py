@@ -1,0 +1,119 @@
+"""Before round 1: sites that cannot take part are named with what they lack, and too few stop the run at once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from client.app import make_app
+from common import wire
+from common.errors import ParticipationError
+from common.preflight import MEANINGS, Problem, Question, Readiness
+from common.study import Study
+from server.asking import Session
+from server.events import RunFinished, SiteChecked
+from server.preflight import check_sites
+
+READY = Readiness(versions={"python": "3.11"}).model_dump()
+STUDY = Study.model_validate({"name": "s", "base_model": {"source": "dir:m"}, "task": {"labels": ["no", "yes"]}})
+
+
+class FakeBundle:
+    """What the preflight asks for: digests."""
+
+    study = STUDY
+    digest = "sha256:" + "b" * 64
+
+    class schema:
+        digest = "sha256:" + "5" * 64
+
+
+def answering(lab: Any, answers: Mapping[str, object]) -> ClientApp:
+    """An app whose sites answer the preflight with these JSON values; without one it fails."""
+    app = make_app(lab.site_of)
+
+    @app.query("preflight")
+    def preflight(message: Message, context: Context) -> Message:
+        asked = Question.model_validate(wire.decode_value(message.content))
+        assert asked.bundle == FakeBundle.digest
+        value = answers.get(lab.site_of(context).name)
+        if value is None:
+            return Message(Error(code=2, reason="text of an exception"), reply_to=message)
+        content = value if isinstance(value, RecordDict) else wire.encode_value(value)
+        return Message(content, reply_to=message)
+
+    return app
+
+
+def played(lab: Any, answers: Mapping[str, object], **changes: Any) -> dict[str, SiteChecked]:
+    lab.app = answering(lab, answers)
+
+    def check(session: Session) -> None:
+        check_sites(session, FakeBundle)  # type: ignore[arg-type] # the part that is used
+
+    lab.run(preflight=check, **changes)
+    return {event.site: event for event in lab.events if isinstance(event, SiteChecked)}
+
+
+def lacking(*problems: Problem) -> dict[str, Any]:
+    return Readiness(problems=problems).model_dump()
+
+
+def test_a_run_of_ready_sites_goes_on(lab: Callable[..., Any]) -> None:
+    federation = lab(2)
+    found = played(federation, dict.fromkeys(federation.sites, READY))
+    assert {site: (event.is_ready, event.lacks) for site, event in found.items()} == {
+        "site-a": (True, ""),
+        "site-b": (True, ""),
+    }
+    assert found["site-a"].versions == {"python": "3.11"}
+    assert isinstance(federation.events[-1], RunFinished)
+
+
+@pytest.mark.parametrize("problem", MEANINGS)
+def test_a_site_that_lacks_something_is_named_and_the_others_go_on(problem: Problem, lab: Callable[..., Any]) -> None:
+    federation = lab(3)
+    found = played(federation, {**dict.fromkeys(federation.sites, READY), "site-b": lacking(problem)})
+    assert MEANINGS[problem] in found["site-b"].lacks
+    assert not found["site-b"].is_ready
+    assert isinstance(federation.events[-1], RunFinished)
+
+
+def test_too_few_ready_sites_end_the_run_before_anyone_trains(lab: Callable[..., Any]) -> None:
+    federation = lab(3)
+    short = Readiness(problems=("TOO_LITTLE_MEMORY",), free_bytes=2**20, needed_bytes=2**22).model_dump()
+    answers = {"site-a": READY, "site-b": lacking("NO_BASE_MODEL", "LABELS_MISSING"), "site-c": short}
+    with pytest.raises(ParticipationError) as caught:
+        played(federation, answers)
+    text = str(caught.value)
+    assert "1 of 3 sites can run this study, 2 are needed" in text
+    assert MEANINGS["NO_BASE_MODEL"] in text
+    assert MEANINGS["LABELS_MISSING"] in text
+    assert "1 MiB are free, 4 MiB are needed" in text
+    assert all(not site.asked for site in federation.sites.values())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ready",
+        {"problems": ["SOMETHING"]},
+        {**READY, "versions": {"python": "3\n11"}},
+        {**READY, "versions": {"x" * 41: "1"}},
+        {**READY, "free_bytes": -1},
+        {**READY, "patients": 12},
+        RecordDict(),
+    ],
+)
+def test_an_answer_that_is_none_counts_as_not_ready(value: object, lab: Callable[..., Any]) -> None:
+    federation = lab(3)
+    found = played(federation, {**dict.fromkeys(federation.sites, READY), "site-c": value})
+    assert (found["site-c"].is_ready, found["site-c"].lacks) == (False, "an answer that cannot be read")
+
+
+def test_a_site_whose_app_fails_is_said_in_a_fixed_word(lab: Callable[..., Any]) -> None:
+    federation = lab(3)
+    found = played(federation, {"site-a": READY, "site-b": READY})
+    assert (found["site-c"].is_ready, found["site-c"].lacks) == (False, "APP_FAILED")
