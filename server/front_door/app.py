@@ -1,0 +1,158 @@
+"""The front door: a reverse proxy through which sites reach a SuperLink's Fleet paths and health, and nothing else.
+
+A SuperNode survives 502, 503, 504 and a lost connection only; it stops for good, or drops a message silently, on any
+other failure. So every limit answers 503, and no redirect is ever passed on.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from starlette.routing import Router
+from starlette.types import Message, Receive, Scope, Send
+
+from server.front_door import asgi
+from server.front_door.allowed import ALLOWED, HELD_ONLY, PULL_MESSAGES, is_allowed
+from server.front_door.asgi import Answer
+from server.front_door.headers import upstream_headers
+from server.front_door.peers import Peers, peer_of
+from server.front_door.polling import Holder, LostError
+from server.front_door.settings import DoorSettings
+from server.front_door.upstream import Upstream, UpstreamError, answer_headers, connect, failure, read
+
+LOG = logging.getLogger("server.front_door")
+POLL_BYTES = 64 * 2**10
+"""A question for messages is kept in memory while it is held; it has some hundred bytes."""
+Counts = Counter[tuple[str, str]]
+
+
+def create_app(settings: DoorSettings, *, closing: asyncio.Event | None = None) -> Router:
+    """Return the ASGI application; `closing`, once set, ends the long polls at once.
+
+    Its lifespan closes the connections to the SuperLink and logs how often each path ended in each status.
+    """
+    client, counts = connect(settings), Counts()
+    door = Door(settings, client, counts, closing or asyncio.Event())
+
+    @asynccontextmanager
+    async def lifespan(_: Router) -> AsyncIterator[None]:
+        async with client:
+            yield
+        for (path, status), count in sorted(counts.items()):
+            LOG.info("%s %s: %d", path, status, count)
+
+    return Router(routes=[], redirect_slashes=False, default=door, lifespan=lifespan)
+
+
+class Door:
+    """The ASGI application without its lifespan."""
+
+    def __init__(
+        self, settings: DoorSettings, client: httpx.AsyncClient, counts: Counts, closing: asyncio.Event
+    ) -> None:
+        self._limits, self._counts = settings.limits, counts
+        self._allowed = ALLOWED if settings.role == "door" else HELD_ONLY
+        self._peers = Peers(settings.limits) if settings.role == "door" else None
+        self._holder = Holder(settings.polling, closing)
+        self._upstream = Upstream(client, settings.upstream)
+        self._works = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        query = scope["query_string"]
+        if not is_allowed(scope["method"], scope["raw_path"], query, allowed=self._allowed):
+            await self._refuse("other", 404, scope, send)
+            return
+        path, peer = scope["path"], peer_of(scope["client"][0] if scope["client"] else "")
+        if self._peers is not None and not self._peers.enter(peer, time.monotonic()):
+            await self._refuse(path, 503, scope, send)
+            return
+        try:
+            await self._serve(path, scope, receive, send)
+        finally:
+            if self._peers is not None:
+                self._peers.leave(peer)
+
+    async def _refuse(self, path: str, status: int, scope: Scope, send: Send) -> None:
+        self._counts[path, str(status)] += 1
+        await asgi.refusal(status, close=asgi.content_length(scope["headers"]) != 0).send(send)
+
+    async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and turn whatever prevents an answer into a status that a SuperNode survives."""
+        limit = self._limits.body_bytes if path != PULL_MESSAGES else min(POLL_BYTES, self._limits.body_bytes)
+        started = Started(send)
+        try:
+            if (asgi.content_length(scope["headers"]) or 0) > limit:
+                raise asgi.TooLargeError
+            async with asyncio.timeout(self._limits.request_timeout_s):
+                await self._answer(path, scope, receive, started, limit)
+        except asgi.GoneError as error:
+            self._counts[path, "lost" if isinstance(error, LostError) else "gone"] += 1
+        except asgi.TooLargeError:
+            if b"expect" not in dict(scope["headers"]):
+                await asgi.drain(receive, limit=2 * self._limits.body_bytes)
+            await self._refuse(path, 413, scope, send)
+        except (UpstreamError, TimeoutError) as error:
+            status = error.status if isinstance(error, UpstreamError) else 504
+            self._warn(error)
+            if started.status is not None:
+                raise CutError(f"the answer to {path} was cut short") from None
+            await self._refuse(path, status, scope, send)
+        else:
+            self._works = True
+            self._counts[path, str(started.status)] += 1
+
+    def _warn(self, error: Exception) -> None:
+        """Say once that the SuperLink does not answer, until it does again."""
+        if self._works:
+            LOG.warning("the SuperLink gave no answer: %s", str(error) or type(error).__name__)
+        self._works = False
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive, send: "Started", limit: int) -> None:
+        method, headers = scope["method"], upstream_headers(scope["headers"])
+        if path == PULL_MESSAGES:
+            question = await asgi.whole(receive, limit=limit)
+
+            async def ask() -> Answer:
+                response = await self._upstream.ask(method, path, headers, question)
+                return Answer(response.status_code, answer_headers(response), await read(response))
+
+            await (await self._holder.hold(ask, receive)).send(send)
+            return
+        body = asgi.pieces(receive, limit=limit) if asgi.content_length(scope["headers"]) != 0 else b""
+        await relay(await self._upstream.ask(method, path, headers, body), send)
+
+
+class CutError(Exception):
+    """An answer broke off after its start; the web server then closes the connection, so that nobody takes it whole."""
+
+
+class Started:
+    """An ASGI `send` that remembers the status that it started with."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        """Send one message."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+async def relay(response: httpx.Response, send: Send) -> None:
+    """Pass an answer on as it comes, and close it. Raises UpstreamError."""
+    try:
+        await asgi.start(send, response.status_code, answer_headers(response))
+        async for piece in response.aiter_raw():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except httpx.TransportError as error:
+        raise failure(error) from None
+    finally:
+        await response.aclose()
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,60 @@
+"""pull-messages, held open: the SuperLink is asked again and again until there is something, the site but once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Receive
+
+from server.front_door.asgi import Answer, GoneError, disconnected
+from server.front_door.settings import Polling
+
+Ask = Callable[[], Awaitable[Answer]]
+
+
+class LostError(GoneError):
+    """The site went while the SuperLink answered: what it answered reaches nobody."""
+
+
+class Holder:
+    """Counts the sites that wait, which sets the pace of all of them."""
+
+    def __init__(self, polling: Polling, closing: asyncio.Event) -> None:
+        self._polling, self._closing, self._waiting = polling, closing, 0
+
+    async def hold(self, ask: Ask, receive: Receive) -> Answer:
+        """Return the first answer that says something, or the last one when the time is over or the door closes.
+
+        Raises GoneError when the site goes, LostError when it took an answer with it.
+        """
+        gone = asyncio.ensure_future(disconnected(receive))
+        closing = asyncio.ensure_future(self._closing.wait())
+        self._waiting += 1
+        try:
+            return await self._repeat(ask, gone, closing)
+        finally:
+            self._waiting -= 1
+            gone.cancel()
+            closing.cancel()
+
+    async def _repeat(self, ask: Ask, gone: asyncio.Future[None], closing: asyncio.Future[bool]) -> Answer:
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._polling.hold_s
+        while True:
+            answer = await ask()
+            if says_something(answer):
+                if gone.done():
+                    raise LostError
+                return answer
+            pause = min(self._polling.interval(self._waiting), until - clock())
+            if pause <= 0:
+                return answer
+            await asyncio.wait({gone, closing}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                raise GoneError
+            if closing.done():
+                return answer
+
+
+def says_something(answer: Answer) -> bool:
+    """Whether this is more than "no message": SuperLink says that with 200 and no byte."""
+    return answer.status != 200 or bool(answer.body)
