@@ -19,11 +19,14 @@ from common import answers, npy, strict_json
 from common import state as tensors
 from common.errors import RefusedError, SchemaError
 from common.extra import extra_schema
+from common.failures import word_of
+from common.files import digest_bytes, digest_json
 from common.protocol import REASONS, Answer, Kind, Refusal, Request, RoundPlan, Split
 from common.state import AdapterSchema, AdapterState
 from common.tensor_files import metadata_of, to_safetensors
 
 FlowerMessage: TypeAlias = Message
+Content: TypeAlias = RecordDict
 PackedAdapter: TypeAlias = ArrayRecord
 
 MAX_TEXT: Final = 1 << 20
@@ -31,21 +34,10 @@ MAX_TEXT: Final = 1 << 20
 
 _HEAD, _ADAPTER, _UPDATE, _EXTRA, _TEXT, _NAME = "head", "adapter", "update", "extra", "json", "name"
 
-_FAILURES: Final = {
-    0: "UNKNOWN_FAILURE",
-    1: "APP_NOT_LOADED",
-    2: "APP_FAILED",
-    3: "MESSAGE_UNAVAILABLE",
-    4: "REPLY_UNAVAILABLE",
-    5: "SITE_UNAVAILABLE",
-    6: "PRECONDITION_FAILED",
-    7: "APP_REFUSED",
-    8: "APP_CRASHED",
-}
-"""A fixed word for each of Flower's error codes: the reason that comes with a code may quote an exception's text."""
 
+class RequestHead(BaseModel):
+    """What a request says beside its tensors."""
 
-class _RequestHead(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     kind: Kind
     run: str = Field(max_length=64)
@@ -77,6 +69,15 @@ def encode_request(request: Request, adapter: PackedAdapter) -> RecordDict:
     return RecordDict({_HEAD: _text(head), _ADAPTER: adapter})
 
 
+def peek_request(content: RecordDict) -> RequestHead:
+    """Return the head of a request, before anyone knows of which study it is. Raises SchemaError."""
+    _check_records(content, {_HEAD, _ADAPTER})
+    try:
+        return RequestHead.model_validate_json(_read_text(content))
+    except ValidationError as error:
+        raise SchemaError(f"request: {error.errors()[0]['msg']}") from None
+
+
 def decode_request(content: RecordDict, schema: AdapterSchema) -> Request:
     """Read a request.
 
@@ -84,11 +85,7 @@ def decode_request(content: RecordDict, schema: AdapterSchema) -> Request:
         RefusedError: it is for another adapter schema.
         SchemaError: it is not a request, or its tensors are not those of the schema.
     """
-    _check_records(content, {_HEAD, _ADAPTER})
-    try:
-        head = _RequestHead.model_validate_json(_read_text(content))
-    except ValidationError as error:
-        raise SchemaError(f"request: {error.errors()[0]['msg']}") from None
+    head = peek_request(content)
     if head.adapter_schema != schema.digest:
         raise RefusedError("WRONG_SCHEMA")
     return Request(
@@ -191,7 +188,7 @@ def failure_of(reply: FlowerMessage) -> str | None:
     """Return a fixed word where Flower carries an error in place of an answer."""
     if reply.has_content():
         return None
-    return _FAILURES.get(reply.error.code, f"ERROR_{reply.error.code}")
+    return word_of(reply.error.code)
 
 
 def size_bytes(content: RecordDict) -> int:
@@ -265,6 +262,17 @@ def to_frame(content: RecordDict) -> bytes:
             arrays |= {f"{name}/{key}": np.frombuffer(a.data, np.uint8) for key, a in record.items()}
     texts = {name: dict(record) for name, record in content.items() if isinstance(record, ConfigRecord)}
     return to_safetensors(arrays, metadata={_HEAD: json.dumps({"arrays": shapes, "texts": texts})})
+
+
+def digest_of(content: RecordDict) -> str:
+    """Return a digest of a message's content; a frame has none, since its bytes vary with the order in its head."""
+    parts = {
+        name: {key: [a.dtype, list(a.shape), a.stype, digest_bytes(a.data)] for key, a in record.items()}
+        if isinstance(record, ArrayRecord)
+        else dict(record)
+        for name, record in content.items()
+    }
+    return digest_json(parts)
 
 
 def from_frame(frame: bytes) -> RecordDict:

@@ -27,7 +27,11 @@ FLOWER_PLACES = (
     "server/flower_app.py",
     "client/app.py",
     "client/flower_app.py",
+    "client/gateway.py",
+    "client/gateway_app.py",
     "server/rounds.py",
+    "common/failures.py",
+    "common/thin_app.py",
     "common/wire.py",
     "simulations/",
 )

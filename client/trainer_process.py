@@ -1,0 +1,61 @@
+"""The trainer: the long-running process that has the hospital's data and base model, and answers on its Unix socket.
+
+    python -m client.trainer_process DIR
+
+SIGTERM ends it within the grace: an answer that is being made may be finished, else it is made anew when it is asked
+for again. Training runs in a thread, which nothing can interrupt; so the process ends by `os._exit`.
+"""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+from client.service import Responder, serve
+from client.site_folder import SiteFolder
+from common.errors import UserError
+from common.quiet import silence
+
+GRACE_S: Final = 8.0
+"""Seconds from SIGTERM to the end, below the supervisor's own patience."""
+
+
+def run(hospital: Responder, folder: SiteFolder, stop: Event, *, group: str | None = None) -> bool:
+    """Serve until `stop` is set; say whether nothing was left unfinished."""
+    service = serve(hospital, folder, group=group)
+    stop.wait()
+    return service.stop(GRACE_S)
+
+
+def stop_on_signals() -> Event:
+    """Return what SIGTERM and SIGINT set."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def main(arguments: list[str]) -> int:
+    """Open the hospital of the site's folder and serve it, to SIGTERM."""
+    silence(os.environ)
+    os.umask(0o077)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    stop, folder = stop_on_signals(), SiteFolder(Path(arguments[0]).resolve())
+    try:
+        from client.hospital import Hospital
+
+        run(Hospital(folder), folder, stop)
+    except UserError as error:
+        sys.stderr.write(f"trainer: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
