@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 from common.quiet import silence
-from simulations.bench.messages import MessageCost, measure_messages
+from simulations.bench.messages import measure_messages
 from simulations.bench.rounds import RoundTimes, bare_peak_mb, federated_peak_mb, measure_rounds
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def _memory() -> dict[str, float]:
 
 
 def _messages() -> Mapping[str, float]:
-    few, many = _apart(_measure, 10), _apart(_measure, 1000)
+    few, many = _apart(measure_messages, 10, 100), _apart(measure_messages, 1000, 4)
     return {
         "message_payload_bytes": few.payload_bytes,
         "message_ms_per_site_round_10_sites": few.ms_per_site_round,
@@ -54,11 +54,8 @@ def _messages() -> Mapping[str, float]:
     }
 
 
-def _measure(sites: int) -> MessageCost:
-    return measure_messages(sites=sites, rounds=4 if sites > 100 else 100)
-
-
 def _apart(measure: Callable[..., T], *arguments: object) -> T:
+    """`measure` is a function of another module: a new process knows nothing of this one's own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, *arguments).result()
 

@@ -80,6 +80,8 @@ class BareLoop:
     """MiniLM, peft's LoRA, a linear head and AdamW, as one would write them in a notebook."""
 
     def __init__(self, folder: str, study: Study, execution: Execution) -> None:
+        import warnings
+
         import torch
         from peft import LoraConfig, TaskType, get_peft_model
         from transformers import AutoModel
@@ -88,7 +90,9 @@ class BareLoop:
         config = LoraConfig(
             task_type=TaskType.FEATURE_EXTRACTION, r=8, lora_alpha=16, target_modules=["query", "value"]
         )
-        self._model = get_peft_model(base, config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
+            self._model = get_peft_model(base, config)
         self._head = torch.nn.Linear(base.config.hidden_size, len(study.task.labels))
         self._study, self._execution = study, execution
 

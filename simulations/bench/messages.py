@@ -61,7 +61,7 @@ def evaluation_of(rows: int = 50) -> SplitEvaluation:
     return SplitEvaluation(scores, score_histogram(probabilities, labels, classes=2))
 
 
-def measure_messages(*, sites: int, rounds: int = 4) -> MessageCost:
+def measure_messages(sites: int, rounds: int) -> MessageCost:
     """Run `rounds` rounds over so many echoing sites; spool, admission, folding and checkpoint included."""
     from client.app import make_app as make_client
     from simulations.inprocess import run_inprocess
