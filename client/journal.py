@@ -1,10 +1,17 @@
-"""The journal: one JSON line for everything that the gate let through or refused. Append only; never any content."""
+"""The journal: one JSON line for everything that the gate let through or refused. Append only; never any content.
+
+At a real site each line is a receipt, signed and chained (`common.receipts`); a simulation, where nobody has to be
+convinced, writes plain lines.
+"""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from common import receipts
 from common.files import append_json_line
 from common.protocol import Kind
 
@@ -36,11 +43,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Journal:
-    """An append-only JSONL file; a line is on disk when `append` returns if `durable`."""
+    """An append-only JSONL file; a line is on disk when `append` returns if `durable`. With a `key` it is signed."""
 
     path: Path
     durable: bool = True
+    key: Ed25519PrivateKey | None = field(default=None, repr=False)
 
     def append(self, entry: Entry) -> None:
-        """Write one line with the time in UTC."""
+        """Write one line with the time in UTC; a log that cannot be continued is a UserError, and nothing may leave."""
+        if self.key is not None:
+            receipts.append(self.path, asdict(entry), self.key, durable=self.durable)
+            return
         append_json_line(self.path, asdict(entry), durable=self.durable, mode=0o600)

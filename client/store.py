@@ -1,7 +1,8 @@
 """A site's own disk: what it answered, and its private tensors, per run and round. The last two rounds are kept.
 
 One file holds the gated answer and the private tensors of a round, written before the answer leaves: after a crash on
-either side the site gives the same bytes again and trains nothing twice.
+either side the site gives the same bytes again and trains nothing twice. With a seal each file is encrypted, under its
+own name.
 """
 
 import json
@@ -14,12 +15,13 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from client.sealing import Seal
 from common import answers
-from common.errors import CheckpointError, RefusedError
+from common.errors import CheckpointError, RefusedError, SchemaError
 from common.files import write_bytes
 from common.protocol import Answer, Reply, Request
-from common.state import AdapterState
-from common.tensor_files import group_of, joined, to_safetensors
+from common.state import AdapterState, Array
+from common.tensor_files import group_of, joined, metadata_of, to_safetensors
 
 KEPT_ROUNDS = 2
 TEST_SCORES = "test-scores.safetensors"
@@ -36,11 +38,16 @@ class Stored:
 
 @dataclass(frozen=True)
 class SiteStore:
-    """Files under `folder`, which belongs to one site. `durable` waits for the disk; a simulation need not."""
+    """Files under `folder`, which belongs to one site. `durable` waits for the disk; a simulation need not.
+
+    seal: encrypts every file. The name of the folder itself counts too, so that no file of one study can stand in for
+        another study's: a folder may move, and may not be renamed.
+    """
 
     folder: Path
     classes: int
     durable: bool = True
+    seal: Seal | None = None
 
     def check_run(self, run: str, *, limit: int) -> None:
         """Refuse a run beyond the first `limit` runs: under a new name everything could be asked again."""
@@ -83,21 +90,18 @@ class SiteStore:
         tensors = joined({**sent, "private": private})
         head = {"request": request.digest, "answer": json.dumps(answers.to_json(answer))}
         path = self._path(request.run, request.kind, request.round)
-        write_bytes(path, to_safetensors(tensors, metadata=head), durable=self.durable, mode=0o600)
+        self._write(path, to_safetensors(tensors, metadata=head))
         for old in self._rounds(request.run, request.kind)[:-KEPT_ROUNDS]:
             self._path(request.run, request.kind, old).unlink(missing_ok=True)
 
     def save_test_scores(self, run: str, probabilities: NDArray[np.float64]) -> None:
         """Keep the (n, classes) probabilities of the site's test rows, in their order; they never leave."""
-        content = to_safetensors({"probabilities": probabilities})
-        write_bytes(self._runs / safe_name(run) / TEST_SCORES, content, durable=self.durable, mode=0o600)
+        self._write(self._runs / safe_name(run) / TEST_SCORES, to_safetensors({"probabilities": probabilities}))
 
     def test_scores(self, run: str) -> NDArray[np.float64]:
         """Return what `save_test_scores` kept."""
-        scores: NDArray[np.float64] = safetensors.numpy.load_file(self._runs / safe_name(run) / TEST_SCORES)[
-            "probabilities"
-        ]
-        return scores
+        tensors, _ = self._load(self._runs / safe_name(run) / TEST_SCORES)
+        return tensors["probabilities"].astype(np.float64, copy=False)
 
     def _path(self, run: str, kind: str, round_number: int) -> Path:
         return self._runs / safe_name(run) / f"{kind}-{round_number:06d}.safetensors"
@@ -106,19 +110,38 @@ class SiteStore:
         return sorted(int(p.stem[-6:]) for p in (self._runs / safe_name(run)).glob(f"{kind}-??????.safetensors"))
 
     def _read(self, path: Path) -> Stored:
+        tensors, head = self._load(path)
         try:
-            tensors = safetensors.numpy.load_file(path)
-            with safetensors.safe_open(path, framework="numpy") as file:
-                head = file.metadata()
+            answer = answers.from_json(
+                json.loads(head["answer"]),
+                update=group_of(tensors, "update"),
+                extra=group_of(tensors, "extra"),
+                classes=self.classes,
+            )
+            return Stored(request=head["request"], answer=answer, private=group_of(tensors, "private"))
+        except (KeyError, ValueError, SchemaError) as error:
+            raise _unreadable(path, error) from None
+
+    def _write(self, path: Path, content: bytes) -> None:
+        sealed = content if self.seal is None else self.seal.close(content, name=self._sealed_name(path))
+        write_bytes(path, sealed, durable=self.durable, mode=0o600)
+
+    def _load(self, path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+        """Return the tensors and the head of a file."""
+        try:
+            content = path.read_bytes()
+            if self.seal is not None:
+                content = self.seal.open(content, name=self._sealed_name(path))
+            return dict(safetensors.numpy.load(content)), metadata_of(content)
         except (OSError, safetensors.SafetensorError) as error:
-            raise CheckpointError(f"the site's file {path.name} cannot be read ({type(error).__name__})") from None
-        answer = answers.from_json(
-            json.loads(head["answer"]),
-            update=group_of(tensors, "update"),
-            extra=group_of(tensors, "extra"),
-            classes=self.classes,
-        )
-        return Stored(request=head["request"], answer=answer, private=group_of(tensors, "private"))
+            raise _unreadable(path, error) from None
+
+    def _sealed_name(self, path: Path) -> str:
+        return f"{self.folder.absolute().name}/{path.relative_to(self.folder).as_posix()}"
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"the site's file {path.name} cannot be read ({type(error).__name__})")
 
 
 def safe_name(name: str) -> str:

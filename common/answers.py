@@ -1,13 +1,14 @@
-"""The part of a site's answer that is not tensors, as JSON: for the site's store and for the wire."""
+"""The part of a site's answer that is not tensors, as JSON: for the site's store and for the wire. And its digest."""
 
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, cast  # JSON values
 
 from common.errors import SchemaError
+from common.files import digest_json
 from common.metrics.types import ScoreHistogram, Scores
 from common.protocol import REASONS, Answer, Refusal, Reply, Split, SplitEvaluation
-from common.state import AdapterState
+from common.state import AdapterState, digest_state
 
 
 def to_json(answer: Answer) -> dict[str, Any]:
@@ -21,6 +22,22 @@ def to_json(answer: Answer) -> dict[str, Any]:
 def _evaluation_to_json(evaluation: SplitEvaluation) -> dict[str, Any]:
     histogram = None if evaluation.histogram is None else evaluation.histogram.to_json()
     return {"scores": evaluation.scores.to_json(), "histogram": histogram}
+
+
+def payload_digest(answer: Answer) -> str | None:
+    """Return the digest of everything that a reply carries: tensors, counts, figures, metrics, histograms.
+
+    A site takes it of what leaves, the server of what it read, and both have the same. None for a refusal: nothing of
+    the rows is in its one word.
+
+    Raises:
+        ValueError: a text of the reply is not Unicode (a lone surrogate), or a number is not finite.
+    """
+    if isinstance(answer, Refusal):
+        return None
+    figures = {name: float(value) for name, value in answer.train.items()}  # as `from_json` reads them
+    content = {**to_json(answer), "train": figures}
+    return digest_json([content, digest_state(answer.update), digest_state(answer.extra)])
 
 
 def from_json(content: Any, *, update: AdapterState, extra: AdapterState, classes: int) -> Answer:

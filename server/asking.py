@@ -16,6 +16,7 @@ from server.events import Progress, RoundStarted, SiteAnswered, Status
 from server.exchange import Arrival, Exchange
 from server.job import ServerJob
 from server.quorum import needed_replies
+from server.receipts import Judged, digest_of
 from server.roster import Roster, refreshed
 
 ATTEMPTS: Final = 3
@@ -154,16 +155,44 @@ def _request(job: ServerJob, question: Question, site: str) -> Request:
 
 
 def _judge(session: Session, question: Question, arrival: Arrival[wire.FlowerMessage]) -> SiteResult:
+    result, answer = _judge_reply(session, question, arrival)
+    _note(session.job, question, arrival.site, result, answer)
+    return result
+
+
+def _judge_reply(
+    session: Session, question: Question, arrival: Arrival[wire.FlowerMessage]
+) -> tuple[SiteResult, Answer | None]:
+    """Return what becomes of a reply, and what could be read of it."""
     failure = wire.failure_of(arrival.reply)
     if failure is not None:
-        return SiteResult("failed", failure)
+        return SiteResult("failed", failure), None
     content = arrival.reply.content
     size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
     try:
         answer = wire.decode_answer(content, asked.schema, classes=session.job.classes)
     except SchemaError as error:
-        return SiteResult("refused", printable(str(error)), bytes_up=size)
-    return replace(_judge_answer(session, question, arrival.site, answer, asked), bytes_up=size)
+        return SiteResult("refused", printable(str(error)), bytes_up=size), None
+    return replace(_judge_answer(session, question, arrival.site, answer, asked), bytes_up=size), answer
+
+
+def _note(job: ServerJob, question: Question, site: str, result: SiteResult, answer: Answer | None) -> None:
+    """Write the receipt of one reply, before anything is made of it."""
+    if job.receipts is None:
+        return
+    job.receipts.append(
+        Judged(
+            site=site,
+            study=job.study,
+            run=question.run,
+            round=question.round,
+            kind=question.kind,
+            status=result.status,
+            reason=result.reason,
+            digest=digest_of(answer),
+            size_bytes=result.bytes_up,
+        )
+    )
 
 
 def _judge_answer(session: Session, question: Question, site: str, answer: Answer, asked: Asked) -> SiteResult:

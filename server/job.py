@@ -7,6 +7,7 @@ from typing import Literal
 from common.state import AdapterSchema
 from server.admission import Weighting
 from server.aggregation import Strategy
+from server.receipts import Receipts
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class ServerJob:
         without one are asked (simulations).
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
     folder: where `checkpoint/`, `events.jsonl` and the spool go.
+    receipts: where each judged reply is noted (real sites); None notes nothing.
     """
 
     study: str
@@ -39,3 +41,4 @@ class ServerJob:
     keep: Literal["best", "last"] = "last"
     resamples: int = 0
     only_registered: bool = False
+    receipts: Receipts | None = None
