@@ -1,9 +1,14 @@
 """A SuperLink that only records what reaches it, and doors before it, all on the loopback with TLS."""
 
 import asyncio
+import http.client
 import ipaddress
+import shutil
+import socket
 import ssl
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,8 +26,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from server import nginx
 from server.front_door.running import build_server, listen
-from server.front_door.settings import DoorSettings
+from server.front_door.settings import DoorSettings, Limits
 
 
 @dataclass(frozen=True)
@@ -133,18 +139,44 @@ def recording(recorder: Recorder, identity: Identity) -> Iterator[Recorder]:
         ssl_keyfile=identity.key,
         timeout_graceful_shutdown=1,
     )
-    import socket
-
     with serving(uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))) as port:
         recorder.port = port
         yield recorder
 
 
+@contextmanager
+def nginx_running(folder: Path, port: int) -> Iterator[None]:
+    """Run nginx in the foreground until the end of the block; it answers when the block begins."""
+    command = ["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder), "-g", "daemon off;"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        until = time.monotonic() + 20
+        while not answers(port):
+            assert process.poll() is None, process.communicate()[1].decode()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 class Doors:
     """Starts doors before a recorder, and clients that trust them."""
 
-    def __init__(self, stack: ExitStack, recorder: Recorder, link: Identity, public: Identity) -> None:
-        self.stack, self.recorder, self.link, self.public = stack, recorder, link, public
+    def __init__(
+        self, stack: ExitStack, recorder: Recorder, identities: tuple[Identity, Identity], folder: Path
+    ) -> None:
+        self.stack, self.recorder, self.folder = stack, recorder, folder
+        self.link, self.public = identities
 
     def settings(self, **changes: Any) -> DoorSettings:
         plain = {
@@ -157,10 +189,55 @@ class Doors:
         }
         return DoorSettings.model_validate({**plain, **changes})
 
-    def open(self, **changes: Any) -> httpx.Client:
+    def start(self, **changes: Any) -> int:
         settings = self.settings(**changes)
-        port = self.stack.enter_context(serving(build_server(settings), listen(settings)))
-        return self.client(port, plain=settings.role == "holder")
+        return self.stack.enter_context(serving(build_server(settings), listen(settings)))
+
+    def start_nginx(self, *, limits: Limits | None = None, holder_port: int | None = None) -> int:
+        """Start a real nginx with our configuration and return its port."""
+        if shutil.which("nginx") is None:
+            pytest.skip("there is no nginx on the PATH (Debian: apt-get install nginx-light)")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        folder = self.folder / f"nginx-{port}"
+        folder.mkdir()
+        text = nginx.render(
+            folder=folder,
+            host="127.0.0.1",
+            port=port,
+            certificate=self.public.cert,
+            key=self.public.key,
+            upstream_port=self.recorder.port,
+            upstream_ca=self.link.ca,
+            holder_port=holder_port,
+            limits=limits,
+            workers=1,
+        )
+        (folder / "nginx.conf").write_text(text)
+        self.stack.enter_context(nginx_running(folder, port))
+        return port
+
+    def start_kind(self, kind: str, *, limits: Limits | None = None) -> int:
+        """Start the door that this kind of test is about."""
+        if kind == "nginx":
+            return self.start_nginx(limits=limits)
+        return self.start(limits=(limits or Limits()).model_dump())
+
+    def open(self, **changes: Any) -> httpx.Client:
+        return self.client(self.start(**changes), plain=changes.get("role") == "holder")
+
+    def raw(self, port: int, method: str, target: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """Send a target as it is, which no usual client does, and return status and body."""
+        trust = ssl.create_default_context(cafile=str(self.public.ca))
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=20)
+        connection.putrequest(method, target)
+        for name, value in (headers or {}).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        response = connection.getresponse()
+        answer = response.status, response.read()
+        connection.close()
+        return answer
 
     def client(self, port: int, *, plain: bool = False) -> httpx.Client:
         trust = ssl.create_default_context(cafile=str(self.public.ca))
@@ -181,6 +258,15 @@ def recorder(identities: tuple[Identity, Identity]) -> Iterator[Recorder]:
 
 
 @pytest.fixture
-def doors(recorder: Recorder, identities: tuple[Identity, Identity]) -> Iterator[Doors]:
+def doors(recorder: Recorder, identities: tuple[Identity, Identity], tmp_path: Path) -> Iterator[Doors]:
     with ExitStack() as stack:
-        yield Doors(stack, recorder, *identities)
+        yield Doors(stack, recorder, identities, tmp_path)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    def find() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            return int(free.getsockname()[1])
+
+    return find
