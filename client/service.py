@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Final, Protocol  # gRPC has no types
+from typing import Any, Final, NoReturn, Protocol  # gRPC has no types
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -100,10 +100,10 @@ class _Calls:
         sent = self._admitted(context)
         action = sent.get(ACTION_KEY, "")
         if not _ACTION.fullmatch(action):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
+            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
         coming = self.desk.ask(action, _content(frame, context))
         if coming is None:
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY")
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY")
         return _await(coming, context)
 
     def status(self, _: bytes, context: Any) -> bytes:
@@ -114,16 +114,20 @@ class _Calls:
     def _admitted(self, context: Any) -> dict[str, str]:
         sent = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         if not hmac.compare_digest(sent.get(TOKEN_KEY, "").encode(), self.token.encode()):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "WRONG_TOKEN")
+            _abort(context, grpc.StatusCode.UNAUTHENTICATED, "WRONG_TOKEN")
         return sent
+
+
+def _abort(context: Any, code: grpc.StatusCode, word: str) -> NoReturn:
+    context.abort(code, word)
+    raise AssertionError("gRPC's abort raises")
 
 
 def _content(frame: bytes, context: Any) -> wire.Content:
     try:
         return wire.from_frame(frame)
     except SchemaError:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
-        raise  # abort raises by itself
+        _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
 
 
 def _await(coming: "Future[bytes]", context: Any) -> bytes:
@@ -131,14 +135,14 @@ def _await(coming: "Future[bytes]", context: Any) -> bytes:
     while context.is_active() and wait([coming], timeout=_LOOK_S).not_done:
         continue
     if not coming.done():
-        context.abort(grpc.StatusCode.CANCELLED, "CALLER_GONE")
+        _abort(context, grpc.StatusCode.CANCELLED, "CALLER_GONE")
     failure = coming.exception()
     if failure is not None:
         SITE_LOG.error("a message could not be answered", exc_info=failure)
-        context.abort(grpc.StatusCode.INTERNAL, "TRAINING_FAILED")
+        _abort(context, grpc.StatusCode.INTERNAL, "TRAINING_FAILED")
     answer = coming.result()
     if len(answer) > MAX_FRAME_BYTES:
-        context.abort(grpc.StatusCode.OUT_OF_RANGE, "TOO_LARGE")
+        _abort(context, grpc.StatusCode.OUT_OF_RANGE, "TOO_LARGE")
     return answer
 
 

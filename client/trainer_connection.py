@@ -4,7 +4,7 @@ What goes wrong becomes one of `common.wire.GATEWAY_FAILURES`, never the text of
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -100,9 +100,8 @@ class TrainerConnection:
             return False
         return True
 
-    def _method(self, name: str) -> Callable[..., Any]:
-        method: Callable[..., Any] = self.channel.unary_unary(f"/{SERVICE}/{name}")
-        return method
+    def _method(self, name: str) -> Any:
+        return self.channel.unary_unary(f"/{SERVICE}/{name}")
 
     def _credentials(self) -> tuple[tuple[str, str], ...]:
         """Read the token anew: a trainer that was restarted has another."""
@@ -117,7 +116,7 @@ def _bytes_of(call: Any) -> bytes:
         content: bytes = call.result()
         return content
     except grpc.RpcError as error:
-        raise TrainerFailure(_WORDS.get(error.code(), "GATEWAY_ERROR")) from None  # type: ignore[attr-defined] # a Call
+        raise TrainerFailure(_WORDS.get(error.code(), "GATEWAY_ERROR")) from None
     except grpc.FutureCancelledError:
         raise TrainerFailure("DEADLINE") from None
 

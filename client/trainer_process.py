@@ -8,7 +8,6 @@ for again. Training runs in a thread, which nothing can interrupt; so the proces
 
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from threading import Event
@@ -16,6 +15,7 @@ from typing import Final
 
 from client.service import Responder, serve
 from client.site_folder import SiteFolder
+from client.stopping import stop_on_signals
 from common.errors import UserError
 from common.quiet import silence
 
@@ -30,14 +30,6 @@ def run(hospital: Responder, folder: SiteFolder, stop: Event, *, group: str | No
     return service.stop(GRACE_S)
 
 
-def stop_on_signals() -> Event:
-    """Return what SIGTERM and SIGINT set."""
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
 def main(arguments: list[str]) -> int:
     """Open the hospital of the site's folder and serve it, to SIGTERM."""
     silence(os.environ)
@@ -46,8 +38,9 @@ def main(arguments: list[str]) -> int:
     stop, folder = stop_on_signals(), SiteFolder(Path(arguments[0]).resolve())
     try:
         from client.hospital import Hospital
+        from client.settings import read_settings
 
-        run(Hospital(folder), folder, stop)
+        run(Hospital(folder), folder, stop, group=read_settings(folder).trainer.socket_group)
     except UserError as error:
         sys.stderr.write(f"trainer: {error}\n")
         return 2

@@ -27,6 +27,7 @@ FLOWER_PLACES = (
     "server/flower_app.py",
     "client/app.py",
     "client/flower_app.py",
+    "client/flower_runtime.py",
     "client/gateway.py",
     "client/gateway_app.py",
     "server/rounds.py",

@@ -233,7 +233,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 from client.site_folder import SiteFolder
-from client.trainer_process import run, stop_on_signals
+from client.stopping import stop_on_signals
+from client.trainer_process import run
 
 class Hospital:
     def respond(self, action, content):

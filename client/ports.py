@@ -1,0 +1,75 @@
+"""The loopback ports of a site's SuperNode, chosen once and kept, so that a restarted process finds them again."""
+
+import json
+import socket
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from client.site_folder import SiteFolder
+from common.errors import UserError
+from common.files import write_json
+
+FILE = "ports.json"
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """runtime: where the gateway finds the SuperNode; health: where the SuperNode says how it is."""
+
+    runtime: int
+    health: int
+
+
+def read_ports(folder: SiteFolder) -> Ports:
+    """Return the ports that were chosen. Raises UserError where none were."""
+    try:
+        return Ports(**json.loads(_path(folder).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        raise UserError(
+            f"the site has no {FILE} yet, or it is damaged; start the site: fedpeft site start DIR"
+        ) from None
+
+
+def choose_ports(folder: SiteFolder) -> Ports:
+    """Return the ports of an earlier start if they are free, else new ones, which are written down.
+
+    Between the choice and the start another program may take a port: then the SuperNode does not stay up, and the next
+    start chooses anew.
+    """
+    try:
+        found = read_ports(folder)
+    except UserError:
+        found = None
+    if found is not None and _are_free(found.runtime, found.health):
+        return found
+    chosen = Ports(*_free_ports(2))
+    write_json(_path(folder), asdict(chosen))
+    return chosen
+
+
+def _path(folder: SiteFolder) -> Path:
+    return folder.run / FILE
+
+
+def _are_free(*ports: int) -> bool:
+    try:
+        with ExitStack() as stack:
+            for port in ports:
+                _bind(stack, port)
+    except OSError:
+        return False
+    return True
+
+
+def _free_ports(number: int) -> list[int]:
+    with ExitStack() as stack:
+        return [_bind(stack, 0) for _ in range(number)]
+
+
+def _bind(stack: ExitStack, port: int) -> int:
+    probe = stack.enter_context(socket.socket())
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of a process that has just ended
+    probe.bind((LOOPBACK, port))
+    return int(probe.getsockname()[1])

@@ -1,0 +1,101 @@
+"""Flower's private names, in one place: what this file asks of them, they must still be."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from time import monotonic
+from typing import Any
+
+import pytest
+from flwr.common.constant import SubStatus
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, AcquireTaskResponse, PullTaskInputResponse
+from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode import start_client_internal
+from flwr.supernode.runtime import run_clientapp
+
+from client.flower_runtime import shorten_backoff
+
+ADVICE = "Flower moved a private name: mend client/flower_runtime.py, then the versions in this test"
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def test_the_version_is_one_that_these_names_were_read_in() -> None:
+    assert version("flwr").startswith(("1.41.", "1.42.")), ADVICE
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [
+        (run_clientapp.pull_task_input, ["client"]),
+        (run_clientapp.push_message, ["client", "message", "context"]),
+        (run_clientapp.push_task_output, ["client", "context", "sub_status", "details"]),
+        (RuntimeTokenHttpInterceptor, ["token"]),
+        (RuntimeVersionHttpInterceptor, ["component_name"]),
+        (SuperExecAuthHttpInterceptor, ["master_secret", "protected_methods"]),
+        (RuntimeHttpClient.AcquireTask, ["self", "request"]),
+        (RuntimeHttpClient.SendTaskHeartbeat, ["self", "request"]),
+        (RuntimeHttpClient.close, ["self"]),
+        (
+            RuntimeHttpClient.from_server_address,
+            ["server_address", "insecure", "root_certificates", "interceptors", "retry_invoker"],
+        ),
+    ],
+)
+def test_the_names_take_what_they_are_given(function: Callable[..., Any], wanted: list[str]) -> None:
+    assert parameters(function) == wanted, ADVICE
+
+
+def fields(message: Any) -> Iterable[str]:
+    return message.DESCRIPTOR.fields_by_name
+
+
+def test_the_messages_have_the_fields_that_are_read() -> None:
+    assert {"supported_task_types"} <= set(fields(AcquireTaskRequest)), ADVICE
+    assert {"task", "token"} <= set(fields(AcquireTaskResponse)), ADVICE
+    assert {"context", "run", "fab", "task_id"} <= set(fields(PullTaskInputResponse)), ADVICE
+    assert SubStatus.COMPLETED == "completed", ADVICE
+
+
+def test_the_executor_does_in_this_order_what_the_gateway_does() -> None:
+    """The bundle is pulled apart from the message, and unpacked only by whoever calls for it."""
+    pulled = inspect.getsource(run_clientapp.pull_task_input)
+    assert "install_from_fab" not in pulled
+    assert "install_from_fab(" in inspect.getsource(run_clientapp.run_clientapp)
+
+
+def test_the_back_off_is_shortened_where_it_is_read() -> None:
+    functions = (inflatable_utils.pull_objects, inflatable_utils.pull_and_inflate_object_from_tree)
+    before = [dict(function.__kwdefaults__ or {}) for function in functions]
+    try:
+        assert shorten_backoff(), ADVICE
+        for function in functions:
+            assert function.__kwdefaults__["initial_backoff"] == 0.1, ADVICE
+            assert function.__kwdefaults__["backoff_cap"] == 0.5, ADVICE
+        assert start_client_internal.pull_objects is functions[0], ADVICE
+        assert pulled_after_a_miss(), ADVICE
+    finally:
+        for function, defaults in zip(functions, before, strict=True):
+            function.__kwdefaults__ = defaults
+
+
+def pulled_after_a_miss() -> bool:
+    """Whether an object that is there the second time is found within half a second."""
+    tries: list[str] = []
+
+    def pull(name: str) -> bytes:
+        tries.append(name)
+        if len(tries) == 1:
+            raise inflatable_utils.ObjectUnavailableError(name)
+        return b"found"
+
+    begin = monotonic()
+    return inflatable_utils.pull_objects(["a"], pull) == {"a": b"found"} and monotonic() - begin < 0.5
