@@ -37,7 +37,8 @@ def protocol(limits: Limits, *, per_peer: bool) -> type[H11Protocol]:
             super().connection_lost(exc)
             if self._peer is not None:
                 held[self._peer] -= 1
-                held.pop(self._peer) if not held[self._peer] else None
+                if not held[self._peer]:
+                    del held[self._peer]
                 self._peer = None
 
         def _look(self) -> None:

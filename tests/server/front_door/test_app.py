@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +42,9 @@ def test_bytes_in_are_bytes_out(doors: Doors, path: str) -> None:
         content: Any = (body for _ in range(repeat)) if chunked else body * repeat
         answer = client.post(path, content=content)
         assert answer.content == body * repeat == doors.recorder.seen[-1].body
-        assert doors.recorder.seen[-1].headers.get("content-length") == (None if chunked else str(len(body * repeat)))
+        # What is held is asked again, so it is kept whole; what is not goes on as it comes.
+        length = None if chunked and path == PUSH else str(len(body * repeat))
+        assert doors.recorder.seen[-1].headers.get("content-length") == length
 
     check()
 
@@ -120,7 +121,7 @@ def test_tls_below_1_2_is_refused(doors: Doors) -> None:
     old = ssl.create_default_context(cafile=str(doors.public.ca))
     old.set_ciphers("ALL:@SECLEVEL=0")
     port = doors.start()
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection(("127.0.0.1", port)) as plain, pytest.raises(ssl.SSLError):
         old.wrap_socket(plain, server_hostname="127.0.0.1")
@@ -193,17 +194,3 @@ def test_nginx_gives_the_polls_to_the_holder(doors: Doors) -> None:
     assert [seen.body for seen in doors.recorder.seen] == [b"who"] * 3
     doors.recorder.reply = lambda seen: Response(seen.body)
     assert client.post(PUSH, content=b"object").content == b"object"
-
-
-def test_polls_do_not_delay_the_end_of_the_door(doors: Doors) -> None:
-    doors.recorder.reply = messages()
-    answers: list[httpx.Response] = []
-    client = doors.open(polling={"hold_s": 20, **FAST})
-    poll = threading.Thread(target=lambda: answers.append(client.post(PULL, content=b"who")))
-    poll.start()
-    until(lambda: len(doors.recorder.seen) > 2)
-    started = time.monotonic()
-    doors.stack.close()
-    poll.join()
-    assert time.monotonic() - started < 4
-    assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"")]
