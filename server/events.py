@@ -108,6 +108,8 @@ def to_json(event: Event) -> dict[str, Any]:
 
 def from_json(content: Mapping[str, Any]) -> Event:
     """Return the event of one line of `events.jsonl`. Raises ValueError, TypeError or KeyError for anything else."""
+    if not isinstance(content, Mapping):
+        raise TypeError(f"an event is a table, found {type(content).__name__}")
     kinds: Mapping[str, Callable[..., Event]] = {name: kind for kind, name in _NAMES.items()}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k not in ("event", "time")}
     return kinds[content["event"]](**values)

@@ -1,37 +1,42 @@
-"""What a SuperLink runs: `server.flower_app:app`, a ServerApp that plays a bundle over the registered sites.
+"""What a SuperLink runs: `server.flower_app:app`, a ServerApp that plays one run of a coordinator over its sites.
 
-Run config: `bundle`, the prepared study; `out`, a folder for checkpoint, events and outcome; `resume`, to go on with
-the run in `out`. No torch: the adapter is written as the renaming of tensors that the bundle states.
-
-    OUT/adapter/        the exported adapter
-    OUT/outcome.json    rounds, participation, test metrics and digests
+Run config: `folder`, the run's folder (see `server.run_folder`). Where it holds a checkpoint, the run goes on from
+there. No torch: the adapter is written as the renaming of tensors that the bundle states.
 """
 
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from typing import Any  # JSON values
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from common.adapter_folder import write_adapter
 from common.bundle import Bundle, read_bundle
-from common.errors import CheckpointError, UserError
+from common.errors import FedpeftError, ParticipationError, UserError
 from common.files import write_json
+from common.keys import read_signing_key
+from common.quiet import silence
 from server import checkpoint
 from server.app import job_of
 from server.closing import Outcome
-from server.exchange import Clock
+from server.coordinator.folder import CoordinatorFolder
+from server.coordinator.roster import keys_of
+from server.exchange import SYSTEM_CLOCK
 from server.model_card import render_card
-from server.outcome_json import outcome_json
+from server.preflight import check_sites
+from server.receipts import Receipts
+from server.registered_grid import RegisteredGrid
+from server.report.render import write_report
+from server.results import of_real_sites
 from server.rounds import run_rounds
+from server.run_folder import RunFolder, State
 from server.state import ServerState, fresh_state
 
-OUTCOME = "outcome.json"
-POLL_S = 0.2
-"""Over HTTP each look for replies takes the SuperLink some 50 ms."""
+LOG = logging.getLogger("fedpeft")
 
 app = ServerApp()
 
@@ -39,45 +44,82 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Play the run that the run config names, or what is left of it."""
-    bundle, out = read_bundle(_path(context, "bundle")), _path(context, "out")
+    silence(os.environ)  # this process was not started by the fedpeft command
+    run = RunFolder(_path(context, "folder"))
+    with logging_to(run.log), run.alone(), noting(run):
+        play(grid, run)
+
+
+def play(grid: Grid, run: RunFolder) -> None:
+    """Play the rounds, then write adapter, report and, last, `results.json`."""
+    bundle = read_bundle(run.bundle)
     study = bundle.study
-    job = job_of(study, bundle.schema, sites=study.federation.sites, seed=study.seed, folder=out)
-    job = replace(job, only_registered=True)
-    state = begin(bundle, out, resume=bool(context.run_config.get("resume", False)))
-    outcome = run_rounds(grid, job, state, clock=Clock(wait=_wait))
-    write_outcome(out, bundle, outcome)
+    job = job_of(study, bundle.schema, sites=study.federation.sites, seed=study.seed, folder=run.path)
+    key = read_signing_key(CoordinatorFolder(run.coordinator).signing_key)
+    job = replace(job, only_registered=True, receipts=Receipts(run.receipts, key))
+    registered = RegisteredGrid(grid, lambda: keys_of(run.coordinator))
+    begin = SYSTEM_CLOCK.now()
+    try:
+        outcome = run_rounds(
+            registered, job, begin_state(bundle, run), preflight=lambda session: check_sites(session, bundle)
+        )
+    finally:
+        registered.close()
+    write_outcome(run, bundle, outcome, seconds=SYSTEM_CLOCK.now() - begin)
 
 
 def _path(context: Context, key: str) -> Path:
     value = context.run_config.get(key)
     if not isinstance(value, str) or not value:
-        raise UserError(f"the run config lacks {key!r}; give it: flwr run APP SUPERLINK -c '{key}=\"PATH\"'")
+        raise UserError(f"the run config lacks {key!r}; runs are started by: fedpeft server run")
     return Path(value)
 
 
-def _wait(seconds: float) -> None:
-    Event().wait(max(seconds, POLL_S))
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Write our log to a file while the block runs: what this process prints, nobody keeps."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()
 
 
-def begin(bundle: Bundle, out: Path, *, resume: bool) -> ServerState:
-    """Return the state of the run in `out`, which must be there with `resume` and must not be without."""
-    study, folder = bundle.study, out / "checkpoint"
-    if resume:
-        return checkpoint.read(folder, study=study.digest, seed=study.seed)
-    if checkpoint.exists(folder):
-        raise CheckpointError(f"{out} holds a run already; go on with it by resume=true, or choose another out")
+@contextmanager
+def noting(run: RunFolder) -> Iterator[None]:
+    """Write down that the run goes on, and how the block ends."""
+    state = run.state()
+    run.note(replace(state, state="running", reason=None))
+    try:
+        yield
+    except FedpeftError as error:
+        ended: State = "stopped" if isinstance(error, ParticipationError) else "failed"
+        LOG.error("the run %s: %s", ended, error)
+        run.note(replace(state, state=ended, reason=" ".join(str(error).split())))
+        raise
+    except BaseException:
+        LOG.exception("the run failed")
+        run.note(replace(state, state="failed", reason="a defect; see server.log"))
+        raise
+    run.note(replace(state, state="finished", reason=None))
+
+
+def begin_state(bundle: Bundle, run: RunFolder) -> ServerState:
+    """Return where the run begins: its checkpoint, else the bundle's first adapter."""
+    study = bundle.study
+    if checkpoint.exists(run.checkpoint):
+        return checkpoint.read(run.checkpoint, study=study.digest, seed=study.seed)
     shared = {name: bundle.initial[name] for name in bundle.schema.shared.names}
-    return fresh_state(shared, study=study.digest, seed=study.seed)
+    return replace(fresh_state(shared, study=study.digest, seed=study.seed), run=run.name)
 
 
-def write_outcome(out: Path, bundle: Bundle, outcome: Outcome) -> None:
-    """Write the adapter, then `outcome.json`: where it is, the run is complete."""
-    content = to_json(bundle, outcome)
-    write_adapter(out / "adapter", bundle, outcome.adapter, card=render_card(content))
-    write_json(out / OUTCOME, content)
-
-
-def to_json(bundle: Bundle, outcome: Outcome) -> Mapping[str, Any]:
-    """Return the outcome in the words of `results.json`; test metrics stand under `test`."""
-    test = {site: evaluation.scores.to_json() for site, evaluation in outcome.test.items()}
-    return {**outcome_json(bundle, outcome), "test": test}
+def write_outcome(run: RunFolder, bundle: Bundle, outcome: Outcome, *, seconds: float) -> None:
+    """Write the adapter and the report, then `results.json`: where it is, the run is complete."""
+    content = of_real_sites(bundle, outcome, seconds=seconds)
+    write_adapter(run.adapter, bundle, outcome.adapter, card=render_card(content))
+    write_report(content, run.path / "report.html")
+    write_json(run.results, content)

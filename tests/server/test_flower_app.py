@@ -1,75 +1,195 @@
+"""A run as the SuperLink's process plays it, from the coordinator's folder to its results, over virtual sites."""
+
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from flwr.app import Context, RecordDict
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 
+from client.app import make_app
+from common import keys, wire
 from common.adapter_folder import read_adapter
-from common.bundle import BaseModelFacts, Bundle, write_bundle
-from common.errors import CheckpointError, UserError
-from common.state import AdapterSchema, digest_state
+from common.bundle import BaseModelFacts, write_bundle
+from common.enrolment import Enrolment
+from common.errors import CheckpointError, ParticipationError, UserError
+from common.preflight import Readiness
+from common.protocol import Refusal
+from common.state import AdapterSchema
 from common.study import Study
 from server import checkpoint
-from server.flower_app import begin, main, write_outcome
+from server.coordinator.folder import CoordinatorFolder
+from server.coordinator.initialise import initialise
+from server.coordinator.roster import enrolled, now_utc, read_roster, write_roster
+from server.flower_app import main, noting, play
+from server.run_folder import RunFolder, RunState
+from simulations.inprocess import InProcessGrid, task_identity
 
-STUDY = {
-    "name": "s",
-    "base_model": {"source": "dir:model"},
-    "task": {"labels": ["no", "yes"]},
-    "federation": {"rounds": 2, "sites": ["a", "b"]},
-}
+SITES = ("site-a", "site-b")
+
+
+@dataclass(frozen=True)
+class KeyedNode:
+    node_id: int
+    public_key: bytes
+
+
+@dataclass
+class KeyedGrid:
+    """The in-process grid with nodes that are known by a key, as those of a SuperLink are; strangers come first."""
+
+    inner: InProcessGrid
+    keys: list[bytes]
+
+    def get_nodes(self) -> list[KeyedNode]:
+        nodes = zip(self.inner.get_nodes(), self.keys, strict=True)
+        return [KeyedNode(999, b"a stranger's"), *(KeyedNode(node.node_id, key) for node, key in nodes)]
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return self.inner.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return self.inner.pull_messages(message_ids)
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    """A prepared study with a shared tensor and a private head."""
-    state = {"head.weight": np.ones((2, 3), np.float32), "layer.A": np.arange(6, dtype=np.float32).reshape(2, 3)}
-    return write_bundle(
-        tmp_path / "bundle",
-        study=Study.model_validate({**STUDY, "peft": {"method": "lora", "private": ["head.*"]}}),
-        schema=AdapterSchema.of(state, private=["head.*"]),
-        initial=state,
+def run(tmp_path: Path, site_keys: dict[str, str]) -> RunFolder:
+    """A submitted run of a coordinator with both sites enrolled, whose quorum is one of two."""
+    folder = CoordinatorFolder(tmp_path / "coordinator")
+    initialise(folder.path, hosts=["localhost"])
+    roster = read_roster(folder)
+    for site, transport in site_keys.items():
+        signing = keys.public_text(keys.make_signing_key(tmp_path / f"{site}.signing"))
+        roster, _ = enrolled(roster, Enrolment(site=site, transport_key=transport, signing_key=signing), now_utc())
+    write_roster(folder, roster)
+    made = RunFolder(folder.runs / "first")
+    made.path.mkdir()
+    made.note(RunState("submitted", "1"))
+    return made
+
+
+@pytest.fixture
+def site_keys(tmp_path: Path) -> dict[str, str]:
+    return {site: keys.make_transport_key(tmp_path / site) for site in SITES}
+
+
+@pytest.fixture
+def bundled(run: RunFolder, lab: Callable[..., Any]) -> Any:
+    """The run's bundle, and the lab whose sites answer it."""
+    federation = lab(len(SITES))
+    initial = federation.start().shared
+    study = {
+        "name": "s",
+        "base_model": {"source": "dir:model"},
+        "task": {"labels": ["no", "yes"]},
+        "federation": {"rounds": 2, "sites": list(SITES), "quorum": 0.5, "deadline_s": 5.0},
+        "peft": {"method": "prefix"},
+    }
+    schema = AdapterSchema(next(iter(federation.sites.values())).schema.shared.tensors)
+    for site in federation.sites.values():
+        site.schema = schema
+    write_bundle(
+        run.bundle,
+        study=Study.model_validate(study),
+        schema=schema,
+        initial=initial,
         base_model=BaseModelFacts({}, parameters=10, size_bytes=40),
         adapter_config=None,
         peft_names=None,
     )
+    return federation
 
 
-def test_a_new_run_begins_with_the_shared_tensors_of_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
-    state = begin(bundle, tmp_path / "out", resume=False)
-    assert (state.round, state.study, state.seed) == (0, bundle.study.digest, bundle.study.seed)
-    assert digest_state(state.shared) == digest_state({"layer.A": bundle.initial["layer.A"]})
+def app_of(federation: Any, readiness: Readiness) -> ClientApp:
+    app = make_app(federation.site_of)
+
+    @app.query("preflight")
+    def preflight(message: Message, context: Context) -> Message:
+        return Message(wire.encode_value(readiness.model_dump()), reply_to=message)
+
+    return app
 
 
-def test_a_run_is_resumed_only_when_asked_and_started_only_where_none_is(bundle: Bundle, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        begin(bundle, out, resume=True)
-    state = begin(bundle, out, resume=False)
-    checkpoint.write(out / "checkpoint", state)
-    with pytest.raises(CheckpointError, match="resume=true"):
-        begin(bundle, out, resume=False)
-    assert begin(bundle, out, resume=True).run == state.run
+def played(run: RunFolder, federation: Any, site_keys: dict[str, str], readiness: Readiness = Readiness()) -> None:  # noqa: B008 # frozen
+    with task_identity():
+        inner = InProcessGrid(app_of(federation, readiness), SITES, named=False)
+        play(KeyedGrid(inner, [keys.transport_pem(site_keys[site]) for site in SITES]), run)  # type: ignore[arg-type] # the part that is used
 
 
-def test_the_outcome_is_an_adapter_and_the_rounds(bundle: Bundle, tmp_path: Path, lab: Callable[..., Any]) -> None:
-    outcome = replace(lab(2).run(), adapter={"layer.A": bundle.initial["layer.A"]})
-    write_outcome(tmp_path / "out", bundle, outcome)
-    found = json.loads((tmp_path / "out" / "outcome.json").read_text())
-    exported = read_adapter(tmp_path / "out" / "adapter")
-    assert found["digests"]["adapter"] == exported.digests["adapter"] == digest_state(outcome.adapter)
-    assert found["digests"]["bundle"] == bundle.digest
-    assert found["rounds"] == json.loads(json.dumps(list(outcome.rounds)))
-    assert set(found["test"]) == set(outcome.test)
-    assert "private" in (tmp_path / "out" / "adapter" / "README.md").read_text()
+def test_a_run_leaves_what_a_simulation_leaves_and_its_receipts(
+    run: RunFolder, bundled: Any, site_keys: dict[str, str]
+) -> None:
+    played(run, bundled, site_keys)
+    content = json.loads(run.results.read_bytes())
+    exported = read_adapter(run.adapter)
+    assert content["digests"]["adapter"] == exported.digests["adapter"]
+    assert [set(r["participation"]) for r in content["rounds"]] == [set(SITES)] * 2
+    statuses = {p["status"] for r in content["rounds"] for p in r["participation"].values()}
+    assert statuses == {"accepted"}
+    federated = content["comparison"]["federated"]
+    assert set(federated["sites"]) == set(SITES)
+    assert federated["mean"]["log_loss"]["value"] is not None
+    assert content["comparison"]["local"] is None
+    assert "site-a" in (run.path / "report.html").read_text()
+    public = keys.public_text(keys.read_signing_key(CoordinatorFolder(run.coordinator).signing_key))
+    assert receipt_check.verify(run.receipts, public) == []
+    lines = [json.loads(line) for line in run.receipts.read_text().splitlines()]
+    judged = [(line["site"], line["round"], line["status"]) for line in lines if "site" in line]
+    assert sorted(judged) == sorted((site, number, "accepted") for site in SITES for number in (1, 2, 3))
 
 
-@pytest.mark.parametrize("config", [{}, {"bundle": ""}, {"bundle": 3}])
-def test_a_run_config_without_a_path_is_said(config: dict[str, Any]) -> None:
+def test_a_run_goes_on_from_its_checkpoint(
+    run: RunFolder, bundled: Any, site_keys: dict[str, str], tmp_path: Path
+) -> None:
+    whole = RunFolder(run.path.with_name("whole"))
+    shutil.copytree(run.path, whole.path)
+    played(whole, bundled, site_keys)
+    for site in bundled.sites.values():
+        site.change = lambda reply, request: Refusal("PAUSED") if request.round == 2 else reply
+    with pytest.raises(ParticipationError, match=r"round 2: 0 of 2 sites"):
+        played(run, bundled, site_keys)
+    assert not run.results.exists()
+    for site in bundled.sites.values():
+        site.change = lambda reply, request: reply
+        site.asked.clear()
+    played(run, bundled, site_keys)
+    assert [request.round for request in bundled.sites["site-a"].asked] == [2, 3]
+    assert read_adapter(run.adapter).digests["adapter"] == read_adapter(whole.adapter).digests["adapter"]
+    assert (
+        checkpoint.read(run.checkpoint, study=json.loads(run.results.read_bytes())["digests"]["study"], seed=0).run
+        == "first"
+    )
+
+
+def test_a_study_that_no_site_can_run_ends_before_anyone_trains(
+    run: RunFolder, bundled: Any, site_keys: dict[str, str]
+) -> None:
+    with pytest.raises(ParticipationError, match="no base model with the study's digest"):
+        played(run, bundled, site_keys, Readiness(problems=("NO_BASE_MODEL",)))
+    assert all(not site.asked for site in bundled.sites.values())
+
+
+def test_how_a_run_ends_is_noted(run: RunFolder) -> None:
+    with noting(run):
+        assert run.state().state == "running"
+    assert run.state() == RunState("finished", "1")
+    with pytest.raises(ParticipationError), noting(run):
+        raise ParticipationError("too few\nsites")
+    assert run.state() == RunState("stopped", "1", "too few sites")
+    with pytest.raises(CheckpointError), noting(run):
+        raise CheckpointError("damaged")
+    assert run.state() == RunState("failed", "1", "damaged")
+    with pytest.raises(ZeroDivisionError), noting(run):
+        _ = 1 / 0
+    assert run.state() == RunState("failed", "1", "a defect; see server.log")
+
+
+@pytest.mark.parametrize("config", [{}, {"folder": ""}, {"folder": 3}])
+def test_a_run_config_without_a_folder_is_said(config: dict[str, Any]) -> None:
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=config)
-    with pytest.raises(UserError, match="lacks 'bundle'"):
+    with pytest.raises(UserError, match="lacks 'folder'"):
         main(None, context)  # type: ignore[arg-type] # no grid is needed to say so

@@ -1,0 +1,66 @@
+"""Following a run from outside its process: its events as they are written, until it has ended."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from server.events import Event, Progress, from_json
+from server.exchange import SYSTEM_CLOCK, Clock
+from server.run_folder import ENDED, RunFolder, RunState
+
+POLL_S: Final = 0.3
+ASK_EVERY_S: Final = 10.0
+"""So often the SuperLink is asked whether the run's process still lives."""
+
+
+@dataclass
+class EventReader:
+    """Reads a growing `events.jsonl`; `position` is the byte after the last whole line that was read."""
+
+    run: RunFolder
+    position: int = 0
+
+    def skip(self) -> None:
+        """Pass over what is there already."""
+        self.position = self.run.events.stat().st_size if self.run.events.exists() else 0
+
+    def new(self) -> Iterator[Event]:
+        """Yield the events written since; a line that is cut, or of another version, is passed over."""
+        if not self.run.events.exists():
+            return
+        with self.run.events.open("rb") as file:
+            file.seek(self.position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self.position += len(line)
+                event = _event(line)
+                if event is not None:
+                    yield event
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        return from_json(json.loads(line))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def follow(
+    reader: EventReader, progress: Progress, ask_state: Callable[[], RunState], *, clock: Clock = SYSTEM_CLOCK
+) -> RunState:
+    """Hand every new event to `progress` until the run has ended; return its last state.
+
+    ask_state: asks the SuperLink too, since a server process that was killed writes nothing.
+    """
+    asked = clock.now()
+    while True:
+        state = reader.run.state()
+        if clock.now() - asked >= ASK_EVERY_S:
+            state, asked = ask_state(), clock.now()
+        for event in reader.new():  # after the state: what was written before it ended is not missed
+            progress(event)
+        if state.state in ENDED:
+            return state
+        clock.wait(POLL_S)

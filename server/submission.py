@@ -1,0 +1,114 @@
+"""A run over real sites: check that the bundle's sites are enrolled, lay out a folder, hand it to the SuperLink."""
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any  # what Flower's command prints is JSON
+
+from common import keys
+from common.bundle import Bundle, read_bundle
+from common.endorsement import FILE as ENDORSEMENT
+from common.endorsement import endorse, read_endorsement
+from common.errors import CheckpointError, StudyError, UserError
+from common.study import NAME
+from common.thin_app import thin_app
+from server.coordinator.folder import CoordinatorFolder
+from server.run_folder import ENDED, RunFolder, RunState
+
+Flower = Callable[..., Any]
+"""Runs a command of `flwr` against this coordinator's SuperLink and returns the JSON that it prints."""
+
+
+def new_run(coordinator: CoordinatorFolder, bundle_folder: Path, *, enrolled: set[str], name: str | None) -> RunFolder:
+    """Sign the bundle if nobody has, and lay out the folder of a new run with a copy of it.
+
+    Raises:
+        UserError: the bundle is damaged or signed by another coordinator, its sites are not all enrolled, the name is
+            taken.
+    """
+    bundle = read_bundle(bundle_folder)
+    _check_enrolled(bundle, enrolled)
+    run = RunFolder(coordinator.runs / _name(coordinator, bundle, name))
+    _sign(coordinator, bundle_folder, bundle)
+    run.path.mkdir(parents=True, mode=0o700)
+    shutil.copytree(bundle_folder, run.bundle)
+    thin_app(run.app)
+    return run
+
+
+def _check_enrolled(bundle: Bundle, enrolled: set[str]) -> None:
+    sites = bundle.study.federation.sites
+    if not sites:
+        raise StudyError("the study names no sites; give federation.sites the names of those that may take part")
+    missing = sorted(set(sites) - enrolled)
+    if missing:
+        raise UserError(
+            f"the study names {', '.join(missing)}, not enrolled here; enrolled are: "
+            f"{', '.join(sorted(enrolled)) or 'none'}; fedpeft server enroll adds a site"
+        )
+
+
+def _name(coordinator: CoordinatorFolder, bundle: Bundle, name: str | None) -> str:
+    chosen = name or f"{bundle.study.name[:40]}-{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    if not NAME.fullmatch(chosen):
+        raise UserError(f"--name {chosen!r}: use up to 63 letters, digits, '.', '_' and '-', a letter or digit first")
+    if (coordinator.runs / chosen).exists():
+        raise CheckpointError(
+            f"there is a run {chosen!r} already; go on with: fedpeft server resume, or take another --name"
+        )
+    return chosen
+
+
+def _sign(coordinator: CoordinatorFolder, folder: Path, bundle: Bundle) -> None:
+    """Sites approve what this coordinator signed; a bundle that another one signed is not ours to run."""
+    key = keys.read_signing_key(coordinator.signing_key)
+    if not (folder / ENDORSEMENT).exists():
+        endorse(folder, bundle, key)
+    found = read_endorsement(folder, bundle)
+    if found.coordinator != keys.public_text(key):
+        raise UserError(f"bundle {folder} is signed by another coordinator ({keys.fingerprint(found.coordinator)})")
+
+
+def submit(run: RunFolder, flower: Flower) -> None:
+    """Hand a run to the SuperLink, from the start or from its checkpoint.
+
+    Raises:
+        UserError: the run is complete or under way. Whatever `flower` raises.
+    """
+    if run.results.exists():
+        raise CheckpointError(f"run {run.name!r} is complete: {run.results}")
+    if (run.path / "state.json").exists() and run.state().state not in ENDED:
+        raise CheckpointError(f"run {run.name!r} is under way; fedpeft server cancel ends it")
+    config = f"folder={json.dumps(str(run.path.resolve()))}"
+    answer = flower("run", str(run.app), "local", "-c", config)
+    run.note(RunState("submitted", str(answer["run-id"])))
+
+
+def cancel(run: RunFolder, flower: Flower) -> None:
+    """End a run at the SuperLink; what is in its checkpoint stays, and it can be resumed."""
+    state = run.state()
+    if state.state in ENDED:
+        raise CheckpointError(f"run {run.name!r} has ended already: {state.state}")
+    flower("stop", state.flower, "local")
+    run.note(replace(state, state="cancelled", reason="by fedpeft server cancel"))
+
+
+def refreshed_state(run: RunFolder, flower: Flower) -> RunState:
+    """Return where a run is; one whose server process is gone is noted as failed, by what the SuperLink says."""
+    state = run.state()
+    if state.state in ENDED:
+        return state
+    answer = flower("list", "local", "--run-id", state.flower)
+    statuses = [str(found.get("status", "")) for found in answer.get("runs", ())]
+    if not any(status.startswith("finished") for status in statuses):
+        return run.state()
+    state = run.state()  # it may have ended in good order meanwhile
+    if state.state not in ENDED:
+        reason = "its server process ended; server.log says how far it came; go on with: fedpeft server resume"
+        state = replace(state, state="failed", reason=reason)
+        run.note(state)
+    return state
