@@ -12,7 +12,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from client.app import make_app
-from common import keys, wire
+from common import keys, receipt_check, wire
 from common.adapter_folder import read_adapter
 from common.bundle import BaseModelFacts, write_bundle
 from common.enrolment import Enrolment
