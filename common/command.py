@@ -24,7 +24,7 @@ from common.errors import ParticipationError, UserError
 from common.quiet import silence
 
 PACKAGES = ("common", "client", "server", "simulations")
-COMMANDS = ("simulations.commands", "client.commands", "common.doctor")
+COMMANDS = ("simulations.commands", "server.commands", "client.commands", "common.journal_commands", "common.doctor")
 
 
 def main(arguments: Sequence[str] | None = None, *, commands: Iterable[str] = COMMANDS) -> int:

@@ -41,7 +41,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Log:
-    """A log as it lies on the disk: line 0's key, and all lines in their order."""
+    """A log as it lies on the disk: the key that should have signed it, and all lines in their order."""
 
     key: str
     pieces: Sequence[Piece] = field(repr=False)
@@ -60,20 +60,27 @@ def verify(path: Path, public_key: str) -> list[Problem]:
     Raises:
         UserError: the file cannot be read, or has no receipt at all; SignatureError: `public_key` is no key.
     """
-    return problems(_pieces_of(path), keys.check_public(public_key))
+    return problems(read_log(path, public_key))
 
 
-def read_log(path: Path) -> Log:
-    """Return the log in `path`; only its key is checked to be one. Raises UserError where there is none."""
+def read_log(path: Path, public_key: str | None = None) -> Log:
+    """Return the log in `path`, unchecked; without `public_key` its key is the one that its line 0 names.
+
+    Raises:
+        UserError: the file cannot be read, has no receipt, or names no key; SignatureError: the key is none.
+    """
     pieces = _pieces_of(path)
+    if public_key is not None:
+        return Log(keys.check_public(public_key), pieces)
     found = next((p.receipt.header_key for p in pieces if p.receipt and p.receipt.header_key), None)
     if found is None:
         raise UserError(f"{path.name} has no line that names the key it is signed with; is its start cut off?")
     return Log(keys.check_public(found), pieces)
 
 
-def problems(pieces: Sequence[Piece], public_key: str) -> list[Problem]:
+def problems(log: Log) -> list[Problem]:
     """Return what is wrong with the lines of a log, in their order."""
+    pieces, public_key = log.pieces, log.key
     named, found = _named_key(pieces, public_key), []
     if named is not None:
         line, key = named
