@@ -43,11 +43,11 @@ def make_app(site_of: Callable[[Context], SiteEndpoint]) -> ClientApp:
     app = ClientApp()
 
     def work(message: Message, context: Context) -> Message:
-        content = _guarded(lambda: _respond(message.content, site_of(context)))
+        content = guarded(lambda: respond(message.content, site_of(context)))
         return Message(content, reply_to=message)
 
     def query(message: Message, context: Context) -> Message:
-        content = _guarded(lambda: wire.encode_name(site_of(context).name))
+        content = guarded(lambda: wire.encode_name(site_of(context).name))
         return Message(content, reply_to=message)
 
     app.train()(work)
@@ -56,8 +56,8 @@ def make_app(site_of: Callable[[Context], SiteEndpoint]) -> ClientApp:
     return app
 
 
-def _respond(content: RecordDict, site: SiteEndpoint) -> RecordDict:
-    """Decode a request, have the site answer it, encode the answer."""
+def respond(content: RecordDict, site: SiteEndpoint) -> RecordDict:
+    """Decode a request, have the site answer it, encode the answer. Raises whatever goes wrong."""
     try:
         request = wire.decode_request(content, site.schema)
         asked = asked_schema(site.schema, request.kind, request.plan)
@@ -67,7 +67,7 @@ def _respond(content: RecordDict, site: SiteEndpoint) -> RecordDict:
     return wire.encode_answer(site.answer(request), asked)
 
 
-def _guarded(work: Callable[[], RecordDict]) -> RecordDict:
+def guarded(work: Callable[[], RecordDict]) -> RecordDict:
     """Return what `work` makes; any failure becomes a refusal with a fixed word, its text stays in the site's log."""
     try:
         return work()

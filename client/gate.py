@@ -1,40 +1,59 @@
 """The gate: the one place at a site through which anything leaves. It fails closed and writes the journal.
 
 What may leave is what the schema calls shared and the plan calls active, in the right shapes, finite, within the
-policy's bounds, with the metrics that the policy names on the splits that were asked for, and the four figures of
-TRAIN_FIGURES. Anything else is refused as a whole: the gate drops or repairs nothing, score histograms apart, which the
-policy may withhold.
+policy's bounds, with metrics on the splits that were asked for, and the four figures of TRAIN_FIGURES. Anything else is
+refused as a whole: the gate drops or repairs nothing, but for metrics and score histograms, which the policy may
+withhold.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, Protocol
 
-from client.journal import Decision, Entry, Journal
+from client.budget import Budget
+from client.journal import Decision, Entry
+from client.policy import Policy
 from common import answers
 from common.errors import NotFiniteError, RefusedError, SchemaError
-from common.files import digest_json
+from common.files import canonical_json
 from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
-from common.protocol import TRAIN_FIGURES, Answer, Refusal, Reply, Request, SplitEvaluation, asked_schema
-from common.state import AdapterSchema, digest_state, norm
+from common.protocol import TRAIN_FIGURES, Answer, Kind, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
+from common.state import AdapterSchema, norm
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What a hospital lets out. The defaults are those of a real site; a simulation opens the histograms.
+class Asked(Protocol):
+    """What the journal says of a question: a request, or the head of one."""
 
-    max_update_bytes: of one reply. max_update_norm: Euclidean, over all tensors. minimum_patients: with fewer to train
-    on nothing is answered, and metrics of fewer are withheld: their values may be one patient's. metrics: names that
-    may leave. runs: how many runs of the study are answered; a new run can ask everything again.
-    """
+    @property
+    def study(self) -> str:
+        """Digest of the study."""
+        ...
 
-    max_update_bytes: int = 64 * 2**20
-    max_update_norm: float | None = None
-    minimum_patients: int = 10
-    metrics: tuple[str, ...] = METRICS
-    release_histograms: bool = False
-    runs: int = 1
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        ...
+
+    @property
+    def round(self) -> int:
+        """Number of the round."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """Whether to train."""
+        ...
+
+
+class EntryLog(Protocol):
+    """Where entries go: the journal itself, or what keeps it short."""
+
+    def append(self, entry: Entry) -> None:
+        """Write one entry."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,25 +65,36 @@ class Objection:
 
 
 NOT_FINITE = Objection("not finite", "TRAINING_DIVERGED")
+NO_COUNTS: Mapping[Split, int] = MappingProxyType({})
+FEW, NOT_RELEASED = "fewer patients than the site releases", "the site does not release this metric"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """The policy and the journal of one site, with the schema that names what may leave."""
+    """The policy and the journal of one site, with the schema that names what may leave.
+
+    budget: counts the bytes that left in answer to the study; None where nobody counts, as in a simulation.
+    """
 
     site: str
     policy: Policy
     schema: AdapterSchema
-    journal: Journal
+    journal: EntryLog
+    budget: Budget | None = None
 
-    def release(self, reply: Reply, request: Request) -> Reply:
-        """Return the reply as it may leave, or raise RefusedError; either is in the journal first."""
+    def release(self, reply: Reply, request: Request, *, rarest: Mapping[Split, int] = NO_COUNTS) -> Reply:
+        """Return the reply as it may leave, or raise RefusedError; either is in the journal first.
+
+        rarest: for each split, how many patients the rarest class has; a split without such a count has none.
+        """
         asked = asked_schema(self.schema, request.kind, request.plan)
         objection = _forbidden(reply, asked, self.policy) or _unasked(reply, request)
         if objection is not None:
             self.note_refusal(request, objection.reason)
             raise RefusedError(objection.word)
-        gated = replace(reply, evaluations={s: _withhold(e, self.policy) for s, e in reply.evaluations.items()})
+        evaluations = {s: _withhold(e, self.policy, rarest.get(s, 0)) for s, e in reply.evaluations.items()}
+        gated = replace(reply, evaluations=evaluations)
+        self._count(gated, request)
         self.journal.append(_entry(self.site, request, "released", reply=gated))
         return gated
 
@@ -73,9 +103,25 @@ class Gate:
         if patients < self.policy.minimum_patients:
             raise RefusedError("TOO_FEW_PATIENTS")
 
-    def note_refusal(self, request: Request, reason: str) -> None:
+    def check_room(self, request: Request) -> None:
+        """Refuse to work for an answer that the study's budget has no room for."""
+        if self.budget is not None:
+            asked = asked_schema(self.schema, request.kind, request.plan)
+            self.budget.check(asked.size_bytes, limit=self.policy.max_study_bytes)
+
+    def _count(self, gated: Reply, request: Request) -> None:
+        """Count the reply's bytes before it is let out: a crash in between counts too many, never too few."""
+        if self.budget is None:
+            return
+        try:
+            self.budget.spend(size_of(gated), limit=self.policy.max_study_bytes)
+        except RefusedError as error:
+            self.note_refusal(request, error.reason)
+            raise
+
+    def note_refusal(self, request: Asked, reason: str) -> None:
         """Write down that a request was refused before there was anything to release."""
-        self.journal.append(_entry(self.site, request, "refused", reason=reason))
+        self.journal.append(refusal_entry(self.site, request, reason))
 
     def note_repetition(self, answer: Answer, request: Request) -> None:
         """Write down that an earlier answer leaves once more."""
@@ -85,8 +131,18 @@ class Gate:
             self.journal.append(_entry(self.site, request, "repeated", reply=answer))
 
 
+def refusal_entry(site: str, asked: Asked, reason: str) -> Entry:
+    """Return the journal's entry for a refusal."""
+    return _entry(site, asked, "refused", reason=reason)
+
+
+def size_of(reply: Reply) -> int:
+    """Return the bytes of all that a reply says: tensors, and everything else as JSON."""
+    return _size(reply) + len(canonical_json(answers.to_json(reply)))
+
+
 def _entry(
-    site: str, request: Request, decision: Decision, *, reason: str | None = None, reply: Reply | None = None
+    site: str, request: Asked, decision: Decision, *, reason: str | None = None, reply: Reply | None = None
 ) -> Entry:
     """`digest` is over everything that leaves: tensors, counts, figures, metrics and histograms."""
     evaluations = reply.evaluations if reply else {}
@@ -100,7 +156,7 @@ def _entry(
         reason=reason,
         tensors=len(reply.update) + len(reply.extra) if reply else 0,
         size_bytes=_size(reply) if reply else 0,
-        digest=digest_json([answers.to_json(reply), digest_state({**reply.update, **reply.extra})]) if reply else None,
+        digest=answers.payload_digest(reply) if reply else None,
         metrics=sorted({f"{split} {m}" for split, e in evaluations.items() for m in e.scores.metrics}),
         histograms=sorted(split for split, e in evaluations.items() if e.histogram is not None),
         examples=reply.examples if reply else None,
@@ -125,8 +181,10 @@ def _forbidden(reply: Reply, asked: AdapterSchema, policy: Policy) -> Objection 
         return Objection(f"{_size(reply)} bytes, the policy allows {policy.max_update_bytes}")
     if policy.max_update_norm is not None and norm(reply.update) > policy.max_update_norm:
         return Objection(f"update norm over {policy.max_update_norm}")
-    unknown = {m for e in reply.evaluations.values() for m in e.scores.metrics} - set(policy.metrics)
-    return Objection(f"metric {sorted(unknown)[0]} is not allowed") if unknown else None
+    if not all(policy.lets_out(name) for name in reply.update):
+        return Objection("a tensor that the policy does not let out")
+    unknown = any(set(e.scores.metrics) - set(METRICS) for e in reply.evaluations.values())
+    return Objection("a metric that nobody knows") if unknown else None
 
 
 def _unasked(reply: Reply, request: Request) -> Objection | None:
@@ -138,12 +196,16 @@ def _unasked(reply: Reply, request: Request) -> Objection | None:
     return None if set(reply.evaluations) <= set(request.splits) else Objection("a split that was not asked for")
 
 
-def _withhold(evaluation: SplitEvaluation, policy: Policy) -> SplitEvaluation:
-    """Drop the histogram unless allowed, and every value that rests on too few patients."""
+def _withhold(evaluation: SplitEvaluation, policy: Policy, rarest: int) -> SplitEvaluation:
+    """Drop the histogram unless allowed, every value that rests on too few patients, and metrics not allowed."""
     scores = evaluation.scores
-    if scores.patients < policy.minimum_patients:
-        hidden = {
-            m: Metric(None, n=v.n, reason="fewer patients than the site releases") for m, v in scores.metrics.items()
-        }
-        return SplitEvaluation(replace(scores, metrics=hidden))
-    return evaluation if policy.release_histograms else SplitEvaluation(scores)
+    if scores.patients < policy.minimum_patients or rarest < policy.minimum_class_patients:
+        return SplitEvaluation(replace(scores, metrics={m: _hidden(v, FEW) for m, v in scores.metrics.items()}))
+    metrics = {m: v if m in policy.metrics else _hidden(v, NOT_RELEASED) for m, v in scores.metrics.items()}
+    return SplitEvaluation(
+        replace(scores, metrics=metrics), evaluation.histogram if policy.release_histograms else None
+    )
+
+
+def _hidden(metric: Metric, reason: str) -> Metric:
+    return Metric(None, n=metric.n, reason=reason)

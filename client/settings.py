@@ -1,75 +1,101 @@
-"""A hospital's own settings: where its data, base model and state are, how it computes, and its policy. Never sent."""
+"""A hospital's own settings, `site.toml`: where its data and base models are, how it computes, who coordinates."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from client.gate import Policy
+from client.site_folder import SiteFolder
+from common import keys
 from common.errors import UserError
-from common.metrics.evaluation import METRICS
 from common.study import SiteName
 from common.study_file import first_error
 
+FROZEN = ConfigDict(extra="forbid", frozen=True)
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*):([0-9]{1,5})")
 
-class PolicySection(BaseModel):
-    """What may leave: the fields of `client.gate.Policy`, with its defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    max_update_bytes: int = Field(default=Policy.max_update_bytes, ge=1)
-    max_update_norm: float | None = Field(default=Policy.max_update_norm, gt=0)
-    minimum_patients: int = Field(default=Policy.minimum_patients, ge=0)
-    metrics: tuple[str, ...] = Policy.metrics
-    release_histograms: bool = Policy.release_histograms
-    runs: int = Field(default=Policy.runs, ge=1)
+def check_address(text: str) -> str:
+    """Return `text` if it is HOST:PORT, else raise ValueError.
 
-    @field_validator("metrics")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(names) - set(METRICS))
-        if unknown:
-            raise ValueError(f"there is no metric {unknown[0]!r}; there are: {', '.join(METRICS)}")
-        return names
+    >>> check_address("fed.example.org:8443")
+    'fed.example.org:8443'
+    """
+    found = _ADDRESS.fullmatch(text)
+    if found is None or not 0 < int(found[2]) < 2**16:
+        raise ValueError("expected HOST:PORT, such as fed.example.org:8443")
+    return text
 
-    def policy(self) -> Policy:
-        """Return the policy as the gate takes it."""
-        return Policy(**self.model_dump())
+
+def check_key(text: str) -> str:
+    """Return `text` if it is a public signing key, else raise ValueError."""
+    try:
+        return keys.check_public(text)
+    except keys.SignatureError as error:
+        raise ValueError(str(error)) from None
+
+
+class CoordinatorSection(BaseModel):
+    """Where the coordinator's front door is (HOST:PORT), and the public key that its studies are signed with."""
+
+    model_config = FROZEN
+    address: str
+    signing_key: str
+
+    _address = field_validator("address")(check_address)
+    _signing_key = field_validator("signing_key")(check_key)
+
+
+class TrainerSection(BaseModel):
+    """socket_group: the group that may reach the trainer's socket, where the gateway is another user's process."""
+
+    model_config = FROZEN
+    socket_group: str | None = Field(default=None, min_length=1)
 
 
 class SiteSettings(BaseModel):
     """One site's settings file.
 
-    site: its name in the study. bundle: the prepared study. data: its rows. base_model: a folder with safetensors.
-    device: torch's name, or auto. threads: of each training call on the CPU. state: a folder for answers, private
-    tensors and the journal. Relative paths count from the settings file.
+    site: its name in studies. data: its rows. base_models: folders with safetensors; the one whose digest a study names
+    is used. device: torch's name, or auto. threads: of each training call on the CPU. Relative paths count from the
+    site's folder.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FROZEN
     site: SiteName
-    bundle: Path
-    data: Path
-    base_model: Path
-    state: Path
+    data: Path | None = None
+    base_models: tuple[Path, ...] = ()
     device: str = "cpu"
     threads: int = Field(default=1, ge=1)
-    policy: PolicySection = PolicySection()
+    coordinator: CoordinatorSection
+    trainer: TrainerSection = TrainerSection()
 
     def anchored(self, folder: Path) -> Self:
         """Return the settings with paths that count from `folder`; ~ is the user's home."""
-        paths = {name: getattr(self, name) for name in ("bundle", "data", "base_model", "state")}
-        return self.model_copy(update={name: folder / path.expanduser() for name, path in paths.items()})
+        data = None if self.data is None else folder / self.data.expanduser()
+        models = tuple(folder / path.expanduser() for path in self.base_models)
+        return self.model_copy(update={"data": data, "base_models": models})
+
+    @property
+    def rows(self) -> Path:
+        """Where the rows are. Raises UserError where the settings do not say it."""
+        if self.data is None:
+            raise UserError('site.toml names no rows; add a line such as data = "rows.csv" above its first [section]')
+        return self.data
 
 
-def read_settings(path: Path) -> SiteSettings:
-    """Read a settings file. Raises UserError with file, key and what would be right."""
+def read_settings(folder: SiteFolder) -> SiteSettings:
+    """Read a site's settings. Raises UserError with file, key and what would be right."""
+    path = folder.settings
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return SiteSettings.model_validate(content).anchored(path.resolve().parent)
+        return SiteSettings.model_validate(content).anchored(folder.path.resolve())
     except FileNotFoundError:
-        raise UserError(f"there is no settings file {path}") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder, expected a settings file in TOML") from None
+        raise UserError(f"{folder.path} is no site: it has no {path.name}; `fedpeft site init` makes a site") from None
+    except OSError as error:
+        raise UserError(f"settings file {path} cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from None
     except ValidationError as error:

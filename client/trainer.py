@@ -7,7 +7,7 @@ site's own rows, trained from, and the difference goes through the gate, onto th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from common.errors import RefusedError
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import ScoreHistogram
-from common.protocol import Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
+from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
 from common.seeds import generator, integer_seed
 from common.state import AdapterSchema, AdapterState, Array, subtract
 from common.study import Study
@@ -46,6 +46,11 @@ class SplitRows:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def rarest(self, classes: int) -> int:
+        """Return how many patients the rarest class has."""
+        pairs = set(zip(self.labels.tolist(), self.patients, strict=True))
+        return min(sum(1 for label, _ in pairs if label == each) for each in range(classes))
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,11 @@ def _encode(rows: Rows, bench: Workbench) -> SplitRows:
 
 @dataclass(frozen=True)
 class Trainer:
-    """One site. Many virtual sites may share one workbench: a request writes every trainable tensor before use."""
+    """One site. Many virtual sites may share one workbench: a request writes every trainable tensor before use.
+
+    check_consent: looks, after each step and before anything is let out, whether the hospital still agrees, and raises
+    RefusedError with one of PASSING_REASONS where it does not.
+    """
 
     name: str
     bundle: Bundle
@@ -93,6 +102,7 @@ class Trainer:
     execution: Execution
     store: SiteStore
     gate: Gate
+    check_consent: Callable[[], None] = lambda: None
 
     @property
     def schema(self) -> AdapterSchema:
@@ -126,22 +136,25 @@ class Trainer:
         self.bench.write({**request.shared, **private})
         with limited_threads(self.execution.threads):
             answer, private = self._gated(request, private)
-        self.store.save(request, answer, private)
+        if not (isinstance(answer, Refusal) and answer.reason in PASSING_REASONS):
+            self.store.save(request, answer, private)
         return answer
 
     def _gated(self, request: Request, private: AdapterState) -> tuple[Answer, AdapterState]:
         """Return what may leave, and the private tensors after it.
 
         A refusal after the work is an answer too: it is stored, so that asking again trains nothing twice and cannot
-        wear the gate down.
+        wear the gate down. Only what the hospital may lift is not stored.
         """
         try:
+            self.gate.check_room(request)
             reply, private = self._work(request, private)
+            self.check_consent()
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
             return Refusal(error.reason), private
         try:
-            return self.gate.release(reply, request), private
+            return self.gate.release(reply, request, rarest=self._rarest(request)), private
         except RefusedError as error:
             return Refusal(error.reason), private
 
@@ -162,6 +175,10 @@ class Trainer:
         kept: dict[str, Array] = {name: state[name] for name in private}
         return Reply(update, len(self.rows.train), measured, evaluations), kept
 
+    def _rarest(self, request: Request) -> Mapping[Split, int]:
+        classes = len(self.bundle.study.task.labels)
+        return {split: self.rows.part(split).rarest(classes) for split in request.splits}
+
     def _asked(self, request: Request) -> tuple[str, ...]:
         return asked_schema(self.schema, request.kind, request.plan).names
 
@@ -176,6 +193,7 @@ class Trainer:
             execution=self.execution,
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
             dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),
+            after_step=lambda _: self.check_consent(),
         )
 
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:

@@ -25,9 +25,16 @@ REASONS = frozenset(
         "REFUSED_BY_POLICY",
         "TRAINING_DIVERGED",
         "TRAINING_FAILED",
+        "NOT_APPROVED",
+        "PAUSED",
+        "OUTSIDE_HOURS",
+        "STUDY_BUDGET_SPENT",
     }
 )
 """The only words with which a site says no. TRAINING_FAILED stands for any other failure: details stay in its log."""
+
+PASSING_REASONS = frozenset({"NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "STUDY_BUDGET_SPENT"})
+"""Those that the hospital may lift: a site stores none of them, and may answer the same question later."""
 
 
 TRAIN_FIGURES = frozenset({"loss", "steps", "seconds_train", "seconds_evaluate"})

@@ -1,17 +1,21 @@
-"""Virtual sites as real ones: from a simulated run, a folder per site with its rows and settings.
+"""Virtual sites as real ones: from a simulated run, a site's folder each, with its rows and settings.
 
-For trying a real federation on one machine: a SuperNode with such a settings file trains on the very rows that the
-virtual site trained on, and with the run's bundle the adapter comes out the same.
+For trying a real federation on one machine: such a site trains on the very rows that the virtual site trained on, and
+with the run's bundle the adapter comes out the same. Each site still has to be enrolled, and to approve the study.
 """
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from client.execution import Execution
+from client.initialise import initialise, read_join
+from client.policy import Policy
+from client.policy_text import policy_text, toml_value
 from client.rows import read_rows
+from client.site_folder import SiteFolder
 from client.table_files import RawTable, read_raw
 from common.bundle import read_bundle
 from common.errors import StudyError
@@ -20,14 +24,17 @@ from common.study import Study
 from simulations.catalogue import base_folder, rows_path, simulation_of
 from simulations.folder import RunFolder
 from simulations.sites import divide
+from simulations.virtual import SIMULATED_POLICY
 
-ROWS, SETTINGS = "rows.csv", "settings.toml"
+ROWS = "rows.csv"
 _POSITION = "\0position"
 """A column of our own for the division; no file's column has such a name."""
 
 
-def export_sites(run: Path, out: Path) -> dict[str, Path]:
-    """Write `out/SITE/rows.csv` and `out/SITE/settings.toml` for each site of the run; return the settings by site.
+def export_sites(run: Path, out: Path, *, join: Path, open_policy: bool = False) -> dict[str, SiteFolder]:
+    """Make `out/SITE` for each site of the run, by a coordinator's `join` file; return the folders by site.
+
+    open_policy: let out what a virtual site does, histograms and small cells too; else the policy is a real site's own.
 
     Raises:
         StudyError: the study has no `data.patient_id`: equal rows are then told apart by their order in the file, which
@@ -39,15 +46,15 @@ def export_sites(run: Path, out: Path) -> dict[str, Path]:
         raise StudyError(f"study {study.name!r} has no data.patient_id; sites of their own would split rows otherwise")
     base = base_folder(study, folder.scratch).resolve()
     raw = read_raw(rows_path(study, folder.scratch))
-    settings = {}
+    sites = {}
     for site, positions in positions_by_site(study, folder.scratch).items():
-        write_bytes(out / site / ROWS, csv_of(raw, positions))
-        text = settings_text(
-            site=site, bundle=folder.bundle, base_model=base, device=execution.device, threads=execution.threads
-        )
-        write_bytes(out / site / SETTINGS, text.encode())
-        settings[site] = out / site / SETTINGS
-    return settings
+        sites[site] = SiteFolder(out / site)
+        initialise(sites[site], site=site, join=join, base_models=[base])
+        write_bytes(out / site / ROWS, csv_of(raw, positions), mode=0o600)
+        _complete(sites[site], execution)
+        if open_policy:
+            _open(sites[site], join)
+    return sites
 
 
 def positions_by_site(study: Study, scratch: Path) -> Mapping[str, Sequence[int]]:
@@ -68,16 +75,17 @@ def csv_of(raw: RawTable, positions: Sequence[int]) -> bytes:
     return text.getvalue().encode()
 
 
-def settings_text(*, site: str, bundle: Path, base_model: Path, device: str, threads: int) -> str:
-    """Return a settings file; the policy is the default of a real site."""
-    values = {
-        "site": site,
-        "bundle": str(bundle),
-        "data": ROWS,
-        "base_model": str(base_model),
-        "state": "state",
-        "device": device,
-        "threads": threads,
-    }
-    # A JSON text or number is a TOML one too, as long as characters outside ASCII stand for themselves.
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+def _complete(folder: SiteFolder, execution: Execution) -> None:
+    """Fill in rows, device and threads, as a person at the site would."""
+    text = folder.settings.read_text(encoding="utf-8")
+    text = text.replace('# data = "rows.csv"', f"data = {toml_value(ROWS)}")
+    text = text.replace(
+        'device = "cpu"\nthreads = 1', f"device = {toml_value(execution.device)}\nthreads = {execution.threads}"
+    )
+    write_bytes(folder.settings, text.encode(), mode=0o600)
+
+
+def _open(folder: SiteFolder, join: Path) -> None:
+    trusted = {"coordinators": (read_join(join).signing_key,)}
+    policy = Policy(**{**SIMULATED_POLICY.model_dump(), **trusted})
+    write_bytes(folder.policy, policy_text(policy).encode(), mode=0o600)

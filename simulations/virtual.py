@@ -7,8 +7,9 @@ from pathlib import Path
 
 from client.data import Rows
 from client.execution import Execution
-from client.gate import Gate, Policy
+from client.gate import Gate
 from client.journal import Journal
+from client.policy import Policy
 from client.rows import read_rows
 from client.store import SiteStore
 from client.trainer import SiteRows, Trainer, prepare_rows, split_of
@@ -20,7 +21,13 @@ from simulations.catalogue import base_folder, rows_path, simulation_of
 from simulations.folder import RunFacts, RunFolder
 from simulations.sites import divide
 
-SIMULATED_POLICY = Policy(release_histograms=True, max_update_bytes=2**40, minimum_patients=0)
+SIMULATED_POLICY = Policy(
+    max_update_bytes=2**40,
+    max_study_bytes=2**50,
+    minimum_patients=0,
+    minimum_class_patients=0,
+    release_histograms=True,
+)
 """All virtual sites are one user's own; score histograms are free there."""
 
 

@@ -2,13 +2,21 @@
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, settings
 
 from client.data import Rows
+from client.policy_text import toml_value
+from common import keys
 from common.bundle import Bundle
 from common.preparation import prepare
 from common.quiet import silence
@@ -76,3 +84,26 @@ def make_bundle(
         return prepare(make_study(*overrides), tiny_model, tmp_path_factory.mktemp("bundle") / "it")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def coordinator_key(tmp_path_factory: pytest.TempPathFactory) -> Ed25519PrivateKey:
+    """The signing key of a coordinator."""
+    return keys.make_signing_key(tmp_path_factory.mktemp("coordinator") / "signing.key")
+
+
+@pytest.fixture(scope="session")
+def join_file(coordinator_key: Ed25519PrivateKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The coordinator's join.toml, for a front door that nobody opens."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    build = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    build = build.serial_number(1).not_valid_before(datetime.now(UTC)).not_valid_after(datetime.now(UTC) + timedelta(1))
+    content = {
+        "name": "Test coordinator",
+        "address": "localhost:1",
+        "ca": build.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode(),
+        "signing_key": keys.public_text(coordinator_key),
+    }
+    path = tmp_path_factory.mktemp("join") / "join.toml"
+    path.write_text("".join(f"{key} = {toml_value(value)}\n" for key, value in content.items()))
+    return path

@@ -6,18 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from client.approval import Approved, approve, read_signed
 from client.data import Rows
 from client.execution import Execution
-from client.gate import Gate, Policy
+from client.gate import Gate
+from client.hospital import Hospital
+from client.initialise import initialise
 from client.journal import Journal
+from client.policy import Policy, read_policy
+from client.policy_text import policy_text
+from client.site_folder import SiteFolder
 from client.store import SiteStore
+from client.table_files import read_raw
 from client.trainer import Trainer, prepare_rows
+from common import endorsement, wire
 from common.bundle import Bundle
-from common.protocol import Request, RoundPlan
+from common.preparation import prepare
+from common.protocol import Answer, Request, RoundPlan, asked_schema
+from common.study import Study
 from common.workbench import Workbench
+from simulations.catalogue import rows_path
+from simulations.export_sites import csv_of
 
-OPEN = Policy(release_histograms=True, minimum_patients=0)
+OPEN = Policy(release_histograms=True, minimum_patients=0, minimum_class_patients=0)
 """The sites here are small: a real site would withhold their metrics."""
 ONE_EPOCH = "training.local_epochs=1"
 
@@ -91,5 +104,67 @@ def ask_closing(ask: Callable[..., Request]) -> Callable[..., Request]:
     def make(bundle: Bundle, **changes: Any) -> Request:
         end = bundle.study.federation.rounds + 1
         return ask(bundle, **{"kind": "evaluate", "round": end, "splits": ("validation", "test"), **changes})
+
+    return make
+
+
+@dataclass
+class RealSite:
+    """A site on its disk, and what a coordinator knows of the study that it signed."""
+
+    folder: SiteFolder
+    source: Path
+    bundle: Bundle
+    base_model: Path
+
+    def set_policy(self, **changes: Any) -> Policy:
+        """Let out much, for the rows here are few, and change these rules."""
+        trusted = read_policy(self.folder.policy).coordinators
+        policy = Policy(**{**OPEN.model_dump(), "coordinators": trusted, **changes})
+        self.folder.policy.write_text(policy_text(policy))
+        return policy
+
+    def approve(self) -> Approved:
+        """Approve the study, as a person would."""
+        return approve(self.folder, self.source, read_signed(self.source), read_policy(self.folder.policy))
+
+    def hospital(self) -> Hospital:
+        """The trainer process's object, as after a start."""
+        return Hospital(self.folder)
+
+    def sent(self, hospital: Hospital, request: Request) -> Answer:
+        """Ask over the wire, in Flower's form."""
+        content = wire.encode_request(request, wire.pack_adapter(request.shared, self.bundle.schema))
+        return self.read(hospital.respond(request.kind, content), request)
+
+    def read(self, content: wire.Content, request: Request) -> Answer:
+        """Read an answer as the server does."""
+        asked = asked_schema(self.bundle.schema, request.kind, request.plan)
+        return wire.decode_answer(content, asked, classes=len(self.bundle.study.task.labels))
+
+
+@pytest.fixture
+def make_site(
+    make_study: Callable[..., Study],
+    tiny_model: Path,
+    join_file: Path,
+    coordinator_key: Ed25519PrivateKey,
+    tmp_path: Path,
+) -> Callable[..., RealSite]:
+    """`make_site("section.key=value", ..., site=)`: a real site, enrolled with a coordinator that signed this study."""
+
+    def make(*overrides: str, site: str = "east") -> RealSite:
+        source, scratch = tmp_path / "bundle", tmp_path / "scratch"
+        study = make_study(ONE_EPOCH, *overrides)
+        bundle = prepare(study, tiny_model, source)
+        endorsement.endorse(source, bundle, coordinator_key)
+        raw = read_raw(rows_path(study, scratch))
+        rows = tmp_path / "rows.csv"
+        rows.write_bytes(csv_of(raw, [i for i, name in enumerate(raw["site"]) if name == site]))
+        folder = SiteFolder(tmp_path / site)
+        initialise(folder, site=site, join=join_file, data=rows, base_models=[tiny_model])
+        made = RealSite(folder, source, bundle, tiny_model)
+        made.set_policy()
+        return made
 
     return make

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.consent import MAX_PROXIMAL_MU, check_request, expected_splits
-from client.gate import Policy
+from client.policy import Policy
 from client.trainer import Trainer
 from common.bundle import Bundle
-from common.errors import RefusedError
+from common.errors import CheckpointError, RefusedError
 from common.protocol import Kind, Refusal, Reply, Request, RoundPlan
 from common.state import Array, digest_state
 
 Make = Callable[..., Trainer]
 Ask = Callable[..., Request]
-OPEN = Policy(release_histograms=True, minimum_patients=0)
+OPEN = Policy(release_histograms=True, minimum_patients=0, minimum_class_patients=0)
 BEST = 'evaluation.keep="best"'
 ROUNDS = 3
 TRAINED = [("train", number, ("validation",)) for number in range(1, ROUNDS + 1)]
@@ -197,7 +197,7 @@ def test_the_closing_pair_of_keep_best_tests_what_was_chosen(make_trainer: Make,
     first = trainer.answer(ask(trainer.bundle, shared=last, kind="evaluate", round=ROUNDS + 1))
     assert isinstance(first, Reply)
     assert set(first.evaluations) == {"validation"}
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CheckpointError, match="FileNotFoundError"):
         trainer.store.test_scores("run-1")
     second = trainer.answer(ask(trainer.bundle, shared=best, kind="evaluate", round=ROUNDS + 2, splits=("test",)))
     assert isinstance(second, Reply)
@@ -220,7 +220,7 @@ def test_a_run_under_another_name_is_one_too_many_also_after_a_restart(make_trai
 
 def test_a_refusal_by_the_gate_counts_as_a_run(make_trainer: Make, ask: Ask) -> None:
     """Else a server could have rows trained on under as many names as it likes, and time the answers."""
-    trainer = make_trainer(policy=replace(OPEN, max_update_norm=1e-9))
+    trainer = make_trainer(policy=OPEN.model_copy(update={"max_update_norm": 1e-9}))
     assert trainer.answer(ask(trainer.bundle)) == Refusal("REFUSED_BY_POLICY")
     used = Forwards(trainer)
     assert trainer.answer(ask(trainer.bundle, run="run-2")) == Refusal("TOO_MANY_RUNS")
@@ -253,13 +253,13 @@ def test_a_run_that_is_no_name_does_no_harm(run: str, make_trainer: Make, ask: A
 def test_too_few_patients_to_train_on_are_no_site(make_trainer: Make, ask: Ask) -> None:
     """Patients are counted, not rows; nor are they evaluated."""
     patients = len(set(make_trainer().rows.train.patients))
-    small = make_trainer(policy=replace(OPEN, minimum_patients=patients + 1))
+    small = make_trainer(policy=OPEN.model_copy(update={"minimum_patients": patients + 1}))
     assert len(small.rows.train) > patients + 1
     used = Forwards(small)
     for changes in ({}, CLOSING):
         assert small.answer(ask(small.bundle, **changes)) == Refusal("TOO_FEW_PATIENTS")
     assert used.count == 0
-    just = make_trainer(policy=replace(OPEN, minimum_patients=patients), home="just")
+    just = make_trainer(policy=OPEN.model_copy(update={"minimum_patients": patients}), home="just")
     assert isinstance(just.answer(ask(just.bundle)), Reply)
 
 

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.gate import Gate, Policy
+from client.budget import Budget
+from client.gate import Gate, size_of
 from client.journal import Entry, Journal
+from client.policy import Policy
 from common.answers import to_json
 from common.errors import RefusedError
-from common.files import digest_json
+from common.files import canonical_json, digest_json
 from common.metrics.evaluation import METRICS, evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric
-from common.protocol import TRAIN_FIGURES, Refusal, Reply, Request, RoundPlan, SplitEvaluation
+from common.protocol import TRAIN_FIGURES, Refusal, Reply, Request, RoundPlan, Split, SplitEvaluation
 from common.state import AdapterSchema, digest_state
 
 INITIAL = {
@@ -39,7 +41,10 @@ REQUEST = Request(
 )
 EVALUATE = replace(REQUEST, kind="evaluate")
 ROWS = 12
-OPEN = Policy(release_histograms=True, minimum_patients=0)
+OPEN = Policy(release_histograms=True, minimum_patients=0, minimum_class_patients=0)
+
+
+ENOUGH = {"validation": 5}
 
 
 def evaluation(*, rows: int = ROWS, patients: int = ROWS) -> SplitEvaluation:
@@ -53,7 +58,7 @@ def evaluation(*, rows: int = ROWS, patients: int = ROWS) -> SplitEvaluation:
 
 UPDATE = {"a": np.full((2, 3), 0.5, np.float32), "b": np.array([1, -1, 1, -1], np.float32)}
 """Of 40 bytes and Euclidean norm sqrt(6 / 4 + 4) = 2.345."""
-FIGURES = {"loss": 0.5, "steps": 4, "seconds_train": 0.1, "seconds_evaluate": 0.2}
+FIGURES = {"loss": 0.5, "steps": 4.0, "seconds_train": 0.1, "seconds_evaluate": 0.2}
 REPLY = Reply(UPDATE, 7, FIGURES, {"validation": evaluation()})
 
 
@@ -76,7 +81,7 @@ def test_what_was_asked_for_passes_unchanged(journal: Journal) -> None:
     assert line["decision"] == "released"
     assert (line["site"], line["run"], line["round"], line["kind"]) == ("east", "run-1", 3, "train")
     assert (line["tensors"], line["size_bytes"], line["examples"]) == (2, 40, 7)
-    assert line["digest"] == digest_json([to_json(REPLY), digest_state(UPDATE)])
+    assert line["digest"] == digest_json([to_json(REPLY), digest_state(UPDATE), digest_state({})])
     assert line["metrics"] == sorted(f"validation {name}" for name in METRICS)
     assert line["histograms"] == ["validation"]
     assert line["reason"] is None
@@ -113,9 +118,9 @@ REFUSED: Mapping[str, tuple[Reply, Request, Policy]] = {
     "nan": (with_update(b=NAN), REQUEST, OPEN),
     "inf": (with_update(b=INF), REQUEST, OPEN),
     "extra arrays": (replace(REPLY, extra={"x": np.zeros(1, np.float32)}), REQUEST, OPEN),
-    "too many bytes": (REPLY, REQUEST, replace(OPEN, max_update_bytes=39)),
-    "too long": (REPLY, REQUEST, replace(OPEN, max_update_norm=2.34)),
-    "a metric that may not leave": (REPLY, REQUEST, replace(OPEN, metrics=("auroc",))),
+    "too many bytes": (REPLY, REQUEST, OPEN.model_copy(update={"max_update_bytes": 39})),
+    "too long": (REPLY, REQUEST, OPEN.model_copy(update={"max_update_norm": 2.34})),
+    "a tensor that the policy keeps": (REPLY, REQUEST, OPEN.model_copy(update={"tensors": ("a", "own")})),
     "a metric that no one knows": (with_metric("first_patient"), REQUEST, OPEN),
     "another figure": (replace(REPLY, train={**FIGURES, "weight_0": 0.5}), REQUEST, OPEN),
     "a figure that is not finite": (replace(REPLY, train={**FIGURES, "loss": float("nan")}), REQUEST, OPEN),
@@ -142,7 +147,7 @@ def test_anything_else_is_refused_as_a_whole_with_a_line(kind: str, journal: Jou
 
 
 def test_bounds_are_met_by_what_is_just_within(journal: Journal) -> None:
-    policy = replace(OPEN, max_update_bytes=40, max_update_norm=2.346, minimum_patients=ROWS)
+    policy = Policy(**{**OPEN.model_dump(), "max_update_bytes": 40, "max_update_norm": 2.346, "minimum_patients": ROWS})
     assert gate(journal, policy).release(REPLY, REQUEST) == REPLY
     active = replace(REPLY, update={"a": UPDATE["a"]})
     assert gate(journal, policy).release(active, replace(REQUEST, plan=RoundPlan(active=("a",)))) == active
@@ -153,7 +158,7 @@ def test_the_trainer_s_figures_are_those_that_may_leave() -> None:
 
 
 def test_histograms_stay_at_home_by_default(journal: Journal) -> None:
-    released = gate(journal, Policy()).release(REPLY, REQUEST).evaluations["validation"]
+    released = gate(journal, Policy()).release(REPLY, REQUEST, rarest=ENOUGH).evaluations["validation"]
     assert released.histogram is None
     assert released.scores == REPLY.evaluations["validation"].scores
     assert lines(journal)[0]["histograms"] == []
@@ -161,7 +166,7 @@ def test_histograms_stay_at_home_by_default(journal: Journal) -> None:
 
 def test_so_few_patients_are_trained_on_as_the_policy_says() -> None:
     """A real site's own number is 10."""
-    for policy, least in ((Policy(), 10), (replace(OPEN, minimum_patients=3), 3), (OPEN, 0)):
+    for policy, least in ((Policy(), 10), (OPEN.model_copy(update={"minimum_patients": 3}), 3), (OPEN, 0)):
         door = Gate("east", policy, SCHEMA, Journal(Path("unused")))
         door.check_patients(least)
         for patients in {0, least - 1} & set(range(least)):
@@ -173,7 +178,7 @@ def test_so_few_patients_are_trained_on_as_the_policy_says() -> None:
 def test_values_of_too_few_patients_are_withheld(patients: int, journal: Journal) -> None:
     """Patients are counted, not their rows."""
     reply = replace(REPLY, evaluations={"validation": evaluation(patients=patients)})
-    policy = replace(OPEN, minimum_patients=5)
+    policy = OPEN.model_copy(update={"minimum_patients": 5})
     released = gate(journal, policy).release(reply, REQUEST).evaluations["validation"]
     assert released.histogram is None
     assert (released.scores.n, released.scores.patients) == (ROWS, patients)
@@ -181,6 +186,49 @@ def test_values_of_too_few_patients_are_withheld(patients: int, journal: Journal
     for metric in released.scores.metrics.values():
         assert (metric.value, metric.low, metric.high) == (None, None, None)
         assert metric.reason == "fewer patients than the site releases"
+
+
+@pytest.mark.parametrize(("rarest", "withheld"), [({"validation": 4}, True), ({"validation": 5}, False), ({}, True)])
+def test_values_of_too_few_patients_of_a_class_are_withheld(
+    rarest: Mapping[Split, int], withheld: bool, journal: Journal
+) -> None:
+    """A split of which nobody counted the classes counts as one without patients."""
+    policy = OPEN.model_copy(update={"minimum_class_patients": 5})
+    released = gate(journal, policy).release(REPLY, REQUEST, rarest=rarest).evaluations["validation"]
+    assert (released.histogram is None) is withheld
+    assert {m.value is None for m in released.scores.metrics.values()} == {withheld}
+
+
+def test_metrics_that_the_policy_does_not_name_have_no_value(journal: Journal) -> None:
+    policy = OPEN.model_copy(update={"metrics": ("auroc", "brier")})
+    released = gate(journal, policy).release(REPLY, REQUEST).evaluations["validation"].scores.metrics
+    before = REPLY.evaluations["validation"].scores.metrics
+    assert {name for name, metric in released.items() if metric.value is not None} == {"auroc", "brier"}
+    assert released["auroc"] == before["auroc"]
+    assert released["f1"] == Metric(None, n=ROWS, reason="the site does not release this metric")
+
+
+def test_what_leaves_is_counted_before_it_leaves_and_what_repeats_is_not(journal: Journal, tmp_path: Path) -> None:
+    budget = Budget(tmp_path / "spent.json", durable=False)
+    size = size_of(REPLY)
+    door = Gate("east", OPEN.model_copy(update={"max_study_bytes": 2 * size}), SCHEMA, journal, budget)
+    door.check_room(REQUEST)
+    for _ in range(2):
+        door.note_repetition(door.release(REPLY, REQUEST), REQUEST)
+    assert budget.spent() == 2 * size
+    with pytest.raises(RefusedError, match="STUDY_BUDGET_SPENT"):
+        door.release(REPLY, REQUEST)
+    with pytest.raises(RefusedError, match="STUDY_BUDGET_SPENT"):
+        door.check_room(REQUEST)
+    assert budget.spent() == 2 * size
+    assert [(line["decision"], line["reason"]) for line in lines(journal)[-2:]] == [
+        ("repeated", None),
+        ("refused", "STUDY_BUDGET_SPENT"),
+    ]
+
+
+def test_a_reply_s_size_is_of_tensors_and_of_all_else() -> None:
+    assert size_of(REPLY) == 40 + len(canonical_json(to_json(REPLY)))
 
 
 def test_the_journal_has_no_content(journal: Journal) -> None:

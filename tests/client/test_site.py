@@ -1,43 +1,71 @@
-"""A site as its settings open it: its state is for its own user, its policy the cautious one."""
+"""A site as its settings open it: the base model by its digest, the rows of the file, and no study of others."""
 
-import json
-import stat
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
+from typing import Any
 
 import pytest
 
-from client.gate import Policy
-from client.site import open_site
+from client.gate import Gate
+from client.journal import Journal
+from client.policy import Policy
+from client.settings import SiteSettings, read_settings
+from client.site import find_base_model, open_trainer
+from client.store import SiteStore
 from client.trainer import Trainer
-from common.protocol import Refusal, Reply, Request
-from simulations import stages
-from simulations.catalogue import load
-from simulations.export_sites import export_sites
-from simulations.folder import RunFolder
+from common.errors import DataError, ModelError, UserError
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Path:
-    stages.start(load("quick"), RunFolder(tmp_path / "run"), threads=1, device="cpu")
-    return export_sites(tmp_path / "run", tmp_path / "sites")["east"]
+def opened(real: Any, **changes: Any) -> Trainer:
+    settings = read_settings(real.folder).model_copy(update=changes)
+    store = SiteStore(real.folder.state, classes=2, durable=False)
+    gate = Gate(settings.site, Policy(), real.bundle.schema, Journal(real.folder.journal, durable=False))
+    return open_trainer(settings, real.bundle, store=store, gate=gate)
 
 
-def test_a_site_s_state_is_for_its_user_only_and_outlives_it(settings: Path, ask: Callable[..., Request]) -> None:
-    def opened() -> Trainer:
-        return open_site(settings)
+def test_rows_and_execution_are_those_of_the_settings(make_site: Callable[..., Any]) -> None:
+    site = make_site()
+    trainer = opened(site, threads=2)
+    assert (trainer.name, trainer.execution.threads, trainer.execution.device) == ("east", 2, "cpu")
+    assert len(trainer.rows.train) + len(trainer.rows.validation) + len(trainer.rows.test) == rows_of(site)
 
-    first = opened()
-    assert first.gate.policy == Policy()
-    asked = ask(first.bundle)
-    assert isinstance(first.answer(asked), Reply)
-    assert isinstance(opened().answer(asked), Reply)
-    assert opened().answer(ask(first.bundle, run="run-2")) == Refusal("TOO_MANY_RUNS")
-    state = settings.parent / "state"
-    assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    files = [path for path in state.rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"journal.jsonl", "train-000001.safetensors"}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
-    lines = [json.loads(line) for line in (state / "journal.jsonl").read_text().splitlines()]
-    assert [line["decision"] for line in lines] == ["released", "repeated", "refused"]
-    assert lines[0]["digest"] == lines[1]["digest"]
+
+def rows_of(site: Any) -> int:
+    return len((site.folder.path.parent / "rows.csv").read_text().splitlines()) - 1
+
+
+def test_a_site_that_the_study_does_not_know_is_refused(make_site: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match=r"south.*east, north, west"):
+        opened(make_site(), site="south")
+
+
+def test_the_base_model_is_chosen_by_its_digest(make_site: Callable[..., Any], tmp_path: Path) -> None:
+    site = make_site()
+    other = Path(copytree(site.base_model, tmp_path / "other"))
+    (other / "config.json").write_text((other / "config.json").read_text() + "\n")
+    both = read_settings(site.folder).model_copy(update={"base_models": (other, site.base_model)})
+    assert find_base_model(both, site.bundle.study) == site.base_model
+    with pytest.raises(ModelError, match=f"{site.bundle.study.base_model.digest}.*'other' with sha256:.*base_models"):
+        opened(site, base_models=(other,))
+    with pytest.raises(ModelError, match="there is none"):
+        opened(site, base_models=())
+    with pytest.raises(ModelError, match="not a folder"):
+        opened(site, base_models=(tmp_path / "nowhere",))
+
+
+def test_rows_that_are_not_the_study_s_are_refused(make_site: Callable[..., Any], tmp_path: Path) -> None:
+    site = make_site()
+    (tmp_path / "bad.csv").write_text("age,note\n1,well\n")
+    with pytest.raises(DataError, match="no column"):
+        opened(site, data=tmp_path / "bad.csv")
+    with pytest.raises(UserError, match="names no rows"):
+        opened(site, data=None)
+
+
+def test_settings_are_comparable(make_site: Callable[..., Any]) -> None:
+    """The trainer opens a study anew where they changed."""
+    site = make_site()
+    first: SiteSettings = read_settings(site.folder)
+    assert first == read_settings(site.folder)
+    assert first != first.model_copy(update={"threads": 2})

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from client.execution import Execution
-from client.gate import Policy
+from client.policy import Policy
 from client.scoring import score
 from client.trainer import Trainer, recipe_of
 from client.training import train
 from common import wire
+from common.errors import CheckpointError
 from common.metrics.evaluation import METRICS, evaluate
 from common.metrics.histogram import score_histogram
 from common.protocol import Answer, Refusal, Reply, Request, RoundPlan, asked_schema
@@ -22,7 +23,7 @@ from common.study import Study
 
 Make = Callable[..., Trainer]
 Ask = Callable[..., Request]
-OPEN = Policy(release_histograms=True, minimum_patients=0)
+OPEN = Policy(release_histograms=True, minimum_patients=0, minimum_class_patients=0)
 PRIVATE_HEAD = "peft.private=['head.*']"
 
 
@@ -103,7 +104,7 @@ def test_what_is_received_is_evaluated_before_it_is_trained_from(
 def test_test_scores_stay_on_the_site_s_disk(make_trainer: Make, ask: Ask, ask_closing: Ask) -> None:
     trainer = make_trainer()
     trainer.answer(ask(trainer.bundle))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CheckpointError, match="FileNotFoundError"):
         trainer.store.test_scores("run-1")
     reply = replied(trainer.answer(ask_closing(trainer.bundle)))
     kept = trainer.store.test_scores("run-1")
@@ -151,7 +152,7 @@ def test_site_seed_and_round_each_draw_their_own(make_trainer: Make, ask: Ask) -
 
 
 def test_the_run_s_name_draws_nothing(make_trainer: Make, ask: Ask) -> None:
-    trainer = make_trainer(policy=replace(OPEN, runs=2))
+    trainer = make_trainer(policy=OPEN.model_copy(update={"runs": 2}))
     updates = [replied(trainer.answer(ask(trainer.bundle, run=run))).update for run in ("run-1", "run-2")]
     assert digest_state(updates[0]) == digest_state(updates[1])
 

@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from client.gate import Policy
+from client.policy import Policy
 from client.trainer import Trainer
-from common.answers import to_json
+from common.answers import payload_digest, to_json
 from common.bundle import Bundle
-from common.files import digest_json
 from common.metrics.evaluation import METRICS
 from common.protocol import Answer, Refusal, Reply, Request, RoundPlan
 from common.state import Array, digest_state
 
 Make = Callable[..., Trainer]
 Ask = Callable[..., Request]
-OPEN = Policy(release_histograms=True, minimum_patients=0)
+OPEN = Policy(release_histograms=True, minimum_patients=0, minimum_class_patients=0)
 PRIVATE_HEAD = "peft.private=['head.*']"
 
 
@@ -69,7 +67,7 @@ def test_a_round_is_answered_once(make_trainer: Make, ask: Ask) -> None:
 
 
 def test_a_refusal_by_policy_is_kept_so_that_asking_again_does_not_wear_it_down(make_trainer: Make, ask: Ask) -> None:
-    strict = make_trainer(policy=replace(OPEN, max_update_norm=1e-6))
+    strict = make_trainer(policy=OPEN.model_copy(update={"max_update_norm": 1e-6}))
     request = ask(strict.bundle)
     assert strict.answer(request) == Refusal("REFUSED_BY_POLICY")
     steps = trainings(strict)
@@ -102,7 +100,7 @@ def test_each_answer_has_its_line_in_the_journal_each_time_that_it_leaves(make_t
         first, second = journal(trainer)[-2:]
         assert (first.pop("decision"), second.pop("decision")) == ("released", "repeated")
         assert {**first, "time": None} == {**second, "time": None}
-        assert first["digest"] == digest_json([to_json(reply), digest_state(reply.update)])
+        assert first["digest"] == payload_digest(reply)
         assert (first["round"], first["examples"]) == (request.round, len(trainer.rows.train))
         assert first["histograms"] == ["validation"]
         assert first["metrics"] == sorted(f"validation {name}" for name in METRICS)

@@ -1,20 +1,28 @@
+import stat
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.site import open_site, resident_site
+from client.gate import Gate
+from client.initialise import read_join
+from client.journal import Journal
+from client.policy import Policy, read_policy
+from client.settings import read_settings
+from client.site import open_trainer
+from client.site_folder import SiteFolder
+from client.store import SiteStore
 from client.table_files import read_raw
 from client.trainer import Trainer
-from common.errors import ModelError, StudyError, UserError
+from common.errors import StudyError
 from common.files import write_bytes
 from common.study import Study, replaced
 from simulations import stages
 from simulations.catalogue import load
 from simulations.export_sites import csv_of, export_sites
 from simulations.folder import RunFolder
-from simulations.virtual import VirtualSites
+from simulations.virtual import SIMULATED_POLICY, VirtualSites
 
 ANY_TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
 CELLS = ANY_TEXT | st.text("a \r\n\t,\"'", max_size=4)
@@ -51,17 +59,23 @@ def virtual(tmp_path_factory: pytest.TempPathFactory) -> VirtualSites:
 
 
 @pytest.fixture(scope="module")
-def settings(virtual: VirtualSites) -> dict[str, Path]:
-    return export_sites(virtual.folder.path, virtual.folder.path.parent / "sites")
+def exported(virtual: VirtualSites, join_file: Path) -> dict[str, SiteFolder]:
+    return export_sites(virtual.folder.path, virtual.folder.path.parent / "sites", join=join_file)
+
+
+def opened(virtual: VirtualSites, folder: SiteFolder) -> Trainer:
+    settings, policy = read_settings(folder), read_policy(folder.policy)
+    gate = Gate(settings.site, policy, virtual.bundle.schema, Journal(folder.journal))
+    return open_trainer(settings, virtual.bundle, store=SiteStore(folder.state, classes=2), gate=gate)
 
 
 def test_a_real_site_has_the_rows_split_and_execution_of_its_virtual_one(
-    virtual: VirtualSites, settings: dict[str, Path]
+    virtual: VirtualSites, exported: dict[str, SiteFolder]
 ) -> None:
-    assert set(settings) == set(virtual.rows)
-    for site, path in settings.items():
-        real, simulated = open_site(path), virtual.trainer(site)
-        assert (real.name, real.execution, real.bundle.digest) == (site, simulated.execution, simulated.bundle.digest)
+    assert set(exported) == set(virtual.rows)
+    for site, folder in exported.items():
+        real, simulated = opened(virtual, folder), virtual.trainer(site)
+        assert (real.name, real.execution) == (site, simulated.execution)
         assert parts(real) == parts(simulated)
 
 
@@ -70,44 +84,27 @@ def parts(trainer: Trainer) -> list[object]:
     return [(list(part.examples), part.labels.tolist(), list(part.patients)) for part in found]
 
 
-def test_a_real_site_releases_no_histograms_unless_its_policy_says_so(settings: dict[str, Path]) -> None:
-    assert not open_site(settings["west"]).gate.policy.release_histograms
+def test_execution_is_that_of_the_run(tmp_path: Path, join_file: Path) -> None:
+    stages.start(load("quick"), RunFolder(tmp_path / "run"), threads=2, device="cpu")
+    folder = export_sites(tmp_path / "run", tmp_path / "sites", join=join_file)["east"]
+    assert (read_settings(folder).threads, read_settings(folder).device) == (2, "cpu")
 
 
-def test_a_site_is_opened_once_per_process(settings: dict[str, Path]) -> None:
-    assert resident_site(str(settings["west"])) is resident_site(str(settings["west"]))
-
-
-def changed(path: Path, tmp_path: Path, **values: str) -> Path:
-    lines = [line for line in path.read_text().splitlines() if line.split(" = ")[0] not in values]
-    new = tmp_path / "settings.toml"
-    new.write_text("\n".join([*lines, *(f'{key} = "{value}"' for key, value in values.items())]))
-    return new
-
-
-def test_a_site_that_the_study_does_not_know_is_refused(settings: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"south.*east, north, west"):
-        open_site(changed(settings["west"], tmp_path, site="south"))
-
-
-def test_another_base_model_is_refused_with_both_digests(
-    virtual: VirtualSites, settings: dict[str, Path], tmp_path: Path
+def test_the_policy_is_a_real_site_s_unless_asked_otherwise(
+    virtual: VirtualSites, exported: dict[str, SiteFolder], join_file: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "model"
-    other.mkdir()
-    for path in (virtual.folder.scratch / "tiny-bert").iterdir():
-        other.joinpath(path.name).write_bytes(path.read_bytes())
-    config = other / "config.json"
-    config.write_text(config.read_text() + "\n")
-    digest = virtual.bundle.study.base_model.digest
-    with pytest.raises(ModelError, match=f"{digest}"):
-        open_site(changed(settings["west"], tmp_path, base_model=str(other)))
-    with pytest.raises(ModelError, match="not a folder"):
-        open_site(changed(settings["west"], tmp_path, base_model="nowhere"))
+    trusted = (read_join(join_file).signing_key,)
+    assert read_policy(exported["west"].policy) == Policy(coordinators=trusted)
+    opening = export_sites(virtual.folder.path, tmp_path, join=join_file, open_policy=True)["west"]
+    assert read_policy(opening.policy) == Policy(**{**SIMULATED_POLICY.model_dump(), "coordinators": trusted})
 
 
-def test_without_patients_there_is_no_export(tmp_path: Path) -> None:
+def test_rows_are_for_their_owner_only(exported: dict[str, SiteFolder]) -> None:
+    assert {stat.S_IMODE(read_settings(folder).rows.stat().st_mode) for folder in exported.values()} == {0o600}
+
+
+def test_without_patients_there_is_no_export(tmp_path: Path, join_file: Path) -> None:
     sites = started(replaced(load("quick"), {"data.patient_id": None}), tmp_path / "run")
     with pytest.raises(StudyError, match="patient_id"):
-        export_sites(sites.folder.path, tmp_path / "sites")
+        export_sites(sites.folder.path, tmp_path / "sites", join=join_file)
     assert not (tmp_path / "sites").exists()

@@ -1,0 +1,123 @@
+"""What a study would do at this site, in plain words, for the person who approves it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from client.approval import Signed
+from client.data import Rows
+from client.data.table import with_default_column
+from client.policy import Policy, objections
+from client.rows import read_rows
+from client.settings import SiteSettings
+from client.site import find_base_model
+from client.split import split_patients
+from common.errors import UserError
+from common.keys import fingerprint
+from common.state import AdapterSchema
+from common.study import Study
+
+T = TypeVar("T")
+_MECHANISMS = {"none": "none: no noise is added, and updates alone can tell of single patients"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """lines: what the study would do here. objections: why it cannot be approved; none means that it may be."""
+
+    lines: tuple[str, ...]
+    objections: tuple[str, ...]
+
+
+def explain(signed: Signed, settings: SiteSettings, policy: Policy) -> Explanation:
+    """Look at the study, the policy, and what of its needs is here; only this site's own eyes see the result."""
+    study = signed.bundle.study
+    found = objections(policy, signed.bundle, site=settings.site, coordinator=signed.coordinator)
+    rows, missing_rows = _tried(lambda: read_rows(settings.rows, study))
+    base, missing_base = _tried(lambda: find_base_model(settings, study))
+    found += [text for text in (missing_rows, missing_base) if text]
+    if rows is not None:
+        found += _too_few(rows, study, policy)
+    lines = [*_study_lines(signed), *_data_lines(rows, study)]
+    lines += [f"base model    {study.base_model.digest}, {'here' if base else 'NOT here'}"]
+    lines += [*_leaving_lines(signed, policy), *_trust_lines(study)]
+    return Explanation(tuple(lines), tuple(found))
+
+
+def _tried(work: Callable[[], T]) -> tuple[T | None, str]:
+    try:
+        return work(), ""
+    except UserError as error:
+        return None, str(error)
+
+
+def _too_few(rows: Rows, study: Study, policy: Policy) -> list[str]:
+    train = _parts(rows, study)["train"]
+    patients = len(set(train.patients))
+    if patients >= max(policy.minimum_patients, 1):
+        return []
+    return [f"there are {patients} patients to train on, the policy asks for {max(policy.minimum_patients, 1)}"]
+
+
+def _study_lines(signed: Signed) -> Iterator[str]:
+    study = signed.bundle.study
+    training = study.training
+    length = f"{training.local_steps} steps" if training.local_steps else f"{training.epochs} epochs"
+    yield f"study         {study.name}: {study.description or 'without a description'}"
+    yield f"digests       study {study.digest}, bundle {signed.bundle.digest}"
+    yield f"signed by     {fingerprint(signed.coordinator)}"
+    yield f"does          fine-tunes by {study.peft.method}, {length} a round, {study.federation.rounds} rounds"
+    yield f"sites         {', '.join(study.federation.sites)}"
+
+
+def _data_lines(rows: Rows | None, study: Study) -> Iterator[str]:
+    columns = ", ".join(with_default_column(study.data).columns)
+    patient = f"; patients by {study.data.patient_id}" if study.data.patient_id else "; each row is its own patient"
+    yield f"reads         columns {columns}; label {study.task.target}{patient}"
+    if rows is None:
+        yield "here          no rows that this study can use"
+        return
+    yield f"here          {_counted(rows, study)}"
+    for name, part in _parts(rows, study).items():
+        yield f"              {name}: {_counted(part, study)}"
+
+
+def _parts(rows: Rows, study: Study) -> dict[str, Rows]:
+    parts = split_patients(
+        rows.patients,
+        split_seed=study.evaluation.split_seed,
+        validation_fraction=study.evaluation.validation_fraction,
+        test_fraction=study.evaluation.test_fraction,
+    )
+    return {name: rows.take(getattr(parts, name)) for name in ("train", "validation", "test")}
+
+
+def _counted(rows: Rows, study: Study) -> str:
+    counts = Counter(study.task.labels[label] for label in rows.labels)
+    labels = ", ".join(f"{label} {counts[label]}" for label in study.task.labels)
+    return f"{len(rows)} rows of {len(set(rows.patients))} patients ({labels})"
+
+
+def _leaving_lines(signed: Signed, policy: Policy) -> Iterator[str]:
+    schema, rounds = signed.bundle.schema, signed.bundle.study.federation.rounds
+    size = schema.shared.size_bytes
+    yield f"leaves        {len(schema.shared.tensors)} tensors, {size} bytes a round, {rounds * size} bytes in all:"
+    yield from _tensor_lines(schema.shared)
+    yield f"stays         {', '.join(schema.private.names) or 'no tensor of the adapter'}; rows, texts and labels"
+    yield f"metrics       {', '.join(policy.metrics) or 'none'}; of validation rows each round, of test rows at the end"
+    yield (
+        f"withheld      of fewer than {policy.minimum_patients} patients, or {policy.minimum_class_patients} of a class"
+    )
+    yield "counts        training rows; rows and patients of each part that is scored; loss, steps, seconds"
+    yield f"histograms    {'yes: counts of patients by predicted probability' if policy.release_histograms else 'no'}"
+
+
+def _tensor_lines(schema: AdapterSchema) -> Iterator[str]:
+    for tensor in schema.tensors:
+        yield f"              {tensor.name} {list(tensor.shape)} {tensor.dtype}, {tensor.size_bytes} bytes"
+
+
+def _trust_lines(study: Study) -> Iterator[str]:
+    mechanism = study.privacy.mechanism
+    yield f"privacy       {_MECHANISMS.get(mechanism, mechanism)}"

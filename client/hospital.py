@@ -1,0 +1,200 @@
+"""What a site's trainer process holds: it decides on every message, and keeps one study's base model and rows loaded.
+
+Before a message is even decoded: is the site paused, is the study approved and unchanged, does the policy, read afresh,
+allow it, and is it an hour of work? The first two and the hours are looked at again after each training step and before
+anything is let out. Whatever goes wrong, only a word of `common.protocol.REASONS` goes out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import Lock
+from typing import Any, TypeVar  # a status is JSON
+
+from client.app import SITE_LOG, guarded, respond
+from client.approval import Approved, Signed, Stamp, approvals, find
+from client.budget import FILE as SPENT
+from client.budget import Budget
+from client.gate import Asked, Gate, refusal_entry
+from client.hours import is_open
+from client.journal import Journal
+from client.limited_log import LimitedLog
+from client.policy import Policy, objections, read_policy
+from client.sealing import Seal, read_storage_key
+from client.settings import SiteSettings, read_settings
+from client.site import open_trainer
+from client.site_folder import SiteFolder
+from client.store import SiteStore
+from client.trainer import Trainer
+from common import wire
+from common.errors import RefusedError, SchemaError, UserError
+from common.keys import read_signing_key
+
+T = TypeVar("T")
+
+_STRANGERS = ""
+"""The log of refusals to studies that are not approved: one for all, since a server can invent digests."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """The study that is loaded: its approved bundle's digest, the settings it was opened by, and its trainer."""
+
+    bundle: str
+    settings: SiteSettings
+    trainer: Trainer
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What a message met: the approval of its study, the signed bundle, policy and settings as they are now."""
+
+    approved: Approved
+    signed: Signed
+    policy: Policy
+    settings: SiteSettings
+
+
+@dataclass
+class Hospital:
+    """One real site. `base_model_loads` counts how often a base model was loaded; `now` is the local time."""
+
+    folder: SiteFolder
+    now: Callable[[], datetime] = datetime.now
+    base_model_loads: int = 0
+    _resident: Resident | None = None
+    _signed: dict[str, tuple[Stamp, Signed]] = field(default_factory=dict)
+    _logs: dict[str, LimitedLog] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def respond(self, action: str, content: wire.Content) -> wire.Content:
+        """Return the answer to a message of Flower's type `action`, or a refusal; never raises."""
+        return guarded(lambda: self._respond(action, content))
+
+    def _respond(self, action: str, content: wire.Content) -> wire.Content:
+        if action == "query":
+            self._check_not_paused()
+            return wire.encode_name(read_settings(self.folder).site)
+        if action not in ("train", "evaluate"):
+            SITE_LOG.warning("a message of a type that this site does not know")
+            raise RefusedError("MALFORMED_REQUEST")
+        with self._lock:
+            return respond(content, self._trainer_for(_head_of(content)))
+
+    def _trainer_for(self, head: Asked) -> Trainer:
+        """Return the trainer of the study that a message is of, or raise RefusedError and write it down."""
+        try:
+            agreed = self._agreed(head.study)
+        except RefusedError as error:
+            self._note_refusal(head, error.reason)
+            raise
+        return self._trainer(agreed)
+
+    def _agreed(self, study: str) -> Agreed:
+        self._check_not_paused()
+        policy = _or_refused(lambda: read_policy(self.folder.policy), "REFUSED_BY_POLICY")
+        approved = _or_refused(lambda: find(self.folder, lambda each: each.study == study), "NOT_APPROVED")
+        if approved is None:
+            raise RefusedError("NOT_APPROVED")
+        signed = _or_refused(lambda: self._read_signed(approved), "NOT_APPROVED")
+        settings = read_settings(self.folder)
+        agreed = Agreed(approved, signed, policy, settings)
+        _check_policy(agreed)
+        self._check_consent(agreed)
+        return agreed
+
+    def _check_not_paused(self) -> None:
+        if self.folder.paused.exists():
+            raise RefusedError("PAUSED")
+
+    def _check_consent(self, agreed: Agreed) -> None:
+        """Look, cheaply, whether the hospital still agrees."""
+        self._check_not_paused()
+        if not agreed.approved.holds():
+            raise RefusedError("NOT_APPROVED")
+        if not is_open(agreed.policy.hours, self.now()):
+            raise RefusedError("OUTSIDE_HOURS")
+
+    def _read_signed(self, approved: Approved) -> Signed:
+        """Return the approved bundle; it is read, and all of it checked, once for each change of its files."""
+        stamp, known = approved.stamp(), self._signed.get(approved.approval.bundle)
+        if known is None or not stamp or known[0] != stamp:
+            known = (stamp, approved.read())
+            self._signed[approved.approval.bundle] = known
+        return known[1]
+
+    def _trainer(self, agreed: Agreed) -> Trainer:
+        """Return the trainer under the policy as it is now; base model and rows are loaded where they are not yet."""
+        bundle = agreed.signed.bundle.digest
+        resident = self._resident
+        if resident is None or (resident.bundle, resident.settings) != (bundle, agreed.settings):
+            self._resident = None  # so that two base models never are in memory
+            resident = Resident(bundle, agreed.settings, self._load(agreed))
+            self._resident = resident
+        gate = replace(resident.trainer.gate, policy=agreed.policy)
+        return replace(resident.trainer, gate=gate, check_consent=lambda: self._check_consent(agreed))
+
+    def _load(self, agreed: Agreed) -> Trainer:
+        bundle, settings = agreed.signed.bundle, agreed.settings
+        state = self.folder.study_state(bundle.digest)
+        seal = Seal(read_storage_key(self.folder.storage_key))
+        store = SiteStore(state, classes=len(bundle.study.task.labels), seal=seal)
+        gate = Gate(settings.site, agreed.policy, bundle.schema, self._log(bundle.study.digest), Budget(state / SPENT))
+        trainer = open_trainer(settings, bundle, store=store, gate=gate)
+        self.base_model_loads += 1
+        return trainer
+
+    def _note_refusal(self, head: Asked, reason: str) -> None:
+        log = self._log(head.study if head.study in self._logs else _STRANGERS)
+        log.append(refusal_entry(read_settings(self.folder).site, head, reason))
+
+    def _log(self, study: str) -> LimitedLog:
+        """Return the log of a study that is approved, or of strangers."""
+        if study not in self._logs:
+            self._logs[study] = LimitedLog(Journal(self.folder.journal, key=read_signing_key(self.folder.signing_key)))
+        return self._logs[study]
+
+    def status(self) -> dict[str, Any]:
+        """Return how the site is, for the site itself; nothing of a patient. Never raises what a user can mend."""
+        resident = self._resident
+        return {
+            "site": _or_text(lambda: read_settings(self.folder).site),
+            "paused": self.folder.paused.exists(),
+            "policy": _or_text(lambda: read_policy(self.folder.policy).digest),
+            "approved": _or_text(lambda: [each.approval.model_dump() for each in approvals(self.folder)]),
+            "resident": None if resident is None else resident.bundle,
+            "base_model_loads": self.base_model_loads,
+        }
+
+
+def _head_of(content: wire.Content) -> wire.RequestHead:
+    try:
+        return wire.peek_request(content)
+    except SchemaError:
+        SITE_LOG.warning("a message is not a request", exc_info=True)
+        raise RefusedError("MALFORMED_REQUEST") from None
+
+
+def _check_policy(agreed: Agreed) -> None:
+    found = objections(
+        agreed.policy, agreed.signed.bundle, site=agreed.settings.site, coordinator=agreed.signed.coordinator
+    )
+    if found:
+        SITE_LOG.warning("the policy forbids study %s: %s", agreed.approved.approval.name, "; ".join(found))
+        raise RefusedError("REFUSED_BY_POLICY")
+
+
+def _or_refused(work: Callable[[], T], reason: str) -> T:
+    """Return what `work` makes; a mistake that the hospital can mend is told to its own log, and refuses."""
+    try:
+        return work()
+    except UserError as error:
+        SITE_LOG.warning("%s: %s", reason, error)
+        raise RefusedError(reason) from None
+
+
+def _or_text(work: Callable[[], object]) -> object:
+    try:
+        return work()
+    except UserError as error:
+        return {"error": str(error)}

@@ -1,0 +1,136 @@
+"""A site's policy: what a hospital lets out, of whom and when. It fails closed: without a good file nothing leaves."""
+
+import tomllib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from client.hours import parse_span
+from common import keys, plugins
+from common.bundle import Bundle
+from common.errors import UserError
+from common.files import digest_json
+from common.metrics.evaluation import METRICS
+from common.study_file import first_error
+
+METHODS = "common.peft_methods"
+REFUSED_METHOD = "full"
+"""Fine-tuning all of the model is refused unless a hospital names it: its update says the most of single patients."""
+
+
+def default_methods() -> tuple[str, ...]:
+    """Return the installed PEFT methods but `full`."""
+    return tuple(name for name in plugins.available(METHODS) if name != REFUSED_METHOD)
+
+
+class Policy(BaseModel):
+    """What a hospital lets out. The defaults are those of a real site; a simulation opens much of it.
+
+    coordinators: public signing keys of those whose studies may be approved. methods: allowed PEFT methods. tensors:
+    fnmatch patterns of the names that may leave. max_update_bytes: tensors of one reply. max_study_bytes: all that
+    leaves in answer to one study, each answer counted once. max_update_norm: Euclidean, over all tensors.
+    minimum_patients: with fewer to train on nothing is answered, and metrics of fewer are withheld.
+    minimum_class_patients: metrics are withheld too where fewer patients are of one class. metrics: names that may
+    leave. hours: see `client.hours`; none is any time. runs: how many runs of a study are answered; a new run can ask
+    everything again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    coordinators: tuple[str, ...] = ()
+    methods: tuple[str, ...] = Field(default_factory=default_methods)
+    tensors: tuple[str, ...] = ("*",)
+    max_update_bytes: int = Field(default=64 * 2**20, ge=1)
+    max_study_bytes: int = Field(default=2**30, ge=1)
+    max_update_norm: float | None = Field(default=None, gt=0)
+    minimum_patients: int = Field(default=10, ge=0)
+    minimum_class_patients: int = Field(default=5, ge=0)
+    metrics: tuple[str, ...] = METRICS
+    release_histograms: bool = False
+    hours: tuple[str, ...] = ()
+    runs: int = Field(default=1, ge=1)
+
+    @field_validator("coordinators")
+    @classmethod
+    def _are_keys(cls, found: tuple[str, ...]) -> tuple[str, ...]:
+        for text in found:
+            try:
+                keys.check_public(text)
+            except keys.SignatureError as error:
+                raise ValueError(str(error)) from None
+        return found
+
+    @field_validator("methods")
+    @classmethod
+    def _are_installed(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _check_known("PEFT method", names, [*plugins.available(METHODS), REFUSED_METHOD])
+        return names
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _check_known("metric", names, METRICS)
+        return names
+
+    @field_validator("hours")
+    @classmethod
+    def _are_spans(cls, hours: tuple[str, ...]) -> tuple[str, ...]:
+        for text in hours:
+            parse_span(text)
+        return hours
+
+    @property
+    def digest(self) -> str:
+        """Digest of every rule: an approval records under which policy it was given."""
+        return digest_json(self.model_dump(mode="json"))
+
+    def lets_out(self, tensor: str) -> bool:
+        """Whether a tensor of this name may leave."""
+        return any(fnmatchcase(tensor, pattern) for pattern in self.tensors)
+
+
+def _check_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"there is no {kind} {unknown[0]!r}; there are: {', '.join(known)}")
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file. Raises UserError with file, key and what would be right; then the site answers nothing."""
+    try:
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(
+            f"policy file {path.name} cannot be read ({error.strerror}): the site answers nothing; "
+            "`fedpeft site init` writes one with comments"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"policy file {path.name} is not TOML, and the site answers nothing: {error}") from None
+    except ValidationError as error:
+        raise UserError(f"{path.name}, and the site answers nothing: {first_error(error, Policy)}") from None
+
+
+def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
+    """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
+    shared, rounds = bundle.schema.shared, bundle.study.federation.rounds
+    method, kept = bundle.study.peft.method, [name for name in shared.names if not policy.lets_out(name)]
+    found = {
+        f"the coordinator {keys.fingerprint(coordinator)} is not among the policy's coordinators": (
+            coordinator not in policy.coordinators
+        ),
+        f"this site, {site}, is not on the study's roster: {', '.join(bundle.study.federation.sites)}": (
+            site not in bundle.study.federation.sites
+        ),
+        f"the method {method} is not among the policy's methods: {', '.join(policy.methods)}": (
+            method.replace("_", "-") not in policy.methods
+        ),
+        f"{len(kept)} tensors match none of the policy's patterns, such as {', '.join(kept[:3])}": bool(kept),
+        f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
+            shared.size_bytes > policy.max_update_bytes
+        ),
+        f"{rounds} replies have {rounds * shared.size_bytes} bytes, the policy allows {policy.max_study_bytes}": (
+            rounds * shared.size_bytes > policy.max_study_bytes
+        ),
+    }
+    return [text for text, holds in found.items() if holds]

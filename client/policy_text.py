@@ -1,0 +1,41 @@
+"""A policy as the commented file that a hospital reads and changes."""
+
+import json
+
+from client.policy import Policy
+
+_COMMENTS = {
+    "coordinators": "Public signing keys of the coordinators whose studies may be approved here.",
+    "methods": "Allowed PEFT methods. Name 'full' only if updates of the whole model may leave.",
+    "tensors": "Names of tensors that may leave; * stands for any characters.",
+    "max_update_bytes": "Bytes of tensors in one reply.",
+    "max_study_bytes": "Bytes in answer to one study, over all its rounds and runs.",
+    "max_update_norm": "Largest Euclidean norm of an update; without this line there is no bound.",
+    "minimum_patients": "With fewer training patients nothing is answered, and metrics of fewer are withheld.",
+    "minimum_class_patients": "Metrics are withheld where fewer patients are of one class.",
+    "metrics": "Metrics that may leave, each with the number of rows behind it.",
+    "release_histograms": "Whether score histograms may leave: counts of patients by predicted probability.",
+    "hours": "When the site answers, in local time: ['Mo-Fr 20:00-06:00', 'Sa,Su 00:00-24:00']; [] is any time.",
+    "runs": "How many runs of one study are answered; a new run can ask everything again.",
+}
+
+
+def policy_text(policy: Policy) -> str:
+    """Return the TOML of a policy, a comment before each rule."""
+    head = "# What may leave this site. A change holds from the next message on; a mistake stops every answer.\n"
+    return head + "".join(_rule(key, value) for key, value in policy.model_dump(mode="json").items())
+
+
+def _rule(key: str, value: object) -> str:
+    line = f"# {key} = 1.0" if value is None else f"{key} = {toml_value(value)}"
+    return f"\n# {_COMMENTS[key]}\n{line}\n"
+
+
+def toml_value(value: object) -> str:
+    """Return a text, number, truth value or list as TOML.
+
+    >>> toml_value(["é", 1, True])
+    '["é", 1, true]'
+    """
+    # A JSON text or number is a TOML one too, as long as characters outside ASCII stand for themselves.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
