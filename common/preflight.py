@@ -19,13 +19,15 @@ Problem = Literal[
     "DATA_UNREADABLE",
     "NO_TRAINING_ROWS",
     "TOO_FEW_PATIENTS",
-    "LABELS_MISSING",
     "TOO_LITTLE_MEMORY",
     "DEVICE_MISSING",
     "NOT_OPENED",
 ]
-"""DATA_UNREADABLE: the rows are not what the study's schema says. LABELS_MISSING: fewer than two labels among the
-training rows. NOT_OPENED: anything else; the site's own log says what."""
+"""DATA_UNREADABLE: the rows are not what the study's schema says. NOT_OPENED: anything else; the site's own log says
+what."""
+
+Note = Literal["ONE_LABEL"]
+"""What stands in nobody's way and is worth knowing."""
 
 MEANINGS: dict[Problem, str] = {
     "NOT_APPROVED": "the study is not approved there: fedpeft site approve",
@@ -35,11 +37,12 @@ MEANINGS: dict[Problem, str] = {
     "DATA_UNREADABLE": "the site's rows are not what the study's schema says: fedpeft site check",
     "NO_TRAINING_ROWS": "no rows to train on",
     "TOO_FEW_PATIENTS": "fewer patients than the site's policy asks for",
-    "LABELS_MISSING": "the training rows have fewer than two labels",
     "TOO_LITTLE_MEMORY": "less free memory than the study needs",
     "DEVICE_MISSING": "the device that its settings name is not there",
     "NOT_OPENED": "the site could not open the study; its own log says why",
 }
+
+NOTES: dict[Note, str] = {"ONE_LABEL": "its training rows are all of one label"}
 
 
 class Question(BaseModel):
@@ -56,6 +59,7 @@ class Readiness(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Note, ...] = ()
     versions: dict[str, str | None] = Field(default_factory=dict, max_length=20)
     free_bytes: int | None = Field(default=None, ge=0)
     needed_bytes: int | None = Field(default=None, ge=0)

@@ -6,7 +6,7 @@ from typing import Final
 from common import wire
 from common.bundle import Bundle
 from common.errors import ParticipationError, SchemaError
-from common.preflight import MEANINGS, MESSAGE_KIND, Question, Readiness, read_readiness
+from common.preflight import MEANINGS, MESSAGE_KIND, NOTES, Question, Readiness, read_readiness
 from server.asking import Session
 from server.events import RunStopped, SiteChecked
 from server.quorum import needed_replies
@@ -32,10 +32,11 @@ class Checked:
 
     @property
     def lacks(self) -> str:
-        """What stands in the way, in words."""
+        """What stands in the way, and what is worth knowing, in words."""
         if self.readiness is None:
             return self.reason or "no answer"
         words = [MEANINGS[problem] for problem in self.readiness.problems]
+        words += [NOTES[note] for note in self.readiness.notes]
         free, needed = self.readiness.free_bytes, self.readiness.needed_bytes
         if "TOO_LITTLE_MEMORY" in self.readiness.problems and free is not None and needed is not None:
             words.append(f"{free // MIB} MiB are free, {needed // MIB} MiB are needed")

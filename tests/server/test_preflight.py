@@ -10,7 +10,7 @@ from flwr.clientapp import ClientApp
 from client.app import make_app
 from common import wire
 from common.errors import ParticipationError
-from common.preflight import MEANINGS, Problem, Question, Readiness
+from common.preflight import MEANINGS, NOTES, Problem, Question, Readiness
 from common.study import Study
 from server.asking import Session
 from server.events import RunFinished, SiteChecked
@@ -81,16 +81,23 @@ def test_a_site_that_lacks_something_is_named_and_the_others_go_on(problem: Prob
     assert isinstance(federation.events[-1], RunFinished)
 
 
+def test_a_site_with_one_label_is_ready_and_it_is_said(lab: Callable[..., Any]) -> None:
+    federation = lab(2)
+    one = Readiness(notes=("ONE_LABEL",)).model_dump()
+    found = played(federation, {"site-a": READY, "site-b": one})
+    assert (found["site-b"].is_ready, found["site-b"].lacks) == (True, NOTES["ONE_LABEL"])
+
+
 def test_too_few_ready_sites_end_the_run_before_anyone_trains(lab: Callable[..., Any]) -> None:
     federation = lab(3)
     short = Readiness(problems=("TOO_LITTLE_MEMORY",), free_bytes=2**20, needed_bytes=2**22).model_dump()
-    answers = {"site-a": READY, "site-b": lacking("NO_BASE_MODEL", "LABELS_MISSING"), "site-c": short}
+    answers = {"site-a": READY, "site-b": lacking("NO_BASE_MODEL", "NO_TRAINING_ROWS"), "site-c": short}
     with pytest.raises(ParticipationError) as caught:
         played(federation, answers)
     text = str(caught.value)
     assert "1 of 3 sites can run this study, 2 are needed" in text
     assert MEANINGS["NO_BASE_MODEL"] in text
-    assert MEANINGS["LABELS_MISSING"] in text
+    assert MEANINGS["NO_TRAINING_ROWS"] in text
     assert "1 MiB are free, 4 MiB are needed" in text
     assert all(not site.asked for site in federation.sites.values())
 
