@@ -5,8 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.journal import Entry, Journal
+from common.errors import UserError
+from common.keys import public_text
+from common.receipt_check import read_log, verify
 
 ENTRY = Entry(
     decision="released",
@@ -59,3 +63,25 @@ def test_a_name_with_a_line_break_stays_on_one_line(tmp_path: Path) -> None:
     Journal(tmp_path / "j").append(Entry(**{**asdict(ENTRY), "reason": 'two\nlines, "quoted"'}))
     (line,) = (tmp_path / "j").read_text().splitlines()
     assert json.loads(line)["reason"] == 'two\nlines, "quoted"'
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_with_a_key_lines_are_receipts_of_the_same_entries(durable: bool, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    journal = Journal(tmp_path / "deep" / "journal.jsonl", durable=durable, key=key)
+    for _ in range(3):
+        journal.append(ENTRY)
+    assert verify(journal.path, public_text(key)) == []
+    assert [receipt.entry for receipt in read_log(journal.path).receipts] == [asdict(ENTRY)] * 3
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+
+
+def test_a_journal_that_cannot_be_continued_lets_nothing_out(tmp_path: Path) -> None:
+    """The gate writes first: see test_gate, where a journal that fails stops a release."""
+    Journal(tmp_path / "j").append(ENTRY)
+    with pytest.raises(UserError, match="none of them a receipt"):
+        Journal(tmp_path / "j", key=Ed25519PrivateKey.generate()).append(ENTRY)
+
+
+def test_a_journal_does_not_show_its_key(tmp_path: Path) -> None:
+    assert "key" not in repr(Journal(tmp_path / "j", key=Ed25519PrivateKey.generate()))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.answers import from_json, to_json
+from common import wire
+from common.answers import from_json, payload_digest, to_json
 from common.errors import SchemaError
+from common.files import digest_json
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
+from common.metrics.types import Metric
 from common.protocol import REASONS, Answer, Refusal, Reply, SplitEvaluation
+from common.state import AdapterSchema, digest_state
 
 CLASSES = 2
 
@@ -98,3 +103,55 @@ def test_no_json_at_all_raises_anything_but_a_schema_error(value: Any, place: st
     content = {"": value, "refused": {"refused": value}}.get(place, changed(**{place: value}))
     with suppress(SchemaError):
         read(content)
+
+
+UPDATE = {"a": np.float32([[1, 2]]), "b.scale": np.array(0.1, np.float32), "c": np.float64([1 / 3])}
+FULL = replace(a_reply(), update=UPDATE, extra={"x": np.int64([3])})
+
+
+def test_the_digest_of_a_payload_is_over_all_that_it_says() -> None:
+    content = {**to_json(FULL), "train": {"loss": 0.25, "steps": 3.0}}
+    assert payload_digest(FULL) == digest_json([content, digest_state(UPDATE), digest_state(FULL.extra)])
+    assert payload_digest(Refusal("WRONG_STUDY")) is None
+
+
+@pytest.mark.parametrize("histogram", [True, False])
+def test_the_server_s_digest_of_what_it_read_is_the_site_s(histogram: bool) -> None:
+    """Through the message, with whole numbers where a figure may be one."""
+    reply = replace(FULL, evaluations=a_reply(histogram=histogram).evaluations)
+    asked = AdapterSchema.of(UPDATE)
+    content = wire.from_frame(wire.to_frame(wire.encode_answer(reply, asked)))
+    read_back = wire.decode_answer(content, asked, classes=CLASSES)
+    assert payload_digest(read_back) == payload_digest(reply)
+
+
+def _with_metric(**changes: Any) -> Reply:
+    evaluation = FULL.evaluations["validation"]
+    metrics = {**evaluation.scores.metrics, "auroc": Metric(**{"value": 0.5, "n": 6, **changes})}
+    return replace(
+        FULL, evaluations={"validation": replace(evaluation, scores=replace(evaluation.scores, metrics=metrics))}
+    )
+
+
+OTHER = {
+    "a value of a tensor": replace(FULL, update={**UPDATE, "a": np.float32([[1, 3]])}),
+    "a shape": replace(FULL, update={**UPDATE, "a": np.float32([[1], [2]])}),
+    "a dtype": replace(FULL, update={**UPDATE, "c": np.zeros(1, np.float64).astype(np.float32)}),
+    "an extra array in the update": replace(FULL, update={**UPDATE, **FULL.extra}, extra={}),
+    "the count": replace(FULL, examples=7),
+    "a figure": replace(FULL, train={"loss": 0.25, "steps": 4}),
+    "no histogram": replace(FULL, evaluations=a_reply(histogram=False).evaluations),
+    "another split": replace(FULL, evaluations={"test": FULL.evaluations["validation"]}),
+    "a metric": _with_metric(),
+    "a metric's reason": _with_metric(reason="few"),
+}
+
+
+def test_whatever_is_changed_the_digest_is_another() -> None:
+    digests = [payload_digest(reply) for reply in (FULL, *OTHER.values())]
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_text_that_is_not_unicode_has_no_digest() -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        payload_digest(_with_metric(reason="\ud800"))
