@@ -7,7 +7,14 @@ from threading import Thread
 
 from common.locking import exclusive
 
-HOLD = "import sys; from pathlib import Path; from common.locking import exclusive\nwith exclusive(Path({!r})): print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys
+from pathlib import Path
+from common.locking import exclusive
+with exclusive(Path({!r})):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_another_waits_until_the_holder_is_gone(tmp_path: Path) -> None:

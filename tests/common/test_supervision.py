@@ -19,6 +19,11 @@ pytestmark = pytest.mark.processes
 
 SLEEPER = Program("sleeper", ("sleep", "1000"))
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
+LAST_WORD = (
+    "import signal, sys, time; "
+    "signal.signal(15, lambda *_: (open({!r}, 'a').write('{} '), sys.exit())); "
+    "time.sleep(1000)"
+)
 PARENT = "import subprocess, time; subprocess.Popen(['sleep', '1000'], start_new_session=True); time.sleep(1000)"
 
 
@@ -161,9 +166,7 @@ def sockets() -> list[str]:
 
 
 def test_the_highest_priority_stops_first(folder: Path) -> None:
-    say = "import signal, sys, time; signal.signal(15, lambda *_: (open({!r}, 'a').write('{} '), sys.exit()))\ntime.sleep(1000)"
     order = str(folder.parent / "order")
-    programs = {name: say.format(order, name).replace("\n", "; ") for name in ("b", "c", "a")}
-    begin(folder, *(python(name, text, priority=ord(name)) for name, text in programs.items()))
+    begin(folder, *(python(name, LAST_WORD.format(order, name), priority=ord(name)) for name in ("b", "c", "a")))
     stop(folder)
     assert Path(order).read_text().split() == ["c", "b", "a"]

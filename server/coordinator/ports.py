@@ -1,0 +1,66 @@
+"""Loopback ports of a coordinator's processes: chosen once from those that are free, and kept while they are."""
+
+import json
+import socket
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from common.errors import UserError
+from common.files import write_json
+from server.coordinator.folder import CoordinatorFolder
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """link: SuperLink. superexec: its executor's health. holder: the long poll behind nginx."""
+
+    link: int
+    superexec: int
+    holder: int
+
+
+def choose_ports(folder: CoordinatorFolder) -> Ports:
+    """Return the ports of the last start if all are free still, else others; and remember them."""
+    known = _read(_file(folder))
+    ports = known if known is not None and are_free(known) else _free_ports()
+    write_json(_file(folder), asdict(ports))
+    return ports
+
+
+def read_ports(folder: CoordinatorFolder) -> Ports:
+    """Return the ports of the last start. Raises UserError: there was none."""
+    ports = _read(_file(folder))
+    if ports is None:
+        raise UserError(f"the coordinator of {folder.path} was never started; fedpeft server start {folder.path}")
+    return ports
+
+
+def are_free(ports: Ports) -> bool:
+    """Whether nobody listens on any of them."""
+    with ExitStack() as stack:
+        try:
+            for port in asdict(ports).values():
+                stack.enter_context(socket.create_server((LOOPBACK, port)))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports() -> Ports:
+    with ExitStack() as stack:  # all at once, or the same might come twice
+        probes = [stack.enter_context(socket.create_server((LOOPBACK, 0))) for _ in fields(Ports)]
+        return Ports(*(int(probe.getsockname()[1]) for probe in probes))
+
+
+def _file(folder: CoordinatorFolder) -> Path:
+    return folder.run / "ports.json"
+
+
+def _read(path: Path) -> Ports | None:
+    try:
+        return Ports(**{name: int(value) for name, value in json.loads(path.read_bytes()).items()})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None

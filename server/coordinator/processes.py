@@ -1,0 +1,93 @@
+"""Starting and stopping a coordinator, and how it fares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from common import supervision
+from common.errors import UserError
+from common.supervision import ProgramState
+from common.watch import Check
+from server.coordinator.flower_command import write_connection
+from server.coordinator.folder import CoordinatorFolder
+from server.coordinator.ports import choose_ports, read_ports
+from server.coordinator.programs import checks, write_programs
+from server.coordinator.registration import synchronise
+from server.coordinator.settings import read_settings
+
+HEALTHY_S = 90.0
+"""Until all programs answer; a SuperLink imports for 6 s."""
+_POLL_S = 0.3
+_MOST_PIDS = 3
+"""A program that had so many pids while it was waited for does not stay up."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One program: the supervisor's word for its state, and whether it answers (None: it is not asked)."""
+
+    name: str
+    state: str
+    pid: int | None
+    since: datetime | None
+    healthy: bool | None
+
+
+def start(coordinator: Path) -> None:
+    """Start all programs, wait until they answer, and tell the SuperLink what changed on the roster.
+
+    Raises:
+        UserError: they run already, or one does not come up; then none is left running.
+    """
+    folder = CoordinatorFolder(coordinator.resolve())
+    settings = read_settings(folder.settings)
+    if supervision.is_running(folder.run):
+        raise UserError(f"the coordinator of {coordinator} runs already; fedpeft server status {coordinator}")
+    ports = choose_ports(folder)
+    write_connection(folder, ports)
+    supervision.start(folder.run, write_programs(folder, settings, ports), logs=folder.logs)
+    try:
+        _await_healthy(folder, checks(folder, settings, ports))
+        synchronise(coordinator)
+    except BaseException:
+        supervision.stop(folder.run)
+        raise
+
+
+def stop(coordinator: Path) -> None:
+    """Stop all programs; runs that are under way can be resumed from their last complete round."""
+    folder = CoordinatorFolder(coordinator.resolve())
+    read_settings(folder.settings)
+    supervision.stop(folder.run)
+
+
+def status(coordinator: Path) -> list[Service]:
+    """Return how each program fares; empty if none was started."""
+    folder = CoordinatorFolder(coordinator.resolve())
+    settings = read_settings(folder.settings)
+    states = supervision.states(folder.run)
+    if not states:
+        return []
+    asked = {check.program: check for check in checks(folder, settings, read_ports(folder))}
+    return [_service(state, asked.get(name)) for name, state in states.items()]
+
+
+def _service(state: ProgramState, check: Check | None) -> Service:
+    healthy = None if check is None else state.running and check.passes()
+    return Service(state.name, state.state, state.pid, state.since, healthy)
+
+
+def _await_healthy(folder: CoordinatorFolder, waiting: Sequence[Check]) -> None:
+    pids: dict[str, set[int | None]] = {check.program: set() for check in waiting}
+    deadline = monotonic() + HEALTHY_S
+    while waiting := [check for check in waiting if not check.passes()]:
+        states = supervision.states(folder.run)
+        for check in waiting:
+            name = check.program
+            pids[name].add(states[name].pid if name in states else None)
+            if len(pids[name]) >= _MOST_PIDS or monotonic() > deadline:
+                raise UserError(f"program {name!r} does not come up; its log says why: {folder.logs.name}/{name}.log")
+        Event().wait(_POLL_S)

@@ -1,0 +1,129 @@
+"""Enrolling and revoking sites: the roster, and what the SuperLink is told of it.
+
+The roster decides who takes part in a run; the SuperLink, whom it lets in at all. So a site is revoked on the roster
+first, and enrolled there last.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from common.enrolment import read_enrolment
+from common.errors import UserError
+from common.keys import fingerprint
+from server.coordinator import roster as roster_file
+from server.coordinator.flower_command import CONNECTION, flower
+from server.coordinator.folder import CoordinatorFolder
+from server.coordinator.ports import read_ports
+from server.coordinator.programs import link_check
+from server.coordinator.roster import Site, read_roster, roster_lock, write_roster
+
+PATIENCE_S = 60.0
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """A site on the roster, and what the SuperLink says of its node: online, offline, ...; None: it is not asked."""
+
+    site: Site
+    node: str | None
+
+
+def enroll(coordinator: Path, file: Path, *, expect: str | None = None) -> Site:
+    """Add the site of an enrolment file; the SuperLink is told now if it runs, else at the next start.
+
+    Args:
+        expect: the fingerprint of the site's signing key, in any spacing; another one is refused.
+    """
+    folder = CoordinatorFolder(coordinator)
+    with roster_lock(folder):
+        enrolment = read_enrolment(file)
+        found = fingerprint(enrolment.signing_key)
+        if expect is not None and "".join(expect.split()).lower() != found.replace(" ", ""):
+            raise UserError(f"{file} has a signing key with fingerprint {found}, expected {expect}; it is not enrolled")
+        roster, site = roster_file.enrolled(read_roster(folder), enrolment, roster_file.now_utc())
+        if link_is_up(folder):
+            site = _register(coordinator, site)
+        write_roster(folder, roster.with_site(site))
+    return site
+
+
+def revoke(coordinator: Path, name: str) -> Site:
+    """Let a site take part no more: at once, also in a run that is under way."""
+    folder = CoordinatorFolder(coordinator)
+    with roster_lock(folder):
+        roster, site = roster_file.revoked(read_roster(folder), name, roster_file.now_utc())
+        write_roster(folder, roster)
+        if site.registered and link_is_up(folder):
+            site = _unregister(coordinator, site)
+            write_roster(folder, roster.with_site(site))
+    return site
+
+
+def synchronise(coordinator: Path) -> None:
+    """Tell the running SuperLink what has changed on the roster while it was down."""
+    folder = CoordinatorFolder(coordinator)
+    with roster_lock(folder):
+        roster = read_roster(folder)
+        for site in roster.sites:
+            if site.active == site.registered:
+                continue
+            site = _register(coordinator, site) if site.active else _unregister(coordinator, site)
+            roster = roster.with_site(site)
+            write_roster(folder, roster)
+
+
+def site_states(coordinator: Path) -> list[SiteState]:
+    """Return every site of the roster, in the order of enrolment."""
+    folder = CoordinatorFolder(coordinator)
+    sites = read_roster(folder).sites
+    nodes = node_states(coordinator) if link_is_up(folder) else None
+    return [SiteState(site, _node(site, nodes)) for site in sites]
+
+
+def node_states(coordinator: Path) -> Mapping[str, str]:
+    """Return what the running SuperLink says of each registered node."""
+    return {
+        str(node["node-id"]): str(node["status"])
+        for node in flower(coordinator, "supernode", "list", CONNECTION)["nodes"]
+    }
+
+
+def link_is_up(folder: CoordinatorFolder) -> bool:
+    """Whether this coordinator's SuperLink answers, whoever supervises it."""
+    try:
+        ports = read_ports(folder)
+    except UserError:
+        return False
+    return link_check(folder, ports).passes()
+
+
+def await_link(coordinator: Path) -> None:
+    """Wait until the SuperLink answers. Raises UserError: it does not."""
+    folder, end = CoordinatorFolder(coordinator), monotonic() + PATIENCE_S
+    read_ports(folder)
+    while not link_is_up(folder):
+        if monotonic() > end:
+            raise UserError(f"the SuperLink did not answer within {PATIENCE_S:.0f} s; its log says why")
+        Event().wait(_POLL_S)
+
+
+def _node(site: Site, nodes: Mapping[str, str] | None) -> str | None:
+    return None if nodes is None or not site.registered else nodes.get(site.node_id or "", "unknown")
+
+
+def _register(coordinator: Path, site: Site) -> Site:
+    with tempfile.TemporaryDirectory() as folder:
+        public = Path(folder) / "site.pub"
+        public.write_text(f"{site.transport_key}\n", encoding="ascii")
+        answer = flower(coordinator, "supernode", "register", str(public), CONNECTION, "--name", site.name)
+    return site.model_copy(update={"node_id": str(answer["node-id"]), "registered": True})
+
+
+def _unregister(coordinator: Path, site: Site) -> Site:
+    flower(coordinator, "supernode", "unregister", str(site.node_id), CONNECTION)
+    return site.model_copy(update={"registered": False})

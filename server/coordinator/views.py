@@ -1,0 +1,82 @@
+"""How a coordinator's state looks: tables for people, plain values for machines."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any  # JSON values
+
+from rich.console import Console
+from rich.table import Table
+
+from common.keys import fingerprint
+from server.coordinator.certificates import CertificateFolder, days_left
+from server.coordinator.folder import CoordinatorFolder
+from server.coordinator.processes import Service
+from server.coordinator.registration import SiteState
+
+
+def status_json(coordinator: Path, services: Sequence[Service]) -> Mapping[str, Any]:
+    """Return how a coordinator fares."""
+    return {
+        "healthy": is_healthy(services),
+        "certificate_days_left": certificate_days(coordinator),
+        "services": [{**vars(each), "since": _text(each.since)} for each in services],
+    }
+
+
+def sites_json(states: Sequence[SiteState]) -> list[Mapping[str, Any]]:
+    """Return the roster, with what the SuperLink says of each site's node."""
+    return [
+        {
+            "name": state.site.name,
+            "node": state.node,
+            "node_id": state.site.node_id,
+            "registered": state.site.registered,
+            "enrolled": _text(state.site.enrolled),
+            "revoked": _text(state.site.revoked),
+            "transport_key": state.site.transport_key,
+            "signing_key": state.site.signing_key,
+        }
+        for state in states
+    ]
+
+
+def is_healthy(services: Sequence[Service]) -> bool:
+    """Whether all programs run, and all that are asked answer."""
+    return bool(services) and all(each.state == "RUNNING" and each.healthy is not False for each in services)
+
+
+def certificate_days(coordinator: Path) -> int:
+    """Return the whole days for which the certificate that ends first is valid."""
+    folder = CertificateFolder(CoordinatorFolder(coordinator).certificates)
+    return min(days_left(pair.certificate, datetime.now(UTC)) for pair in (folder.door, folder.link))
+
+
+def print_services(services: Sequence[Service]) -> None:
+    """Print one line for each program."""
+    table = Table("program", "state", "answers", "pid", "since")
+    for each in services:
+        answers = {True: "yes", False: "NO", None: "-"}[each.healthy]
+        table.add_row(each.name, each.state, answers, str(each.pid or "-"), _text(each.since) or "-")
+    Console().print(table)
+
+
+def print_sites(states: Sequence[SiteState]) -> None:
+    """Print one line for each site that was ever enrolled."""
+    table = Table("site", "state", "enrolled", "transport key's fingerprint", "signing key's fingerprint")
+    for each in states:
+        site = each.site
+        keys = (fingerprint(site.transport_key), fingerprint(site.signing_key))
+        table.add_row(site.name, state_word(each), _text(site.enrolled), *keys)
+    Console().print(table)
+
+
+def state_word(state: SiteState) -> str:
+    """Return where a site is, in a word."""
+    if not state.site.active:
+        return "revoked"
+    return state.node or ("coordinator is down" if state.site.registered else "waits for the coordinator's start")
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
