@@ -1,0 +1,165 @@
+"""The processes of a real site, under one supervisor: trainer, SuperNode, gateway, and the watch over them.
+
+They stop in the other order: first the gateway, so that nothing new is asked, last the trainer, which may finish.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Any, Final  # a status is JSON
+
+from client.gateway_app import SITE
+from client.ports import LOOPBACK, Ports, choose_ports, read_ports
+from client.settings import read_settings
+from client.site_folder import SiteFolder
+from client.trainer_connection import TrainerFailure, connect
+from client.trainer_process import GRACE_S
+from client.trainer_socket import SERVICE
+from common import supervision
+from common.errors import UserError
+from common.health import grpc_health
+from common.quiet import QUIET
+from common.supervision import Program
+from common.watch import Check, WatchConfig, watch_program
+
+READY_S: Final = 120.0
+"""Until the trainer has read its libraries and the SuperNode has begun."""
+TRAINER, SUPERNODE, GATEWAY = "trainer", "supernode", "gateway"
+_FAILURES: Final = 6
+_STOP_S: Final = 10.0
+_POLL_S: Final = 0.2
+
+
+def start_site(folder: SiteFolder, *, ready_s: float = READY_S) -> None:
+    """Start the processes of a site, and return when they answer.
+
+    Raises:
+        UserError: settings, keys or the coordinator's certificate are not there; the site runs already; or a process
+            does not come up, and then none is left.
+    """
+    check_complete(folder)
+    programs = site_programs(folder, choose_ports(folder))
+    folder.logs.mkdir(mode=0o700, exist_ok=True)
+    supervision.start(folder.run, [*programs, _watch(folder)], logs=folder.logs)
+    try:
+        await_ready(folder, ready_s)
+    except BaseException:
+        supervision.stop(folder.run)
+        raise
+
+
+def stop_site(folder: SiteFolder) -> None:
+    """Stop the processes of a site; it is no error that they do not run."""
+    supervision.stop(folder.run)
+
+
+def site_status(folder: SiteFolder) -> dict[str, Any]:
+    """Return how a site is: each process, whether it answers, and what the trainer says of itself."""
+    states = supervision.states(folder.run)
+    processes = {
+        name: {"state": s.state, "pid": s.pid, "since": s.since and s.since.isoformat(timespec="seconds")}
+        for name, s in states.items()
+    }
+    answers = {TRAINER: False, SUPERNODE: False}
+    trainer = None
+    if states:
+        trainer = _trainer_status(folder)
+        answers = {TRAINER: trainer is not None, SUPERNODE: _supernode_answers(folder)}
+    return {"running": bool(states), "processes": processes, "answers": answers, "trainer": trainer}
+
+
+def await_ready(folder: SiteFolder, ready_s: float) -> None:
+    """Wait until trainer and SuperNode answer. Raises UserError where they do not."""
+    end = monotonic() + ready_s
+    while True:
+        late = [name for name, answers in site_status(folder)["answers"].items() if not answers]
+        if not late:
+            return
+        if monotonic() > end:
+            raise UserError(
+                f"{' and '.join(late)} did not answer within {ready_s:g} s; {folder.logs.name}/{late[0]}.log says why"
+            )
+        Event().wait(_POLL_S)
+
+
+def check_complete(folder: SiteFolder) -> None:
+    """Raise UserError unless the folder has what the processes need."""
+    read_settings(folder)
+    for path in (folder.transport_key, folder.runtime_secret, folder.coordinator_ca, folder.policy):
+        if not path.is_file():
+            raise UserError(
+                f"{folder.path} lacks {path.relative_to(folder.path)}; fedpeft site init makes a whole site"
+            )
+
+
+def site_programs(folder: SiteFolder, ports: Ports) -> list[Program]:
+    """Return the programs that make a site, the watch apart."""
+    quiet = dict(QUIET)
+    flower = {**quiet, "FLWR_HOME": str(_home(folder)), SITE: str(folder.path.resolve())}
+    return [
+        Program(TRAINER, trainer_command(folder), environment=quiet, priority=100, stop_wait_s=GRACE_S + 4),
+        Program(SUPERNODE, supernode_command(folder, ports), environment=flower, priority=200, stop_wait_s=_STOP_S),
+        Program(GATEWAY, gateway_command(folder), environment=flower, priority=300, stop_wait_s=_STOP_S),
+    ]
+
+
+def trainer_command(folder: SiteFolder) -> tuple[str, ...]:
+    """Return the trainer's command line."""
+    return _python("client.trainer_process", str(folder.path.resolve()))
+
+
+def gateway_command(folder: SiteFolder) -> tuple[str, ...]:
+    """Return the gateway's command line."""
+    return _python("client.gateway", str(folder.path.resolve()))
+
+
+def supernode_command(folder: SiteFolder, ports: Ports) -> tuple[str, ...]:
+    """Return the SuperNode's command line: its Runtime API is on the loopback, and takes only who has the secret."""
+    options: Mapping[str, str | Path] = {
+        "--superlink": read_settings(folder).coordinator.address,
+        "--root-certificates": folder.coordinator_ca.resolve(),
+        "--auth-supernode-private-key": folder.transport_key.resolve(),
+        "--host": LOOPBACK,
+        "--port": str(ports.runtime),
+        "--isolation": "process",
+        "--superexec-auth-secret-file": folder.runtime_secret.resolve(),
+        "--health-server-address": f"{LOOPBACK}:{ports.health}",
+    }
+    return _python("client.supernode", *(str(text) for pair in options.items() for text in pair))
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", module, *arguments)  # -P: no module is taken from the working folder
+
+
+def _home(folder: SiteFolder) -> Path:
+    return folder.run.resolve() / "flwr-home"
+
+
+def _watch(folder: SiteFolder) -> Program:
+    socket = folder.socket.relative_to(folder.run)  # the supervisor works there, and a socket's path must be short
+    checks = (
+        Check(program=TRAINER, grpc=f"unix:{socket}", service=SERVICE),
+        Check(program=SUPERNODE, grpc=f"{LOOPBACK}:{read_ports(folder).health}"),
+    )
+    config = WatchConfig(folder=folder.run.resolve(), checks=checks, failures=_FAILURES)
+    return watch_program(config, folder.run / "watch.json", environment=dict(QUIET))
+
+
+def _trainer_status(folder: SiteFolder) -> dict[str, Any] | None:
+    if not folder.socket.exists():
+        return None
+    try:
+        with connect(folder) as trainer:
+            return trainer.status()
+    except TrainerFailure:
+        return None
+
+
+def _supernode_answers(folder: SiteFolder) -> bool:
+    try:
+        return grpc_health(f"{LOOPBACK}:{read_ports(folder).health}", patience_s=1)
+    except UserError:
+        return False

@@ -1,0 +1,79 @@
+"""`fedpeft site start|stop|status|units`: the processes of a real site."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(help="The site's folder, which `fedpeft site init` made.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def register(site: typer.Typer) -> None:
+    """Add the commands to `fedpeft site`."""
+    for command in (start, stop, status, units):
+        site.command()(command)
+
+
+def start(folder: Folder) -> None:
+    """Start trainer, SuperNode and gateway in the background, and wait until they answer."""
+    from client.processes import start_site
+    from client.site_folder import SiteFolder
+
+    start_site(SiteFolder(folder))
+    typer.echo(f"the site runs; fedpeft site status {folder} tells how it is")
+
+
+def stop(folder: Folder) -> None:
+    """Stop the site's processes: the gateway first, the trainer last."""
+    from client.processes import stop_site
+    from client.settings import read_settings
+    from client.site_folder import SiteFolder
+
+    read_settings(SiteFolder(folder))
+    stop_site(SiteFolder(folder))
+    typer.echo("the site is stopped")
+
+
+def status(folder: Folder, as_json: AsJson = False) -> None:
+    """Say which processes run and answer, and what the trainer says of itself. Exit 0 if all is well, else 2."""
+    import json
+
+    from client.processes import site_status
+    from client.settings import read_settings
+    from client.site_folder import SiteFolder
+
+    read_settings(SiteFolder(folder))
+    found = site_status(SiteFolder(folder))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        for name, each in found["processes"].items():
+            answers = {True: "answers", False: "does not answer", None: ""}[found["answers"].get(name)]
+            typer.echo(f"{name:<10} {each['state']:<9} {each['pid'] or '-':<8} {answers}".rstrip())
+        typer.echo(_sentence(found))
+    if not all(found["answers"].values()):
+        raise typer.Exit(2)
+
+
+def _sentence(found: dict[str, object]) -> str:
+    trainer = found["trainer"]
+    if not found["running"]:
+        return "the site does not run"
+    if not isinstance(trainer, dict):
+        return "the trainer does not answer"
+    doing = "answers a message" if trainer.get("busy") else "waits for messages"
+    return "the site is paused: it answers nothing" if trainer.get("paused") else f"the trainer {doing}"
+
+
+def units(
+    folder: Folder,
+    trainer_user: Annotated[str, typer.Option(help="The OS user that has the data.")] = "fedpeft-trainer",
+    gateway_user: Annotated[str, typer.Option(help="The OS user that talks to the coordinator.")] = "fedpeft-gateway",
+) -> None:
+    """Write systemd units for the site's processes, to run at boot in place of `start`."""
+    from client.site_folder import SiteFolder
+    from client.units import write_units
+
+    for path in write_units(SiteFolder(folder), trainer_user=trainer_user, gateway_user=gateway_user):
+        typer.echo(f"wrote {path}")
