@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from starlette.types import Receive
 
@@ -26,8 +27,8 @@ class Holder:
 
         Raises GoneError when the site goes, LostError when it took an answer with it.
         """
-        gone = asyncio.ensure_future(disconnected(receive))
-        closing = asyncio.ensure_future(self._closing.wait())
+        gone = asyncio.create_task(disconnected(receive))
+        closing = asyncio.create_task(self._closing.wait())
         self._waiting += 1
         try:
             return await self._repeat(ask, gone, closing)
@@ -36,7 +37,8 @@ class Holder:
             gone.cancel()
             closing.cancel()
 
-    async def _repeat(self, ask: Ask, gone: asyncio.Future[None], closing: asyncio.Future[bool]) -> Answer:
+    async def _repeat(self, ask: Ask, gone: asyncio.Task[None], closing: asyncio.Task[Literal[True]]) -> Answer:
+        ends: set[asyncio.Task[None] | asyncio.Task[Literal[True]]] = {gone, closing}
         clock = asyncio.get_running_loop().time
         until = clock() + self._polling.hold_s
         while True:
@@ -48,7 +50,7 @@ class Holder:
             pause = min(self._polling.interval(self._waiting), until - clock())
             if pause <= 0:
                 return answer
-            await asyncio.wait({gone, closing}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
                 raise GoneError
             if closing.done():
