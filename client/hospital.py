@@ -11,6 +11,8 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, TypeVar  # a status is JSON
 
+from pydantic import ValidationError
+
 from client.app import SITE_LOG, guarded, respond
 from client.approval import Approved, Signed, Stamp, approvals, find
 from client.budget import FILE as SPENT
@@ -20,6 +22,7 @@ from client.hours import is_open
 from client.journal import Journal
 from client.limited_log import LimitedLog
 from client.policy import Policy, objections, read_policy
+from client.preflight import readiness
 from client.sealing import Seal, read_storage_key
 from client.settings import SiteSettings, read_settings
 from client.site import open_trainer
@@ -29,6 +32,7 @@ from client.trainer import Trainer
 from common import wire
 from common.errors import RefusedError, SchemaError, UserError
 from common.keys import read_signing_key
+from common.preflight import MESSAGE_KIND, Question, Readiness
 
 T = TypeVar("T")
 
@@ -75,11 +79,27 @@ class Hospital:
         if action == "query":
             self._check_not_paused()
             return wire.encode_name(read_settings(self.folder).site)
+        if action == MESSAGE_KIND:
+            return wire.encode_value(self._readiness(content).model_dump(mode="json"))
         if action not in ("train", "evaluate"):
             SITE_LOG.warning("a message of a type that this site does not know")
             raise RefusedError("MALFORMED_REQUEST")
         with self._lock:
             return respond(content, self._trainer_for(_head_of(content)))
+
+    def _readiness(self, content: wire.Content) -> Readiness:
+        try:
+            question = Question.model_validate(wire.decode_value(content))
+        except (SchemaError, ValidationError):
+            SITE_LOG.warning("a message is not a preflight question", exc_info=True)
+            raise RefusedError("MALFORMED_REQUEST") from None
+
+        def open_trainer() -> tuple[SiteSettings, Trainer]:
+            agreed = self._agreed(question.study)
+            return agreed.settings, self._trainer(agreed)
+
+        with self._lock:
+            return readiness(question, open_trainer)
 
     def _trainer_for(self, head: Asked) -> Trainer:
         """Return the trainer of the study that a message is of, or raise RefusedError and write it down."""

@@ -1,0 +1,122 @@
+"""What a site says before round 1: each obstacle by its word, and nothing that counts its patients."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.execution import Execution
+from client.memory import free_bytes, needed_bytes
+from common import wire
+from common.preflight import MESSAGE_KIND, Question, Readiness, read_readiness
+from common.protocol import Refusal
+from common.state import AdapterSchema
+
+Make = Callable[..., Any]
+
+
+def question(site: Any, **changes: str) -> Question:
+    bundle = site.bundle
+    fields = {"study": bundle.study.digest, "adapter_schema": bundle.schema.digest, "bundle": bundle.digest}
+    return Question(**{**fields, **changes})
+
+
+def said(site: Any, **changes: str) -> Readiness:
+    content = site.hospital().respond(MESSAGE_KIND, wire.encode_value(question(site, **changes).model_dump()))
+    return read_readiness(wire.decode_value(content))
+
+
+def changed_settings(site: Any, old: str, new: str) -> None:
+    text = site.folder.settings.read_text()
+    assert old in text
+    site.folder.settings.write_text(text.replace(old, new))
+
+
+def test_a_site_where_the_study_can_work_is_ready_and_says_how_much_memory_it_takes(make_site: Make) -> None:
+    site = make_site()
+    site.approve()
+    found = said(site)
+    assert (found.problems, found.notes) == ((), ())
+    assert found.needed_bytes is not None
+    assert found.free_bytes is not None
+    assert 0 < found.needed_bytes < found.free_bytes
+    assert found.versions["torch"] is not None
+
+
+def test_an_unapproved_study_and_another_bundle_are_not_approved(make_site: Make) -> None:
+    site = make_site()
+    assert said(site).problems == ("NOT_APPROVED",)
+    site.approve()
+    other = "sha256:" + "0" * 64
+    assert [said(site, **{key: other}).problems for key in ("study", "adapter_schema", "bundle")] == [
+        ("NOT_APPROVED",)
+    ] * 3
+
+
+def test_a_paused_site_says_so(make_site: Make) -> None:
+    site = make_site()
+    site.approve()
+    site.folder.paused.touch()
+    assert said(site).problems == ("PAUSED",)
+
+
+def test_a_base_model_that_is_not_here_is_said(make_site: Make, tmp_path: Path) -> None:
+    site = make_site()
+    site.approve()
+    other = tmp_path / "other-model"
+    shutil.copytree(site.base_model, other)
+    (other / "config.json").write_text((other / "config.json").read_text() + "\n")
+    changed_settings(site, str(site.base_model), str(other))
+    assert said(site).problems == ("NO_BASE_MODEL",)
+
+
+def test_rows_that_are_not_the_study_s_are_said_without_a_word_of_theirs(make_site: Make, tmp_path: Path) -> None:
+    site = make_site()
+    site.approve()
+    rows = tmp_path / "rows.csv"
+    header, *_ = rows.read_text().splitlines()
+    rows.write_text(f"{header}\n")
+    assert said(site).problems == ("DATA_UNREADABLE",)
+
+
+def test_too_few_patients_are_said(make_site: Make) -> None:
+    site = make_site()
+    site.approve()
+    site.set_policy(minimum_patients=10_000)
+    assert said(site).problems == ("TOO_FEW_PATIENTS",)
+
+
+def test_a_device_that_is_not_there_is_said(make_site: Make) -> None:
+    site = make_site()
+    site.approve()
+    changed_settings(site, 'device = "cpu"', 'device = "cuda:7"')
+    assert said(site).problems == ("DEVICE_MISSING",)
+
+
+@pytest.mark.parametrize("value", ["ready?", {}, {"study": "x"}, [1]])
+def test_what_is_no_question_is_refused(value: object, make_site: Make) -> None:
+    site = make_site()
+    content = site.hospital().respond(MESSAGE_KIND, wire.encode_value(value))
+    assert wire.decode_answer(content, AdapterSchema(()), classes=2) == Refusal("MALFORMED_REQUEST")
+
+
+def test_a_larger_study_needs_more_memory(make_site: Make) -> None:
+    site = make_site()
+    study, schema, execution = site.bundle.study, site.bundle.schema, Execution()
+
+    def needed(**training: int) -> int:
+        changed = study.model_copy(update={"training": study.training.model_copy(update=training)})
+        return needed_bytes(site.base_model, changed, schema, execution)
+
+    assert needed(batch_size=8) < needed(batch_size=64)
+    twice = needed(batch_size=32) - needed(batch_size=16)
+    assert needed(batch_size=64) - needed(batch_size=32) == pytest.approx(2 * twice)
+
+
+def test_free_memory_is_read_from_the_system(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  100 kB\nMemAvailable:   37 kB\n")
+    assert free_bytes(Execution(), meminfo) == 37 * 1024
+    assert (free_bytes(Execution(), tmp_path / "absent") or 1) > 0
