@@ -1,0 +1,109 @@
+"""A whole coordinator of real processes: it starts, enrols, survives kills, and leaves nothing."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+import pytest
+
+from common.command import main
+from common.errors import UserError
+from common.leftovers import find_leftovers, is_alive
+from server.coordinator import processes
+from server.coordinator.folder import CoordinatorFolder
+from server.coordinator.initialise import initialise
+from server.coordinator.registration import enroll, node_states, revoke, site_states
+from server.coordinator.settings import read_settings
+
+pytestmark = pytest.mark.processes
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def coordinator(tmp_path: Path) -> Iterator[Path]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    path = tmp_path / "server"
+    initialise(path, hosts=["fl.example.org", "127.0.0.1"], port=port, listen="127.0.0.1")
+    yield path
+    processes.stop(path)
+
+
+def wait_until(reached: Callable[[], bool], deadline_s: float = 60) -> None:
+    end = monotonic() + deadline_s
+    while not reached():
+        assert monotonic() < end
+        Event().wait(0.2)
+
+
+def pids(coordinator: Path) -> dict[str, int]:
+    return {each.name: each.pid for each in processes.status(coordinator) if each.pid is not None}
+
+
+def answers(coordinator: Path, path: str) -> int:
+    """Return the status that a site gets, who trusts the authority in join.toml."""
+    folder = CoordinatorFolder(coordinator)
+    context = ssl.create_default_context(cafile=folder.certificates / "ca.crt")
+    url = f"https://127.0.0.1:{read_settings(folder.settings).port}{path}"
+    try:
+        with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_a_coordinator_from_start_to_stop(
+    coordinator: Path, enrolment_file: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enroll(coordinator, enrolment_file("early"))
+    processes.start(coordinator)
+    with pytest.raises(UserError, match="runs already"):
+        processes.start(coordinator)
+    with pytest.raises(SystemExit, match="0"):
+        main(["server", "status", str(coordinator), "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (said["healthy"], said["certificate_days_left"]) == (True, 397)
+    assert {each["name"]: each["healthy"] for each in said["services"]} == {
+        "superlink": True,
+        "superexec": True,
+        "door": True,
+        "watch": None,
+    }
+    assert (answers(coordinator, "/health"), answers(coordinator, "/v1/control/list-runs")) == (200, 404)
+
+    enroll(coordinator, enrolment_file("late"))
+    found = {state.site.name: state for state in site_states(coordinator)}
+    assert {name: state.node for name, state in found.items()} == {"early": "registered", "late": "registered"}
+    node = revoke(coordinator, "late").node_id
+    assert node_states(coordinator)[str(node)] == "unregistered"
+
+    before = pids(coordinator)
+    os.kill(before["superlink"], signal.SIGKILL)
+    wait_until(lambda: pids(coordinator).get("superlink") not in {None, before["superlink"]})
+    wait_until(lambda: all(each.healthy is not False for each in processes.status(coordinator)))
+    assert node_states(coordinator) == {found["early"].site.node_id: "registered", str(node): "unregistered"}
+
+    started = [*before.values(), *pids(coordinator).values()]
+    processes.stop(coordinator)
+    assert not any(map(is_alive, started))
+    assert find_leftovers(str(CoordinatorFolder(coordinator).run.resolve())) == []
+    assert processes.status(coordinator) == []
+    with pytest.raises(SystemExit, match="2"):
+        main(["server", "status", str(coordinator)])
+
+
+def test_a_door_that_cannot_open_is_named_and_nothing_is_left(coordinator: Path) -> None:
+    port = read_settings(CoordinatorFolder(coordinator).settings).port
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(UserError, match=r"'door' does not.*logs/door\.log"):
+        processes.start(coordinator)
+    assert find_leftovers(str(CoordinatorFolder(coordinator).run.resolve())) == []
+    assert processes.status(coordinator) == []
