@@ -24,7 +24,14 @@ from common.errors import ParticipationError, UserError
 from common.quiet import silence
 
 PACKAGES = ("common", "client", "server", "simulations")
-COMMANDS = ("simulations.commands", "server.commands", "client.commands", "common.journal_commands", "common.doctor")
+COMMANDS = (
+    "simulations.commands",
+    "server.commands",
+    "client.commands",
+    "client.site_commands",
+    "common.journal_commands",
+    "common.doctor",
+)
 
 
 def main(arguments: Sequence[str] | None = None, *, commands: Iterable[str] = COMMANDS) -> int:
