@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 def connect(doors: Any, port: int) -> ssl.SSLSocket:
     trust = ssl.create_default_context(cafile=str(doors.public.ca))
-    plain = doors.stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+    plain = doors.stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
     return doors.stack.enter_context(trust.wrap_socket(plain, server_hostname="127.0.0.1"))  # type: ignore[no-any-return]
 
 
@@ -56,7 +56,7 @@ def test_a_request_in_progress_is_not_dropped(doors: Any) -> None:
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_peer"])
 def test_connections_above_the_limit_are_dropped_until_others_end(doors: Any, limit: str) -> None:
-    port = doors.start(limits={limit: 2})
+    port = doors.start(limits={limit: 2, "header_timeout_s": 60})
     first, _second = connect(doors, port), connect(doors, port)
     assert is_refused(doors, port)
     first.close()
