@@ -22,10 +22,14 @@ def grpc_health(address: str, *, service: str = "", patience_s: float = PATIENCE
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def http_health(url: str, ca: Path, *, name: str | None = None, patience_s: float = PATIENCE_S) -> bool:
+def http_health(
+    url: str, ca: Path, *, name: str | None = None, any_status: bool = False, patience_s: float = PATIENCE_S
+) -> bool:
     """Whether GET `url` answers 200 with a certificate of the authority in the file `ca`.
 
-    name: of the certificate, where the URL has only the loopback's address.
+    Args:
+        name: of the certificate, where the URL has only the loopback's address.
+        any_status: a proxy lives that answers at all, if only that the server behind it does not.
     """
     import httpx
 
@@ -33,6 +37,7 @@ def http_health(url: str, ca: Path, *, name: str | None = None, patience_s: floa
         context = ssl.create_default_context(cafile=ca)
         extensions = {"sni_hostname": name or urlsplit(url).hostname or ""}
         with httpx.Client(verify=context, trust_env=False, timeout=patience_s) as client:
-            return client.get(url, extensions=extensions).status_code == httpx.codes.OK
+            answer = client.get(url, extensions=extensions)
+            return any_status or answer.status_code == httpx.codes.OK
     except (httpx.HTTPError, OSError):
         return False

@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from common.errors import UserError
 from common.files import write_bytes
-from common.health import grpc_health, http_health
+from common.health import PATIENCE_S, grpc_health, http_health
 from common.supervision import Program, ProgramState, restart, states
 from common.supervisor_link import SupervisionError
 
 
 class Check(BaseModel):
-    """How to ask one program: `grpc` (an address, and the name of a service), or `url` with `ca` (and `name`)."""
+    """How to ask one program: see `common.health`. `grpc` is an address, `service` is asked of it; or `url` with `ca`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     program: str
@@ -32,6 +32,7 @@ class Check(BaseModel):
     url: str | None = None
     ca: Path | None = None
     name: str | None = None
+    any_status: bool = False
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -39,20 +40,26 @@ class Check(BaseModel):
             raise ValueError("expected either grpc, or url and ca")
         return self
 
-    def passes(self) -> bool:
-        """Ask."""
+    def passes(self, *, patience_s: float = PATIENCE_S) -> bool:
+        """Ask, and wait for `patience_s` seconds at most."""
         if self.grpc is not None:
-            return grpc_health(self.grpc, service=self.service)
-        return self.url is not None and self.ca is not None and http_health(self.url, self.ca, name=self.name)
+            return grpc_health(self.grpc, service=self.service, patience_s=patience_s)
+        if self.url is None or self.ca is None:
+            return False
+        return http_health(self.url, self.ca, name=self.name, any_status=self.any_status, patience_s=patience_s)
 
 
 class WatchConfig(BaseModel):
-    """What is watched. folder: the supervisor's. grace_s: after a start, in which failures do not count."""
+    """What is watched, in seconds. folder: the supervisor's. grace_s: after a start, in which nothing is asked.
+
+    To restart a program that is merely busy does more harm than to leave one hung for a minute.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     folder: Path
     checks: tuple[Check, ...]
-    interval_s: float = 5.0
+    interval_s: float = 10.0
+    patience_s: float = 10.0
     failures: int = 3
     grace_s: float = 45.0
 
@@ -92,7 +99,7 @@ def look(config: WatchConfig, counts: Counts) -> Counts:
     """Ask every program that should answer, restart those that have failed too often, and return the new counts."""
     known, now = states(config.folder), datetime.now(UTC)
     due = [check for check in config.checks if is_due(known.get(check.program), now, config.grace_s)]
-    after = dict(count(counts, {check.program: check.passes() for check in due}))
+    after = dict(count(counts, {check.program: check.passes(patience_s=config.patience_s) for check in due}))
     for name in [name for name, failed in after.items() if failed >= config.failures]:
         _say(f"{name} has not answered {after.pop(name)} times; it is restarted")
         restart(config.folder, name)

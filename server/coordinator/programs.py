@@ -50,6 +50,7 @@ def checks(folder: CoordinatorFolder, settings: ServerSettings, ports: Ports) ->
             url=f"https://{host}:{settings.port}/health",
             ca=certificates.ca.certificate,
             name=settings.hosts[0],
+            any_status=True,  # it is not restarted because the SuperLink is down
         ),
     ]
 

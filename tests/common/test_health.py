@@ -103,6 +103,11 @@ def test_only_200_is_healthy(url: str, certificate: Path) -> None:
     assert not http_health(f"{url}/other", certificate, name=NAME)
 
 
+def test_a_proxy_that_says_the_server_is_down_lives(url: str, certificate: Path) -> None:
+    assert http_health(f"{url}/other", certificate, name=NAME, any_status=True)
+    assert not http_health(f"{url}/other", certificate, any_status=True)
+
+
 def test_another_name_or_authority_is_not_healthy(url: str, certificate: Path, tmp_path: Path) -> None:
     assert not http_health(f"{url}/health", certificate)
     assert not http_health(f"{url}/health", certificate, name="other.example.org")

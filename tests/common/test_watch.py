@@ -84,7 +84,7 @@ def test_a_hung_program_is_restarted_and_its_neighbour_is_not(folder: Path) -> N
     addresses = {name: f"unix:{folder.parent / name}.sock" for name in ("hangs", "works")}
     servers = [Program(name, (sys.executable, str(script), to), stop_wait_s=1) for name, to in addresses.items()]
     checks = tuple(Check(program=name, grpc=to) for name, to in addresses.items())
-    config = WatchConfig(folder=folder, checks=checks, interval_s=0.2, failures=2, grace_s=3)
+    config = WatchConfig(folder=folder, checks=checks, interval_s=0.2, patience_s=1, failures=2, grace_s=3)
     watch = watch_program(config, folder.parent / "watch.json", environment={})
     start(folder, [*servers, watch], logs=folder.parent / "logs")
     hung, neighbour = pid_of(folder, "hangs"), pid_of(folder, "works")
