@@ -23,7 +23,7 @@ from common.supervisor_link import SupervisionError
 
 
 class Check(BaseModel):
-    """How to ask one program: see `common.health`. `grpc` is an address, `service` is asked of it; or `url` with `ca`."""
+    """How to ask one program (`common.health`): `grpc`, an address, and `service` of it; or `url` with `ca`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     program: str
