@@ -168,7 +168,7 @@ def _tail(file: int, name: str) -> tuple[Receipt | None, int, bool]:
     while True:
         content = os.pread(file, length, size - length)
         is_ended = not content or content.endswith(b"\n")
-        found, after = _last_receipt(content, is_whole=length == size)
+        found, after = _last_receipt(content)
         if found is not None or (length == size and b"\n" not in content):
             return found, after, is_ended
         if length == size:
@@ -176,11 +176,14 @@ def _tail(file: int, name: str) -> tuple[Receipt | None, int, bool]:
         length = min(size, 4 * length)
 
 
-def _last_receipt(content: bytes, *, is_whole: bool) -> tuple[Receipt | None, int]:
-    """Return the last receipt in the end of a file, and the number of bytes after its line, a last line end apart."""
+def _last_receipt(content: bytes) -> tuple[Receipt | None, int]:
+    """Return the last receipt in the end of a file, and the number of bytes after its line, a last line end apart.
+
+    The first line may lack its beginning: then it is no JSON, and so no receipt.
+    """
     lines = content.removesuffix(b"\n").split(b"\n")
     after = 0
-    for line in reversed(lines if is_whole else lines[1:]):
+    for line in reversed(lines):
         receipt = read_line(line)
         if receipt is not None:
             return receipt, max(after - 1, 0)

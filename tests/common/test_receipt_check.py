@@ -113,6 +113,7 @@ def test_two_histories_of_one_key_do_not_fit(tmp_path: Path, sound: list[bytes],
     (tmp_path / "other").write_bytes(b"".join(sound[:4]))
     other = log_of(tmp_path / "other", KEY, 2, "other")
     assert check.of(*sound[:5], other[4], *sound[5:]) == [(6, "duplicate")]
+    assert verify(check.path, PUBLIC)[0].what == "another receipt 4 than in line 5: two logs in one"
     assert check.of(*sound[:4], other[4], *sound[5:]) == [(6, "changed")]
     assert verify(check.path, PUBLIC)[0].what == "receipt 5 does not continue receipt 4"
 
