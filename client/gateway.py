@@ -47,6 +47,7 @@ class Gateway:
     trainer: TrainerConnection
     accepted: str
     """Hash of the only app bundle whose messages are forwarded."""
+    heartbeat_s: float = HEARTBEAT_S
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set, through restarts of SuperNode and trainer."""
@@ -95,7 +96,7 @@ class Gateway:
             thread.join()
 
     def _beat(self, token: str, done: Event) -> None:
-        while not done.wait(HEARTBEAT_S):
+        while not done.wait(self.heartbeat_s):
             try:
                 self.runtime.beat(token)
             except httpx.HTTPError as error:

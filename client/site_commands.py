@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client import site_process_commands
+
 if TYPE_CHECKING:
     from client.site_folder import SiteFolder
 
@@ -163,3 +165,6 @@ def _site(folder: Path) -> SiteFolder:
     site = SiteFolder(folder)
     read_settings(site)  # is it one?
     return site
+
+
+site_process_commands.register(site_app)

@@ -26,7 +26,6 @@ FLOWER_PLACES = (
     "server/app.py",
     "server/flower_app.py",
     "client/app.py",
-    "client/flower_app.py",
     "client/flower_runtime.py",
     "client/gateway.py",
     "client/gateway_app.py",

@@ -31,9 +31,12 @@ PATIENT = "PATIENT-ID-123"
 class FakeHospital:
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.wait_for: Event | None = None
 
     def respond(self, action: str, content: RecordDict) -> RecordDict:
         self.asked.append(action)
+        if self.wait_for is not None:
+            assert self.wait_for.wait(10)
         if action == "evaluate":
             raise ValueError(PATIENT)
         return content
@@ -49,6 +52,8 @@ class FakeRuntime:
     tasks: list[Task]
     failures: list[Exception] = field(default_factory=list)
     beats: int = 0
+    wanted_beats: int = 0
+    enough: Event = field(default_factory=Event)
     empty: Event = field(default_factory=Event)
 
     def acquire(self) -> str | None:
@@ -64,6 +69,8 @@ class FakeRuntime:
 
     def beat(self, token: str) -> bool:
         self.beats += 1
+        if self.beats >= self.wanted_beats:
+            self.enough.set()
         return True
 
 
@@ -191,6 +198,17 @@ def test_the_app_of_flower_s_own_executor_forwards_too(
     monkeypatch.delenv(gateway_app.SITE)
     with pytest.raises(UserError, match="FEDPEFT_SITE"):
         gateway_app.app(task(fab).message, context)
+
+
+def test_the_supernode_hears_of_a_task_while_it_lasts(
+    trainer: TrainerConnection, hospital: FakeHospital, fab: bytes
+) -> None:
+    asked = task(fab)
+    runtime = FakeRuntime([cast("Task", asked)], wanted_beats=3)
+    hospital.wait_for = runtime.enough
+    replace(gateway(trainer, runtime), heartbeat_s=0.02).work(Event())
+    assert wire.failure_of(asked.replies[0]) is None
+    assert runtime.beats >= 3
 
 
 def test_a_secret_that_is_not_there_is_told(folder: SiteFolder) -> None:

@@ -1,16 +1,11 @@
 """The trainer's socket, with real gRPC: who may ask, one message at a time, and nothing but fixed words."""
 
 import os
-import signal
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from time import monotonic
 from typing import Any
 
 import grpc
@@ -225,92 +220,3 @@ def test_nothing_but_a_socket_is_removed(hospital: FakeHospital, folder: SiteFol
     with pytest.raises(UserError, match="no socket"):
         serve(hospital, folder)
     assert folder.socket.read_text() == "precious"
-
-
-TRAINER = """
-import sys
-from contextlib import ExitStack
-from pathlib import Path
-from threading import Event
-from client.site_folder import SiteFolder
-from client.stopping import stop_on_signals
-from client.trainer_process import run
-
-class Hospital:
-    def respond(self, action, content):
-        print("asked", flush=True)
-        if action == "hang":
-            Event().wait()
-        return content
-    def status(self):
-        return {}
-
-stop = stop_on_signals()
-print("finished" if run(Hospital(), SiteFolder(Path(sys.argv[1])), stop) else "unfinished", flush=True)
-import os
-os._exit(0)
-"""
-
-
-@pytest.fixture
-def start_trainer(folder: SiteFolder) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
-    """Start a trainer in a process of its own, which ends with the test."""
-    with ExitStack() as stack:
-
-        def start() -> "subprocess.Popen[str]":
-            command = [sys.executable, "-c", TRAINER, str(folder.path)]
-            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-            stack.callback(process.kill)
-            return process
-
-        yield start
-
-
-def wait_for(trainer: TrainerConnection) -> None:
-    end = monotonic() + 20
-    while monotonic() < end:
-        try:
-            trainer.status(timeout_s=1)
-        except TrainerFailure:
-            Event().wait(0.05)
-        else:
-            return
-    pytest.fail("the trainer did not come up")
-
-
-@pytest.mark.processes
-def test_a_killed_trainer_is_told_at_once_and_a_new_one_found(
-    folder: SiteFolder, start_trainer: Callable[[], "subprocess.Popen[str]"]
-) -> None:
-    process = start_trainer()
-    with connect(folder) as trainer, ThreadPoolExecutor() as pool:
-        wait_for(trainer)
-        asked = pool.submit(trainer.answer, "hang", question(), deadline_s=60)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "asked\n"
-        process.kill()
-        killed = monotonic()
-        with pytest.raises(TrainerFailure, match="TRAINER_UNAVAILABLE"):
-            asked.result(timeout=10)
-        assert monotonic() - killed < 1
-        process.wait()
-        process = start_trainer()  # the socket of the killed one is still there
-        wait_for(trainer)
-        assert text_of(trainer.answer("train", question("a"), deadline_s=10)) == "a"
-        process.terminate()
-        assert process.communicate(timeout=10)[0] == "asked\nfinished\n"
-
-
-@pytest.mark.processes
-def test_a_trainer_that_hangs_is_not_waited_for_until_the_deadline(
-    folder: SiteFolder, start_trainer: Callable[[], "subprocess.Popen[str]"]
-) -> None:
-    process = start_trainer()
-    with connect(folder, look_s=0.2) as trainer, ThreadPoolExecutor() as pool:
-        wait_for(trainer)
-        asked = pool.submit(trainer.answer, "hang", question(), deadline_s=3600)
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGSTOP)
-        with pytest.raises(TrainerFailure, match="DEADLINE"):
-            asked.result(timeout=10)

@@ -1,0 +1,54 @@
+"""`fedpeft site start|stop|status|units` as a shell sees them, of a site that does not run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from common.command import main
+from common.keys import public_text
+
+
+def call(*arguments: str | Path) -> int:
+    """Run the command in this process, and return its exit code."""
+    try:
+        return main(["site", *map(str, arguments)])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A site with settings and nothing else."""
+    key = public_text(Ed25519PrivateKey.generate())
+    text = f'site = "north"\n[coordinator]\naddress = "c.example:1"\nsigning_key = "{key}"\n'
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "site.toml").write_text(text)
+    return tmp_path / "site"
+
+
+def test_the_status_of_a_site_that_does_not_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("status", folder) == 2
+    assert "the site does not run" in capsys.readouterr().out
+    assert call("status", folder, "--json") == 2
+    assert json.loads(capsys.readouterr().out)["running"] is False
+
+
+def test_stopping_it_is_no_mistake(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("stop", folder) == 0
+    assert "stopped" in capsys.readouterr().out
+
+
+def test_what_is_lacking_is_said_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("start", "units"):
+        assert call(verb, folder) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "lacks keys/transport" in said
+
+
+def test_another_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("start", "stop", "status", "units"):
+        assert call(verb, tmp_path) == 2
+        assert "is no site" in capsys.readouterr().err
