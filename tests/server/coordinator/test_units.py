@@ -20,7 +20,7 @@ INNER = ("fedpeft-superlink.service", "fedpeft-superexec.service", "fedpeft-hold
 
 @pytest.fixture
 def coordinator(tmp_path: Path) -> Path:
-    path = tmp_path / "100% own"
+    path = tmp_path / "50%t own"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     initialise(path, hosts=["localhost"], port=port, listen="127.0.0.1")
@@ -48,6 +48,12 @@ def test_a_low_port_is_nginxs_one_privilege(tmp_path: Path) -> None:
     made = {path.name: path.read_text() for path in write_units(tmp_path / "low", user="daemon")}
     privileged = {name for name, text in made.items() if "AmbientCapabilities=CAP_NET_BIND_SERVICE" in text}
     assert privileged == {"fedpeft-nginx.service"}
+
+
+def test_a_folders_name_is_never_taken_for_a_specifier(units: dict[str, str]) -> None:
+    for name, text in units.items():
+        if name.endswith(".service"):
+            assert text.count("50%%t own") == text.count("50%") > 0
 
 
 def test_no_secret_is_in_a_unit(coordinator: Path, units: dict[str, str]) -> None:
