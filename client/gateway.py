@@ -22,7 +22,7 @@ import httpx
 from flwr.app import Message
 
 from client.flower_runtime import Runtime, Task, open_runtime, shorten_backoff
-from client.gateway_app import forward
+from client.gateway_app import PATIENCE_S, forward
 from client.ports import read_ports
 from client.site_folder import SiteFolder
 from client.stopping import stop_on_signals
@@ -48,6 +48,7 @@ class Gateway:
     accepted: str
     """Hash of the only app bundle whose messages are forwarded."""
     heartbeat_s: float = HEARTBEAT_S
+    patience_s: float = PATIENCE_S
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set, through restarts of SuperNode and trainer."""
@@ -77,7 +78,7 @@ class Gateway:
             LOG.warning("a message of an unknown app bundle was refused")
             return failure_reply("APP_REFUSED", task.message)
         with ThreadPoolExecutor(1, "forward") as pool:
-            coming = pool.submit(forward, task.message, self.trainer)
+            coming = pool.submit(forward, task.message, self.trainer, patience_s=self.patience_s)
         failure = coming.exception()
         if failure is not None:
             LOG.error("a message could not be forwarded (%s)", type(failure).__name__)

@@ -21,16 +21,24 @@ from common.failures import failure_reply
 SITE: Final = "FEDPEFT_SITE"
 """The environment variable with the site's folder."""
 
+PATIENCE_S: Final = 30.0
+"""A trainer is up again some 10 s after it was killed."""
+
 _MAX_WAIT_S: Final = 24 * 3600.0
 
 app = ClientApp()
 
 
-def forward(message: Message, trainer: TrainerConnection) -> Message:
-    """Return the trainer's answer to a message, or a failure in a fixed word."""
+def forward(message: Message, trainer: TrainerConnection, *, patience_s: float = PATIENCE_S) -> Message:
+    """Return the trainer's answer to a message, or a failure in a fixed word.
+
+    A trainer that is killed at work is told at once; a message that comes while it starts waits for `patience_s`, since
+    a coordinator asks again at once, and only a few times.
+    """
     left_s = message.metadata.created_at + message.metadata.ttl - time()
     frame = wire.to_frame(message.content)
     try:
+        trainer.await_ready(patience_s)
         answer = trainer.answer(message.metadata.message_type, frame, deadline_s=min(max(left_s, 1.0), _MAX_WAIT_S))
         return Message(wire.from_frame(answer), reply_to=message)
     except TrainerFailure as failure:

@@ -4,6 +4,7 @@ They stop in the other order: first the gateway, so that nothing new is asked, l
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
@@ -28,6 +29,8 @@ READY_S: Final = 120.0
 """Until the trainer has read its libraries and the SuperNode has begun."""
 TRAINER, SUPERNODE, GATEWAY = "trainer", "supernode", "gateway"
 _FAILURES: Final = 6
+_MOST_PIDS: Final = 2
+"""A process that had more pids while it was waited for does not stay up."""
 _STOP_S: Final = 10.0
 _POLL_S: Final = 0.2
 
@@ -72,15 +75,19 @@ def site_status(folder: SiteFolder) -> dict[str, Any]:
 
 def await_ready(folder: SiteFolder, ready_s: float) -> None:
     """Wait until trainer and SuperNode answer. Raises UserError where they do not."""
-    end = monotonic() + ready_s
+    end, pids = monotonic() + ready_s, defaultdict[str, set[int | None]](set)
     while True:
-        late = [name for name, answers in site_status(folder)["answers"].items() if not answers]
+        found = site_status(folder)
+        late = [name for name, answers in found["answers"].items() if not answers]
         if not late:
             return
-        if monotonic() > end:
-            raise UserError(
-                f"{' and '.join(late)} did not answer within {ready_s:g} s; {folder.logs.name}/{late[0]}.log says why"
-            )
+        for name in late:
+            pids[name].add(found["processes"].get(name, {}).get("pid"))
+        failing = [name for name in late if len(pids[name] - {None}) > _MOST_PIDS]
+        if failing or monotonic() > end:
+            name = (failing or late)[0]
+            advice = "; has the coordinator enrolled this site?" if name == SUPERNODE else ";"
+            raise UserError(f"the {name} does not come up{advice} {folder.logs.name}/{name}.log says why")
         Event().wait(_POLL_S)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
+from time import monotonic
 from typing import Any, Final  # JSON values, and gRPC has no types
 
 import grpc
@@ -29,6 +30,9 @@ LOOK_S: Final = 10.0
 """How often a waiting caller looks whether the trainer still lives, and how long that look may take."""
 MISSED_LOOKS: Final = 6
 """So many looks in a row that got no answer, and the trainer hangs."""
+
+_READY_LOOK_S: Final = 2.0
+_READY_POLL_S: Final = 0.1
 
 _CHANNEL: Final = [
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -75,6 +79,14 @@ class TrainerConnection:
         call = self._method(ANSWER).future(frame, timeout=deadline_s, metadata=metadata)
         return self._result(call)
 
+    def await_ready(self, patience_s: float) -> None:
+        """Wait for a trainer that is being started. Raises TrainerFailure where it does not come."""
+        end = monotonic() + patience_s
+        while not self._lives(timeout_s=_READY_LOOK_S):
+            if monotonic() >= end:
+                raise TrainerFailure("TRAINER_UNAVAILABLE")
+            Event().wait(_READY_POLL_S)
+
     def status(self, *, timeout_s: float = 2.0) -> dict[str, Any]:
         """Return what the trainer says of itself. Raises TrainerFailure."""
         call = self._method(STATUS).future(b"", timeout=timeout_s, metadata=self._credentials())
@@ -87,15 +99,15 @@ class TrainerConnection:
         call.add_done_callback(lambda _: done.set())
         missed = 0
         while not done.wait(self.look_s):
-            missed = 0 if self._lives() else missed + 1
+            missed = 0 if self._lives(timeout_s=self.look_s) else missed + 1
             if missed == MISSED_LOOKS:
                 call.cancel()
                 raise TrainerFailure("DEADLINE")
         return _bytes_of(call)
 
-    def _lives(self) -> bool:
+    def _lives(self, *, timeout_s: float) -> bool:
         try:
-            self.status(timeout_s=self.look_s)
+            self.status(timeout_s=timeout_s)
         except TrainerFailure:
             return False
         return True

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -124,7 +125,7 @@ def task(fab: bytes, kind: str = "train", content: RecordDict | None = None) -> 
 
 
 def gateway(trainer: TrainerConnection, runtime: FakeRuntime | None = None) -> Gateway:
-    return Gateway(cast("Runtime", runtime), trainer, expected_fab_hash())
+    return Gateway(cast("Runtime", runtime), trainer, expected_fab_hash(), patience_s=0.5)
 
 
 def reply_to(trainer: TrainerConnection, asked: FakeTask) -> Message:
@@ -159,6 +160,20 @@ def test_no_text_of_a_failure_leaves(trainer: TrainerConnection, hospital: FakeH
 
 def test_a_trainer_that_is_not_there_is_told(trainer: TrainerConnection, fab: bytes) -> None:
     assert wire.failure_of(reply_to(trainer, task(fab))) == "TRAINER_UNAVAILABLE"
+
+
+def test_a_message_waits_for_a_trainer_that_is_being_started(
+    trainer: TrainerConnection, folder: SiteFolder, fab: bytes
+) -> None:
+    asked = cast("Task", task(fab))
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(replace(gateway(trainer), patience_s=20).reply_to, asked)
+        Event().wait(0.3)
+        service = serve(FakeHospital(), folder)
+        try:
+            assert coming.result(20).has_content()
+        finally:
+            service.stop(1)
 
 
 def test_a_message_that_cannot_be_forwarded_is_told_without_its_text(

@@ -132,3 +132,12 @@ def test_a_site_starts_answers_comes_back_and_stops(folder: SiteFolder) -> None:
     stop_site(folder)
     assert site_status(folder)["running"] is False
     assert find_leftovers(str(folder.run.resolve())) == []
+
+
+@pytest.mark.processes
+def test_a_supernode_that_does_not_stay_up_is_told_and_nothing_left(folder: SiteFolder) -> None:
+    folder.transport_key.write_text("no key")
+    with pytest.raises(UserError, match=r"supernode does not come up; has .* enrolled .* logs/supernode\.log"):
+        start_site(folder)
+    assert site_status(folder)["running"] is False
+    assert find_leftovers(str(folder.run.resolve())) == []

@@ -16,6 +16,7 @@ from client.initialise import enrolment_path
 from client.policy import read_policy
 from client.processes import site_status, start_site, stop_site
 from client.site_folder import SiteFolder
+from common import supervision
 from common.adapter_folder import read_adapter
 from simulations.export_sites import export_sites
 from simulations.run import run
@@ -68,6 +69,7 @@ def test_two_real_sites_make_the_adapter_of_the_simulation(
         for site in SITES:
             stack.callback(stop_site, sites[site])
             join_federation(sites[site], site, bundle, server)
+        supervision.restart(sites["north"].run, "supernode")  # its gateway finds it again
         server("run", str(bundle), "--name", "first", deadline_s=240)
         loads = [site_status(sites[site])["trainer"]["base_model_loads"] for site in SITES]
 
