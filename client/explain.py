@@ -101,8 +101,8 @@ def _counted(rows: Rows, study: Study) -> str:
 
 def _leaving_lines(signed: Signed, policy: Policy) -> Iterator[str]:
     schema, rounds = signed.bundle.schema, signed.bundle.study.federation.rounds
-    size = schema.shared.size_bytes
-    yield f"leaves        {len(schema.shared.tensors)} tensors, {size} bytes a round, {rounds * size} bytes in all:"
+    size, count = schema.shared.size_bytes, len(schema.shared.tensors)
+    yield f"leaves        {count} tensors, {size} bytes a round, {rounds * size} bytes in all rounds:"
     yield from _tensor_lines(schema.shared)
     yield f"stays         {', '.join(schema.private.names) or 'no tensor of the adapter'}; rows, texts and labels"
     yield f"metrics       {', '.join(policy.metrics) or 'none'}; of validation rows each round, of test rows at the end"

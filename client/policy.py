@@ -18,6 +18,9 @@ from common.study_file import first_error
 METHODS = "common.peft_methods"
 REFUSED_METHOD = "full"
 """Fine-tuning all of the model is refused unless a hospital names it: its update says the most of single patients."""
+TEXT_BYTES = 4096
+"""Of metrics and figures in one reply; score histograms, where they may leave, add some for each row."""
+CLOSING_MESSAGES = 2
 
 
 def default_methods() -> tuple[str, ...]:
@@ -111,9 +114,15 @@ def read_policy(path: Path) -> Policy:
         raise UserError(f"{path.name}, and the site answers nothing: {first_error(error, Policy)}") from None
 
 
+def study_bytes(bundle: Bundle) -> int:
+    """Return about how many bytes leave in answer to one run: tensors each round, and what is said beside them."""
+    rounds = bundle.study.federation.rounds
+    return rounds * bundle.schema.shared.size_bytes + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
+
+
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
-    shared, rounds = bundle.schema.shared, bundle.study.federation.rounds
+    shared = bundle.schema.shared
     method, kept = bundle.study.peft.method, [name for name in shared.names if not policy.lets_out(name)]
     found = {
         f"the coordinator {keys.fingerprint(coordinator)} is not among the policy's coordinators": (
@@ -129,8 +138,8 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
             shared.size_bytes > policy.max_update_bytes
         ),
-        f"{rounds} replies have {rounds * shared.size_bytes} bytes, the policy allows {policy.max_study_bytes}": (
-            rounds * shared.size_bytes > policy.max_study_bytes
+        f"all replies have about {study_bytes(bundle)} bytes, the policy allows {policy.max_study_bytes}": (
+            study_bytes(bundle) > policy.max_study_bytes
         ),
     }
     return [text for text, holds in found.items() if holds]

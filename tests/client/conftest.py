@@ -1,5 +1,6 @@
 """Sites over the tiny model: trainers on disks of their own, requests, and replies as a trainer makes them."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client.approval import Approved, approve, read_signed
+from client.approval import Approved, approve, read_signed, revoke
+from client.budget import FILE as SPENT
+from client.budget import Budget
 from client.data import Rows
 from client.execution import Execution
 from client.gate import Gate
@@ -116,6 +119,7 @@ class RealSite:
     source: Path
     bundle: Bundle
     base_model: Path
+    sign: Callable[..., Bundle]
 
     def set_policy(self, **changes: Any) -> Policy:
         """Let out much, for the rows here are few, and change these rules."""
@@ -124,9 +128,34 @@ class RealSite:
         self.folder.policy.write_text(policy_text(policy))
         return policy
 
+    def prepare_other(self, *overrides: str) -> Path:
+        """Return the bundle of another study of the same coordinator."""
+        place = self.source.with_name("other-bundle")
+        self.sign(place, *overrides)
+        return place
+
     def approve(self) -> Approved:
         """Approve the study, as a person would."""
         return approve(self.folder, self.source, read_signed(self.source), read_policy(self.folder.policy))
+
+    def approve_other(self, *overrides: str) -> Bundle:
+        """Approve another study, and return its bundle."""
+        signed = read_signed(self.prepare_other(*overrides))
+        approve(self.folder, self.source.with_name("other-bundle"), signed, read_policy(self.folder.policy))
+        return signed.bundle
+
+    def spent(self) -> int:
+        """The bytes that the study has been sent."""
+        return Budget(self.folder.study_state(self.bundle.digest) / SPENT).spent()
+
+    def revoke(self) -> None:
+        """Take the approval back."""
+        revoke(self.folder, self.bundle.study.name)
+
+    def journal(self) -> list[tuple[str, str | None]]:
+        """Return decision and reason of each line."""
+        lines = [json.loads(line) for line in self.folder.journal.read_text().splitlines()]
+        return [(line["decision"], line["reason"]) for line in lines if "decision" in line]
 
     def hospital(self) -> Hospital:
         """The trainer process's object, as after a start."""
@@ -153,17 +182,20 @@ def make_site(
 ) -> Callable[..., RealSite]:
     """`make_site("section.key=value", ..., site=)`: a real site, enrolled with a coordinator that signed this study."""
 
+    def sign(place: Path, *overrides: str) -> Bundle:
+        bundle = prepare(make_study(ONE_EPOCH, *overrides), tiny_model, place)
+        endorsement.endorse(place, bundle, coordinator_key)
+        return bundle
+
     def make(*overrides: str, site: str = "east") -> RealSite:
-        source, scratch = tmp_path / "bundle", tmp_path / "scratch"
-        study = make_study(ONE_EPOCH, *overrides)
-        bundle = prepare(study, tiny_model, source)
-        endorsement.endorse(source, bundle, coordinator_key)
-        raw = read_raw(rows_path(study, scratch))
+        source = tmp_path / "bundle"
+        bundle = sign(source, *overrides)
+        raw = read_raw(rows_path(bundle.study, tmp_path / "scratch"))
         rows = tmp_path / "rows.csv"
         rows.write_bytes(csv_of(raw, [i for i, name in enumerate(raw["site"]) if name == site]))
         folder = SiteFolder(tmp_path / site)
         initialise(folder, site=site, join=join_file, data=rows, base_models=[tiny_model])
-        made = RealSite(folder, source, bundle, tiny_model)
+        made = RealSite(folder, source, bundle, tiny_model, sign)
         made.set_policy()
         return made
 

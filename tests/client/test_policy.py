@@ -1,0 +1,110 @@
+"""A policy file says what may leave; a missing or broken one lets nothing out, and is told which key is wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.policy import Policy, objections, read_policy, study_bytes
+from common import plugins
+from common.bundle import Bundle
+from common.errors import UserError
+
+KEY = "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+OTHER = "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+TRUSTING = Policy(coordinators=(KEY,))
+
+
+def test_the_defaults_are_careful() -> None:
+    policy = Policy()
+    assert policy.coordinators == ()
+    assert "full" not in policy.methods
+    assert set(policy.methods) == set(plugins.available("common.peft_methods")) - {"full"}
+    assert not policy.release_histograms
+    assert (policy.minimum_patients, policy.minimum_class_patients, policy.runs) == (10, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("release_histogram = true", r"release_histogram: unknown key; did you mean 'release_histograms'"),
+        ("metrics = ['auc']", r"metrics: there is no metric 'auc'; there are: "),
+        ("methods = ['lorra']", r"methods: there is no PEFT method 'lorra'; there are: .*lora"),
+        ("coordinators = ['me']", r"coordinators: not a public signing key"),
+        ("max_update_bytes = 0", r"max_update_bytes: .*found 0"),
+        ("max_study_bytes = 0", r"max_study_bytes: .*found 0"),
+        ("minimum_patients = -1", r"minimum_patients: .*found -1"),
+        ("minimum_class_patients = -1", r"minimum_class_patients: .*found -1"),
+        ("max_update_norm = nan", r"max_update_norm: "),
+        ("runs = 0", r"runs: .*found 0"),
+        ("hours = ['always']", r"hours: 'always' is no time of work"),
+        ("hours = ", r"is not TOML"),
+    ],
+)
+def test_a_wrong_rule_is_named_in_one_line(tmp_path: Path, text: str, found: str) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=found) as caught:
+        read_policy(path)
+    assert "\n" not in str(caught.value)
+    assert "answers nothing" in str(caught.value)
+
+
+def test_no_file_is_no_policy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="answers nothing"):
+        read_policy(tmp_path / "policy.toml")
+    (tmp_path / "policy.toml").write_text("")
+    assert read_policy(tmp_path / "policy.toml") == Policy()
+
+
+def test_full_fine_tuning_must_be_named() -> None:
+    assert Policy(methods=("full",)).methods == ("full",)
+
+
+def objected(bundle: Bundle, *, site: str = "east", coordinator: str = KEY, **rules: Any) -> list[str]:
+    policy = Policy(**{**TRUSTING.model_dump(), **rules})
+    return objections(policy, bundle, site=site, coordinator=coordinator)
+
+
+def test_each_rule_that_a_study_breaks_is_said(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle()
+    size, whole = bundle.schema.shared.size_bytes, study_bytes(bundle)
+    assert whole > bundle.study.federation.rounds * size
+    assert objected(bundle) == []
+    assert objected(bundle, max_update_bytes=size, max_study_bytes=whole) == []
+    broken = {
+        "coordinator": objected(bundle, coordinator=OTHER),
+        "roster": objected(bundle, site="south"),
+        "lora": objected(bundle, methods=("prefix",)),
+        "head.bias": objected(bundle, tensors=("encoder.*",)),
+        f"{size} bytes of tensors": objected(bundle, max_update_bytes=size - 1),
+        f"{whole} bytes": objected(bundle, max_study_bytes=whole - 1),
+    }
+    for word, found in broken.items():
+        (only,) = found
+        assert word in only
+
+
+def test_a_pattern_keeps_only_tensors_that_would_leave(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle("peft.private=['head.*']")
+    assert objected(bundle, tensors=("encoder.*",)) == []
+
+
+def test_the_digest_is_of_every_rule() -> None:
+    changed = [
+        Policy(coordinators=(KEY,)),
+        Policy(methods=()),
+        Policy(tensors=()),
+        Policy(max_update_bytes=1),
+        Policy(max_study_bytes=1),
+        Policy(max_update_norm=1),
+        Policy(minimum_patients=1),
+        Policy(minimum_class_patients=1),
+        Policy(metrics=()),
+        Policy(release_histograms=True),
+        Policy(hours=("Mo 00:00-24:00",)),
+        Policy(runs=2),
+    ]
+    assert len(changed) == len(Policy.model_fields)
+    assert len({policy.digest for policy in [Policy(), *changed]}) == 1 + len(changed)
