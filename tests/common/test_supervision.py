@@ -167,6 +167,7 @@ def sockets() -> list[str]:
 
 def test_the_highest_priority_stops_first(folder: Path) -> None:
     order = str(folder.parent / "order")
-    begin(folder, *(python(name, LAST_WORD.format(order, name), priority=ord(name)) for name in ("b", "c", "a")))
+    priorities = {"b": 1, "c": 2, "a": 3}
+    begin(folder, *(python(n, LAST_WORD.format(order, n), priority=p) for n, p in priorities.items()))
     stop(folder)
-    assert Path(order).read_text().split() == ["c", "b", "a"]
+    assert Path(order).read_text().split() == ["a", "c", "b"]
