@@ -59,7 +59,7 @@ def revoke(coordinator: Path, name: str) -> Site:
         roster, site = roster_file.revoked(read_roster(folder), name, roster_file.now_utc())
         write_roster(folder, roster)
         if site.registered and link_is_up(folder):
-            site = _unregister(coordinator, site)
+            site = _unregister_revoked(coordinator, site)
             write_roster(folder, roster.with_site(site))
     return site
 
@@ -122,6 +122,16 @@ def _register(coordinator: Path, site: Site) -> Site:
         public.write_text(f"{site.transport_key}\n", encoding="ascii")
         answer = flower(coordinator, "supernode", "register", str(public), CONNECTION, "--name", site.name)
     return site.model_copy(update={"node_id": str(answer["node-id"]), "registered": True})
+
+
+def _unregister_revoked(coordinator: Path, site: Site) -> Site:
+    try:
+        return _unregister(coordinator, site)
+    except UserError as error:
+        raise UserError(
+            f"{site.name} is revoked, no run asks it any more; but the SuperLink could not be told ({error}); "
+            f"tell it again: fedpeft server sync {coordinator}"
+        ) from None
 
 
 def _unregister(coordinator: Path, site: Site) -> Site:
