@@ -10,12 +10,13 @@ import pytest
 from client.hospital import Hospital
 from common import wire
 from common.answers import to_json
-from common.protocol import Refusal, Reply, Request
+from common.protocol import Refusal, Reply, Request, RoundPlan
 from common.state import digest_state
 
 Ask = Callable[..., Request]
 Make = Callable[..., Any]
 TUESDAY = datetime(2026, 11, 24, 8, 30)
+EVALUATION = Request("evaluate", "r", 1, 0, "s", "a", RoundPlan(), (), {})
 
 
 def test_an_approved_study_is_answered_the_same_after_a_restart(make_site: Make, ask: Ask) -> None:

@@ -1,0 +1,89 @@
+"""What a person reads before they agree: true to the bundle, the rows and the policy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.approval import read_signed
+from client.explain import Explanation, explain
+from client.policy import read_policy
+from client.rows import read_rows
+from client.settings import read_settings
+from common.keys import fingerprint
+
+Make = Callable[..., Any]
+
+
+def explained(real: Any, **settings: Any) -> Explanation:
+    found = read_settings(real.folder).model_copy(update=settings)
+    return explain(read_signed(real.source), found, read_policy(real.folder.policy))
+
+
+def test_every_tensor_that_would_leave_is_named_with_its_bytes(make_site: Make) -> None:
+    site = make_site("peft.private=['head.*']")
+    found = explained(site)
+    text = "\n".join(found.lines)
+    shared, rounds = site.bundle.schema.shared, site.bundle.study.federation.rounds
+    for tensor in shared.tensors:
+        assert f"{tensor.name} {list(tensor.shape)} float32, {tensor.size_bytes} bytes" in text
+    assert f"{shared.size_bytes} bytes a round, {rounds * shared.size_bytes} bytes in all" in text
+    assert f"stays         {', '.join(site.bundle.schema.private.names)}" in text
+    assert found.objections == ()
+
+
+def test_rows_patients_and_labels_are_those_here(make_site: Make) -> None:
+    site = make_site()
+    text = "\n".join(explained(site).lines)
+    rows = read_rows(read_settings(site.folder).rows, site.bundle.study)
+    yes = int(rows.labels.sum())
+    patients = len(set(rows.patients))
+    assert f"{len(rows)} rows of {patients} patients (no {len(rows) - yes}, yes {yes})" in text
+    assert "columns age, note; label outcome; patients by patient" in text
+
+
+def test_terms_are_said_plainly(make_site: Make) -> None:
+    site = make_site()
+    site.set_policy(release_histograms=False, metrics=("auroc",), minimum_patients=3, minimum_class_patients=2)
+    text = "\n".join(explained(site).lines)
+    assert "privacy       none: no noise is added" in text
+    assert "histograms    no" in text
+    assert "metrics       auroc; " in text
+    assert "fewer than 3 patients, or 2 of a class" in text
+    assert f"{site.bundle.study.federation.rounds} rounds" in text
+    assert "sites         east, north, west" in text
+    assert site.bundle.digest in text
+    assert fingerprint(read_settings(site.folder).coordinator.signing_key) in text
+    site.set_policy(release_histograms=True)
+    assert "histograms    yes" in "\n".join(explained(site).lines)
+
+
+def test_no_text_of_a_row_is_shown(make_site: Make) -> None:
+    site = make_site()
+    rows = read_rows(read_settings(site.folder).rows, site.bundle.study)
+    text = "\n".join(explained(site).lines)
+    assert not [note for note in rows.texts if note in text]
+    assert not [patient for patient in set(rows.patients) if patient in text]
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"data": None}, "names no rows"),
+        ({"data": Path("nowhere.csv")}, "does not exist"),
+        ({"base_models": ()}, "no base model of site.toml is the study's"),
+        ({"site": "south"}, "not on the study's roster"),
+    ],
+)
+def test_what_is_missing_here_is_an_objection(make_site: Make, settings: dict[str, Any], found: str) -> None:
+    (only,) = explained(make_site(), **settings).objections
+    assert found in only
+
+
+def test_what_the_policy_forbids_is_an_objection(make_site: Make) -> None:
+    site = make_site()
+    site.set_policy(minimum_patients=1000, methods=("prefix",))
+    first, second = explained(site).objections
+    assert "lora" in first
+    assert "patients to train on, the policy asks for 1000" in second
