@@ -134,13 +134,17 @@ def _check_new(folder: SiteFolder, bundle: Bundle) -> None:
 
 def approvals(folder: SiteFolder) -> list[Approved]:
     """Return the site's approvals, the oldest first. Raises UserError where one cannot be read."""
-    found = [Approved(_read(path), path.parent) for path in folder.approved.glob(f"[!.]*/{FILE}")]
+    read = ((_read(path), path.parent) for path in folder.approved.glob(f"[!.]*/{FILE}"))
+    found = [Approved(approval, place) for approval, place in read if approval is not None]
     return sorted(found, key=lambda each: (each.approval.time, each.approval.bundle))
 
 
-def _read(path: Path) -> Approval:
+def _read(path: Path) -> Approval | None:
+    """Return an approval, or None where it was revoked just now."""
     try:
         return Approval.model_validate(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, ValidationError):
         raise UserError(
             f"approved/{path.parent.name}/{FILE} cannot be read; remove that folder, and approve the study again"

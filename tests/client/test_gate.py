@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.budget import Budget
-from client.gate import Gate, size_of
+from client.gate import Gate
 from client.journal import Entry, Journal
 from client.policy import Policy
 from common.answers import to_json
 from common.errors import RefusedError
-from common.files import canonical_json, digest_json
+from common.files import digest_json
 from common.metrics.evaluation import METRICS, evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric
@@ -206,29 +205,6 @@ def test_metrics_that_the_policy_does_not_name_have_no_value(journal: Journal) -
     assert {name for name, metric in released.items() if metric.value is not None} == {"auroc", "brier"}
     assert released["auroc"] == before["auroc"]
     assert released["f1"] == Metric(None, n=ROWS, reason="the site does not release this metric")
-
-
-def test_what_leaves_is_counted_before_it_leaves_and_what_repeats_is_not(journal: Journal, tmp_path: Path) -> None:
-    budget = Budget(tmp_path / "spent.json", durable=False)
-    size = size_of(REPLY)
-    door = Gate("east", OPEN.model_copy(update={"max_study_bytes": 2 * size}), SCHEMA, journal, budget)
-    door.check_room(REQUEST)
-    for _ in range(2):
-        door.note_repetition(door.release(REPLY, REQUEST), REQUEST)
-    assert budget.spent() == 2 * size
-    with pytest.raises(RefusedError, match="STUDY_BUDGET_SPENT"):
-        door.release(REPLY, REQUEST)
-    with pytest.raises(RefusedError, match="STUDY_BUDGET_SPENT"):
-        door.check_room(REQUEST)
-    assert budget.spent() == 2 * size
-    assert [(line["decision"], line["reason"]) for line in lines(journal)[-2:]] == [
-        ("repeated", None),
-        ("refused", "STUDY_BUDGET_SPENT"),
-    ]
-
-
-def test_a_reply_s_size_is_of_tensors_and_of_all_else() -> None:
-    assert size_of(REPLY) == 40 + len(canonical_json(to_json(REPLY)))
 
 
 def test_the_journal_has_no_content(journal: Journal) -> None:
