@@ -20,7 +20,7 @@ def start(folder: Folder) -> None:
     from client.processes import start_site
     from client.site_folder import SiteFolder
 
-    start_site(SiteFolder(folder))
+    start_site(SiteFolder(folder.resolve()))
     typer.echo(f"the site runs; fedpeft site status {folder} tells how it is")
 
 
@@ -30,8 +30,8 @@ def stop(folder: Folder) -> None:
     from client.settings import read_settings
     from client.site_folder import SiteFolder
 
-    read_settings(SiteFolder(folder))
-    stop_site(SiteFolder(folder))
+    read_settings(SiteFolder(folder.resolve()))
+    stop_site(SiteFolder(folder.resolve()))
     typer.echo("the site is stopped")
 
 
@@ -43,8 +43,8 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
     from client.settings import read_settings
     from client.site_folder import SiteFolder
 
-    read_settings(SiteFolder(folder))
-    found = site_status(SiteFolder(folder))
+    read_settings(SiteFolder(folder.resolve()))
+    found = site_status(SiteFolder(folder.resolve()))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
@@ -75,5 +75,5 @@ def units(
     from client.site_folder import SiteFolder
     from client.units import write_units
 
-    for path in write_units(SiteFolder(folder), trainer_user=trainer_user, gateway_user=gateway_user):
+    for path in write_units(SiteFolder(folder.resolve()), trainer_user=trainer_user, gateway_user=gateway_user):
         typer.echo(f"wrote {path}")

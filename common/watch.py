@@ -70,9 +70,10 @@ Counts = Mapping[str, int]
 
 def watch_program(config: WatchConfig, path: Path, *, environment: Mapping[str, str], priority: int = 900) -> Program:
     """Write the configuration to `path`, and return the program that watches: the last to start, the first to stop."""
-    write_bytes(path, config.model_dump_json(indent=2).encode(), mode=0o600)
+    absolute = config.model_copy(update={"folder": config.folder.resolve()})  # the supervisor works in another folder
+    write_bytes(path, absolute.model_dump_json(indent=2).encode(), mode=0o600)
     # -P: no module is taken from the working folder.
-    command = (sys.executable, "-P", "-m", "common.watch", str(path))
+    command = (sys.executable, "-P", "-m", "common.watch", str(path.resolve()))
     return Program("watch", command, environment=environment, priority=priority)
 
 

@@ -96,18 +96,22 @@ def renew(folder: Folder) -> None:
 @server_app.command()
 def enroll(
     folder: Folder,
-    enrolment: Annotated[Path, typer.Argument(help="The hospital's file, SITE.enrol.")],
+    enrolments: Annotated[list[Path], typer.Argument(help="The hospitals' files, SITE.enrol.")],
     expect: Annotated[
-        str | None, typer.Option(help="The signing key's fingerprint, as the hospital read it out.")
+        str | None, typer.Option(help="The signing key's fingerprint, as the hospital read it out; for one file.")
     ] = None,
 ) -> None:
-    """Let a hospital take part. Compare the fingerprint with what the hospital reads out."""
+    """Let hospitals take part. Compare each fingerprint with what the hospital reads out."""
+    from common.errors import UserError
     from common.keys import fingerprint
     from server.coordinator.registration import enroll as enroll_site
 
-    site = enroll_site(folder, enrolment, expect=expect)
-    typer.echo(f"enrolled {site.name}" + ("" if site.registered else "; it is let in from the next start"))
-    typer.echo(f"signing key's fingerprint, to be compared by telephone: {fingerprint(site.signing_key)}")
+    if expect is not None and len(enrolments) > 1:
+        raise UserError("--expect is the fingerprint of one hospital; enroll one file at a time with it")
+    for enrolment in enrolments:
+        site = enroll_site(folder, enrolment, expect=expect)
+        typer.echo(f"enrolled {site.name}" + ("" if site.registered else "; it is let in from the next start"))
+        typer.echo(f"signing key's fingerprint, to be compared by telephone: {fingerprint(site.signing_key)}")
 
 
 @server_app.command()

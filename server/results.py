@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any  # JSON values
 from common.bundle import Bundle
 from common.machine import versions
 from common.metrics.mean_over_sites import mean_over_sites
-from common.peft_methods import PeftMethod
 from common.plugins import build
 from common.seeds import generator
 from server import records
@@ -78,7 +77,7 @@ def _federated(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
 def _parameters(bundle: Bundle) -> dict[str, float]:
     """Counts; and whether the mean of adapters is the mean of the models that they make (LoRA's is not)."""
     peft = bundle.study.peft
-    method: PeftMethod = build("common.peft_methods", peft.method, peft.options, key="peft.method")
+    method = build("common.peft_methods", peft.method, peft.options, key="peft.method")
     trainable = bundle.schema.size
     total = bundle.base_model.parameters + trainable
     return {

@@ -31,10 +31,10 @@ def run(
     """Play a study over its enrolled sites, and follow it to the end."""
     from server.coordinator.folder import CoordinatorFolder
     from server.coordinator.roster import enrolled_names
-    from server.submission import new_run, submit
+    from server.submission import new_run, submit_new
 
     made = new_run(CoordinatorFolder(folder), bundle, enrolled=enrolled_names(folder), name=name)
-    submit(made, _flower(folder))
+    submit_new(made, _flower(folder))
     _follow(folder, made, detach=detach, as_json=as_json)
 
 

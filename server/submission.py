@@ -84,8 +84,17 @@ def submit(run: RunFolder, flower: Flower) -> None:
     if (run.path / "state.json").exists() and run.state().state not in ENDED:
         raise CheckpointError(f"run {run.name!r} is under way; fedpeft server cancel ends it")
     config = f"folder={json.dumps(str(run.path.resolve()))}"
-    answer = flower("run", str(run.app), "local", "-c", config)
+    answer = flower("run", str(run.app.resolve()), "local", "-c", config)
     run.note(RunState("submitted", str(answer["run-id"])))
+
+
+def submit_new(run: RunFolder, flower: Flower) -> None:
+    """Hand a new run to the SuperLink; where it is not taken, nothing of the run is left."""
+    try:
+        submit(run, flower)
+    except BaseException:
+        shutil.rmtree(run.path)
+        raise
 
 
 def cancel(run: RunFolder, flower: Flower) -> None:

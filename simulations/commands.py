@@ -135,6 +135,9 @@ def check(study: StudyArgument, overrides: Overrides = None, plugins: PluginFold
 def prepare(
     study: StudyArgument,
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    rows: Annotated[
+        Path | None, typer.Option(help="Also write each site's own rows there, to try real sites on one machine.")
+    ] = None,
     overrides: Overrides = None,
     plugins: PluginFolders = None,
 ) -> None:
@@ -142,7 +145,7 @@ def prepare(
     from simulations.preview import prepare_bundle
 
     _register(plugins)
-    bundle = prepare_bundle(study, out, overrides or [])
+    bundle = prepare_bundle(study, out, overrides or [], rows=rows)
     size = bundle.schema.shared.size_bytes
     typer.echo(f"bundle {out}: {bundle.schema.size:,} trainable numbers, {size:,} bytes per message, {bundle.digest}")
 

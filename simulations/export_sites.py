@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from client.execution import Execution
 from client.initialise import initialise, read_join
@@ -42,8 +43,7 @@ def export_sites(run: Path, out: Path, *, join: Path, open_policy: bool = False)
     """
     folder = RunFolder(run.resolve())
     execution, study = folder.facts().execution, read_bundle(folder.bundle).study
-    if study.data.patient_id is None:
-        raise StudyError(f"study {study.name!r} has no data.patient_id; sites of their own would split rows otherwise")
+    _check_patients(study)
     base = base_folder(study, folder.scratch).resolve()
     raw = read_raw(rows_path(study, folder.scratch))
     sites = {}
@@ -55,6 +55,22 @@ def export_sites(run: Path, out: Path, *, join: Path, open_policy: bool = False)
         if open_policy:
             _open(sites[site], join)
     return sites
+
+
+def write_site_rows(study: Study, out: Path) -> list[Path]:
+    """Write `out/SITE.csv`, the rows of each site of a study with a `[simulation]`, all columns. Raises StudyError."""
+    _check_patients(study)
+    with TemporaryDirectory() as scratch:
+        raw = read_raw(rows_path(study, Path(scratch)))
+        sites = positions_by_site(study, Path(scratch))
+    for site, positions in sites.items():
+        write_bytes(out / f"{site}.csv", csv_of(raw, positions), mode=0o600)
+    return [out / f"{site}.csv" for site in sites]
+
+
+def _check_patients(study: Study) -> None:
+    if study.data.patient_id is None:
+        raise StudyError(f"study {study.name!r} has no data.patient_id; sites of their own would split rows otherwise")
 
 
 def positions_by_site(study: Study, scratch: Path) -> Mapping[str, Sequence[int]]:

@@ -20,6 +20,7 @@ from common.preparation import prepare
 from common.study import Study
 from common.study_template import write_study
 from simulations.catalogue import base_folder, load
+from simulations.export_sites import write_site_rows
 from simulations.virtual import check_sites, read_sites, with_sites
 
 
@@ -61,11 +62,17 @@ def _without_auroc(test: Rows) -> str:
     return "" if len(set(test.labels.tolist())) > 1 else "; test rows have one class only, so no AUROC"
 
 
-def prepare_bundle(name: str, out: Path, overrides: Sequence[str]) -> Bundle:
-    """Write the bundle of a study to the new folder `out`, its roster taken from the rows where there are such."""
-    if out.exists():
-        raise UserError(f"--out {out} exists; a bundle is written to a new folder")
+def prepare_bundle(name: str, out: Path, overrides: Sequence[str], *, rows: Path | None = None) -> Bundle:
+    """Write the bundle of a study to the new folder `out`, its roster taken from the rows where there are such.
+
+    rows: a new folder for each site's own rows, `SITE.csv`, to try real sites on one machine.
+    """
+    for option, folder in (("--out", out), ("--rows", rows)):
+        if folder is not None and folder.exists():
+            raise UserError(f"{option} {folder} exists; give a new folder")
     study = load(name, overrides=overrides)
+    if rows is not None:
+        write_site_rows(study, rows)
     with TemporaryDirectory() as scratch:
         if study.simulation is not None and not study.federation.sites:
             study = with_sites(study, read_sites(study, Path(scratch)))

@@ -16,7 +16,7 @@ from common.state import AdapterSchema
 from common.study import Study
 from server.coordinator.folder import CoordinatorFolder
 from server.run_folder import RunFolder, RunState
-from server.submission import cancel, new_run, refreshed_state, submit
+from server.submission import cancel, new_run, refreshed_state, submit, submit_new
 
 SITES = ("north", "south")
 STATE = {"head.weight": np.ones((2, 3), np.float32)}
@@ -124,8 +124,21 @@ def test_a_name_is_given_once(coordinator: CoordinatorFolder, tmp_path: Path) ->
 def test_what_flower_is_told_names_the_folder_and_no_secret(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
     run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
     submit(run, flower)
-    assert flower.calls == [("run", str(run.app), "local", "-c", f"folder={json.dumps(str(run.path.resolve()))}")]
+    app, folder = run.app.resolve(), json.dumps(str(run.path.resolve()))
+    assert flower.calls == [("run", str(app), "local", "-c", f"folder={folder}")]
     assert run.state() == RunState("submitted", "1")
+
+
+def test_a_run_that_is_not_taken_leaves_nothing(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
+    run = made(coordinator, bundle(tmp_path / "b"))
+
+    def down(*words: str) -> Any:
+        raise UserError("the SuperLink is down")
+
+    with pytest.raises(UserError, match="is down"):
+        submit_new(run, down)
+    assert not run.path.exists()
+    submit_new(made(coordinator, tmp_path / "b"), FakeFlower())
 
 
 def test_a_run_under_way_is_not_submitted_again_and_an_ended_one_is(
