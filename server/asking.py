@@ -1,6 +1,7 @@
 """One question to a cohort: send it, judge what comes back, ask again below the quorum."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -87,7 +88,9 @@ def ask(session: Session, question: Question) -> Results:
     """
     job = session.job
     session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
-    session.exchange.drop_late(question.round)
+    for arrival in session.exchange.take_late(question.round):
+        if arrival.round:  # before round 1 nothing is asked that a receipt is of
+            _note_late(job, question.run, arrival)
     adapter = wire.pack_adapter(question.shared, job.schema)
     results: Results = {}
     for attempt in range(ATTEMPTS):
@@ -178,15 +181,34 @@ def _judge_reply(
 
 def _note(job: ServerJob, question: Question, site: str, result: SiteResult, answer: Answer | None) -> None:
     """Write the receipt of one reply, before anything is made of it."""
+    _write_receipt(job, question.run, question.round, question.kind, site, result, answer)
+
+
+def _note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) -> None:
+    """Write the receipt of a reply whose round is closed: it has no weight, but it left its site and came here."""
+    kind: Kind = "train" if arrival.round <= job.rounds else "evaluate"
+    size, answer = 0, None
+    if wire.failure_of(arrival.reply) is None:
+        size = wire.size_bytes(arrival.reply.content)
+        with suppress(SchemaError):  # then it is one that nobody could read
+            schema = asked_schema(job.schema, kind, RoundPlan())
+            answer = wire.decode_answer(arrival.reply.content, schema, classes=job.classes)
+    result = SiteResult("late", "after its round was closed", bytes_up=size)
+    _write_receipt(job, run, arrival.round, kind, arrival.site, result, answer)
+
+
+def _write_receipt(
+    job: ServerJob, run: str, number: int, kind: Kind, site: str, result: SiteResult, answer: Answer | None
+) -> None:
     if job.receipts is None:
         return
     job.receipts.append(
         Judged(
             site=site,
             study=job.study,
-            run=question.run,
-            round=question.round,
-            kind=question.kind,
+            run=run,
+            round=number,
+            kind=kind,
             status=result.status,
             reason=result.reason,
             digest=digest_of(answer),

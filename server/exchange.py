@@ -69,9 +69,10 @@ class Sent:
 
 @dataclass(frozen=True)
 class Arrival(Generic[M]):
-    """A reply and what it answers; `seconds` since it was asked."""
+    """A reply and what it answers: whose, and of which round; `seconds` since it was asked."""
 
     site: str
+    round: int
     reply: M
     seconds: float
 
@@ -117,15 +118,13 @@ class Exchange(Generic[M]):
             if not found:
                 self.clock.wait(self._poll_s)
 
-    def drop_late(self, round_number: int) -> None:
-        """Take in and forget the replies to messages of earlier rounds: their sites are free again."""
+    def take_late(self, round_number: int) -> list[Arrival[M]]:
+        """Return the replies to messages of earlier rounds, which count no more: their sites are free again."""
         late = [i for i, sent in self._outstanding.items() if sent.round < round_number]
-        if late:
-            for _ in self._pull(late):
-                pass
+        return list(self._pull(late)) if late else []
 
     def _pull(self, ids: list[str]) -> Iterator[Arrival[M]]:
         for reply in self.grid.pull_messages(ids):
             sent = self._outstanding.pop(reply.metadata.reply_to_message_id, None)
             if sent is not None:
-                yield Arrival(sent.site, reply, self.clock.now() - sent.at)
+                yield Arrival(sent.site, sent.round, reply, self.clock.now() - sent.at)

@@ -77,11 +77,11 @@ def test_the_deadline_ends_the_waiting_and_the_late_site_stays_busy_until_it_ans
     assert [a.site for a in exchange.collect(1, 10.0)] == ["good"]
     assert post.seconds == 10.0
     assert exchange.waiting() == exchange.waiting(1) == {"late"}
-    exchange.drop_late(2)
+    exchange.take_late(2)
     assert exchange.waiting() == {"late"}
     assert exchange.waiting(2) == frozenset()
     post.seconds = 26.0
-    exchange.drop_late(2)
+    exchange.take_late(2)
     assert exchange.waiting() == frozenset()
 
 
@@ -93,7 +93,7 @@ def test_replies_of_earlier_rounds_are_pulled_once_per_round_and_not_handed_on()
     exchange.push("good", 2, Note("good", 0.0))
     asked = len(post.pulls)
     post.seconds = 6.0
-    exchange.drop_late(2)
+    exchange.take_late(2)
     assert len(post.pulls) == asked + 1
     assert [a.site for a in exchange.collect(2, None)] == ["good"]
 

@@ -49,6 +49,19 @@ def keeping(kept: Kept, site: str, change: Callable[[Reply, Request], Any]) -> C
     return answer
 
 
+def test_a_reply_that_comes_after_its_round_is_noted_as_late_with_its_digest(lab: MakeLab, receipts: Receipts) -> None:
+    kept: Kept = {}
+    made = lab(3)
+    made.delays = {"site-c": lambda number: 10.5 if number == 1 else 0.0, "site-a": lambda number: 2.0}
+    for name, site in made.sites.items():
+        site.change = keeping(kept, name, lambda r, q: r)
+    outcome = made.run(rounds=3, deadline_s=10.0, receipts=receipts)
+    assert outcome.rounds[0]["participation"]["site-c"]["status"] == "late"
+    found = [e for e in entries(receipts) if (e["site"], e["round"]) == ("site-c", 1)]
+    assert [(e["status"], e["kind"], e["digest"]) for e in found] == [("late", "train", kept["site-c", 1, "train"])]
+    assert found[0]["size_bytes"] > 0
+
+
 def test_every_reply_is_noted_with_the_digest_that_the_site_has(lab: MakeLab, receipts: Receipts) -> None:
     kept: Kept = {}
     made = lab(3)
