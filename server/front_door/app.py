@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import httpx
 from starlette.routing import Router
@@ -21,6 +22,7 @@ from server.front_door.asgi import Answer
 from server.front_door.headers import upstream_headers
 from server.front_door.peers import Peers, peer_of
 from server.front_door.polling import Holder, LostError
+from server.front_door.replays import Replays, signed
 from server.front_door.settings import DoorSettings
 from server.front_door.upstream import Upstream, UpstreamError, answer_headers, connect, failure, read
 
@@ -57,6 +59,7 @@ class Door:
         self._limits, self._counts = settings.limits, counts
         self._allowed = ALLOWED if settings.role == "door" else HELD_ONLY
         self._peers = Peers(settings.limits) if settings.role == "door" else None
+        self._replays = Replays()
         self._holder = Holder(settings.polling, closing)
         self._upstream = Upstream(client, settings.upstream)
         self._works = True
@@ -72,19 +75,31 @@ class Door:
             await self._refuse(path, 503, scope, send)
             return
         try:
-            await self._serve(path, scope, receive, send)
+            await self._serve_once(path, scope, receive, send)
         finally:
             if self._peers is not None:
                 self._peers.leave(peer)
+
+    async def _serve_once(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request unless its signed time has come before."""
+        request, started = signed(scope["headers"]), Started(send)
+        if not self._replays.enter(request, time.monotonic()):
+            LOG.warning("a signed request came twice and was not passed on")
+            await self._refuse(path, 503, scope, send)
+            return
+        try:
+            await self._serve(path, scope, receive, started)
+        finally:
+            if started.status == HTTPStatus.UNAUTHORIZED:
+                self._replays.forget(request)
 
     async def _refuse(self, path: str, status: int, scope: Scope, send: Send) -> None:
         self._counts[path, str(status)] += 1
         await asgi.refusal(status, close=asgi.content_length(scope["headers"]) != 0).send(send)
 
-    async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, path: str, scope: Scope, receive: Receive, started: "Started") -> None:
         """Answer, and turn whatever prevents an answer into a status that a SuperNode survives."""
         limit = self._limits.body_bytes if path != PULL_MESSAGES else min(POLL_BYTES, self._limits.body_bytes)
-        started = Started(send)
         try:
             if (asgi.content_length(scope["headers"]) or 0) > limit:
                 raise asgi.TooLargeError
@@ -95,13 +110,13 @@ class Door:
         except asgi.TooLargeError:
             if b"expect" not in dict(scope["headers"]):
                 await asgi.drain(receive, limit=2 * self._limits.body_bytes)
-            await self._refuse(path, 413, scope, send)
+            await self._refuse(path, 413, scope, started)
         except (UpstreamError, TimeoutError) as error:
             status = error.status if isinstance(error, UpstreamError) else 504
             self._warn(error)
             if started.status is not None:
                 raise CutError(f"the answer to {path} was cut short") from None
-            await self._refuse(path, status, scope, send)
+            await self._refuse(path, status, scope, started)
         else:
             self._works = True
             self._counts[path, str(started.status)] += 1
