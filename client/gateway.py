@@ -70,7 +70,10 @@ class Gateway:
             stop.wait(POLL_S)
             return
         with self._beating(token), self.runtime.task(token) as task:
-            task.answer(self.reply_to(task))
+            LOG.info("a message is taken")
+            reply = self.reply_to(task)
+            task.answer(reply)
+            LOG.info("its answer is given")
 
     def reply_to(self, task: Task) -> Message:
         """Return what the trainer answers, or a failure in a fixed word."""
@@ -132,6 +135,7 @@ def main(arguments: list[str]) -> int:
     silence(os.environ)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    LOG.setLevel(logging.INFO)
     stop, folder = stop_on_signals(), SiteFolder(Path(arguments[0]).resolve())
     try:
         run(folder, f"127.0.0.1:{read_ports(folder).runtime}", stop)

@@ -97,8 +97,8 @@ def vocabulary() -> list[str]:
     return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *sorted(words)]
 
 
-def write_model(folder: Path) -> None:
-    """Write a BERT of 2 layers, 2 heads and 32 hidden units with its tokenizer; the bytes are always the same.
+def write_model(folder: Path, shape: Mapping[str, int | float] = MODEL) -> None:
+    """Write a BERT with its tokenizer, of 2 layers and 32 hidden units unless told; the bytes are always the same.
 
     `config.json` comes last: where it is, the model is whole.
     """
@@ -108,7 +108,7 @@ def write_model(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     words = vocabulary()
-    config = BertConfig(vocab_size=len(words), architectures=["BertModel"], **MODEL)
+    config = BertConfig(vocab_size=len(words), architectures=["BertModel"], **shape)
     with torch.random.fork_rng(devices=[]):  # transformers draws from the global generator only
         torch.manual_seed(integer_seed(SEED, purpose="quick model"))
         weights = BertModel(config).state_dict()

@@ -1,35 +1,47 @@
 """`make bench`: how far fedpeft is from what the machine must do at least. Ratios of one run; nothing is asserted.
 
-Each measurement has a process of its own, so that peaks of memory do not mix.
+`python -m simulations.bench [SECTION ...]`; without a name, all of them. Each measurement has a process of its own, so
+that peaks of memory do not mix.
 """
 
 import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 from common.quiet import silence
+from simulations.bench.deployment import deployment_figures
 from simulations.bench.messages import measure_messages
-from simulations.bench.rounds import RoundTimes, bare_peak_mb, federated_peak_mb, measure_rounds
+from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
 
 T = TypeVar("T")
 STUDY = "heart-lora"
 ROUNDS = 7
 
 
-def main() -> None:
+def main(names: Sequence[str]) -> int:
     """Measure, print a table, and one line of JSON."""
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown:
+        sys.stderr.write(f"there is no section {unknown[0]!r}; there are: {', '.join(SECTIONS)}\n")
+        return 2
     silence(os.environ)
-    figures = {**_rounds(_apart(measure_rounds, STUDY, ROUNDS)), **_memory(), **_messages()}
+    load = os.getloadavg()[0]
+    figures: dict[str, float] = {}
+    for name in names or SECTIONS:
+        figures |= SECTIONS[name]()
+    figures |= {"machine_load_before": load, "machine_load_after": os.getloadavg()[0]}
     for name, value in figures.items():
-        sys.stdout.write(f"{name:42} {value:10.3f}\n")
+        sys.stdout.write(f"{name:52} {value:10.3f}\n")
     sys.stdout.write(json.dumps(figures) + "\n")
+    return 0
 
 
-def _rounds(times: RoundTimes) -> dict[str, float]:
+def _rounds() -> Mapping[str, float]:
+    times = _apart(measure_rounds, STUDY, ROUNDS)
     return {
         "round_over_bare_loop_best": times.best_ratio,
         "round_over_bare_loop_median_of_pairs": times.median_ratio,
@@ -38,7 +50,7 @@ def _rounds(times: RoundTimes) -> dict[str, float]:
     }
 
 
-def _memory() -> dict[str, float]:
+def _memory() -> Mapping[str, float]:
     federated, bare = _apart(federated_peak_mb, STUDY, 2), _apart(bare_peak_mb, STUDY, 2)
     return {"peak_memory_over_bare_loop": federated / bare, "federated_peak_mb": federated, "bare_peak_mb": bare}
 
@@ -54,6 +66,18 @@ def _messages() -> Mapping[str, float]:
     }
 
 
+def _deployment() -> Mapping[str, float]:
+    return deployment_figures(_apart)
+
+
+SECTIONS: Mapping[str, Callable[[], Mapping[str, float]]] = {
+    "rounds": _rounds,
+    "memory": _memory,
+    "messages": _messages,
+    "deployment": _deployment,
+}
+
+
 def _apart(measure: Callable[..., T], *arguments: object) -> T:
     """`measure` is a function of another module: a new process knows nothing of this one's own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -61,4 +85,4 @@ def _apart(measure: Callable[..., T], *arguments: object) -> T:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

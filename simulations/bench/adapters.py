@@ -1,0 +1,71 @@
+"""A generated study whose adapter is that of the deployment benchmark: 48 tensors of LoRA, and a head of 2.
+
+The base model is a BERT of 4 layers that loads in no time: what is measured is what is around the training.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.bundle import Bundle
+from common.files import write_bytes
+from simulations.preview import prepare_bundle
+from simulations.quick import MODEL, write_model
+
+SITES = ("east", "north")
+TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense")
+SMALL_RANK, LARGE_RANK = 48, 960
+"""1.03 MB and 20.6 MB."""
+_SHAPE = {**MODEL, "hidden_size": 96, "num_hidden_layers": 4, "intermediate_size": 192}
+_STUDY = """\
+name = "bench"
+base_model = { source = "dir:base" }
+
+[peft]
+method = "lora"
+rank = RANK
+targets = TARGETS
+
+[task]
+target = "outcome"
+labels = ["no", "yes"]
+max_length = 48
+
+[data]
+patient_id = "patient"
+columns = { age = "number", note = "text" }
+
+[training]
+local_epochs = 1
+batch_size = 16
+
+[federation]
+rounds = ROUNDS
+sites = SITES
+
+[simulation]
+data = "builtin:quick"
+site_column = "site"
+"""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that is ready to be submitted, and what its sites need: rows and base model."""
+
+    bundle: Bundle
+    folder: Path
+    base: Path
+    rows: Path
+
+
+def prepare_study(folder: Path, *, rank: int, rounds: int) -> Prepared:
+    """Write study, base model, bundle and each site's rows to a new folder."""
+    write_model(folder / "base", _SHAPE)
+    values = {"RANK": rank, "ROUNDS": rounds, "TARGETS": json.dumps(TARGETS), "SITES": json.dumps(SITES)}
+    text = _STUDY
+    for word, value in values.items():
+        text = text.replace(word, str(value))
+    write_bytes(folder / "study.toml", text.encode())
+    bundle = prepare_bundle(str(folder / "study.toml"), folder / "bundle", [], rows=folder / "rows")
+    return Prepared(bundle, folder / "bundle", folder / "base", folder / "rows")
