@@ -49,6 +49,14 @@ def choose_ports(folder: SiteFolder) -> Ports:
     return chosen
 
 
+def kept_ports(folder: SiteFolder) -> Ports:
+    """Return the ports that are written down, free or not, else new ones: the processes of a unit may be running."""
+    try:
+        return read_ports(folder)
+    except UserError:
+        return choose_ports(folder)
+
+
 def _path(folder: SiteFolder) -> Path:
     return folder.run / FILE
 

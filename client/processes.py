@@ -43,6 +43,8 @@ def start_site(folder: SiteFolder, *, ready_s: float = READY_S) -> None:
             does not come up, and then none is left.
     """
     check_complete(folder)
+    if supervision.is_running(folder.run):  # its ports stay as they are written down
+        raise UserError(f"the site in {folder.path} runs already; fedpeft site status {folder.path} tells how it is")
     programs = site_programs(folder, choose_ports(folder))
     folder.logs.mkdir(mode=0o700, exist_ok=True)
     supervision.start(folder.run, [*programs, _watch(folder)], logs=folder.logs)

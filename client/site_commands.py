@@ -29,15 +29,18 @@ def init(
     site: Annotated[str, typer.Option(help="The site's name in studies.")],
     coordinator: Annotated[Path, typer.Option(help="The coordinator's join.toml.")],
     data: Annotated[Path | None, typer.Option(help="The site's rows: CSV, TSV or Parquet.")] = None,
-    base_model: Annotated[list[Path] | None, typer.Option(help="Folder of a base model; may be repeated.")] = None,
+    base_model: Annotated[
+        list[str] | None, typer.Option(help="Folder of a base model, or package:NAME/FOLDER; may be repeated.")
+    ] = None,
 ) -> None:
     """Make a site: keys, settings, a careful policy, and the file that the coordinator enrols it by."""
     from client.initialise import enrolment_path, initialise, read_join
     from client.site_folder import SiteFolder
+    from common.base_files import folder_of
     from common.keys import fingerprint
 
-    place = SiteFolder(folder)
-    made = initialise(place, site=site, join=coordinator, data=data, base_models=base_model or [])
+    place, models = SiteFolder(folder), [folder_of(text) for text in base_model or []]
+    made = initialise(place, site=site, join=coordinator, data=data, base_models=models)
     trusted = read_join(coordinator)
     typer.echo(f"site {site} is in {folder}")
     typer.echo(f"its fingerprint:               {fingerprint(made.signing_key)}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from client.ports import choose_ports
+from client.ports import kept_ports
 from client.processes import GATEWAY, SUPERNODE, TRAINER, check_complete, site_programs
 from client.settings import read_settings
 from client.site_folder import SiteFolder
@@ -17,6 +17,7 @@ from common.files import write_bytes
 from common.supervision import Program
 
 _HARDENED: Final = """\
+LimitCORE=0
 NoNewPrivileges=yes
 PrivateTmp=yes
 PrivateDevices={private_devices}
@@ -52,7 +53,7 @@ def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> 
     users = {TRAINER: trainer_user, SUPERNODE: gateway_user, GATEWAY: gateway_user}
     texts = {
         f"fedpeft-{each.name}.service": unit(folder, each, user=users[each.name], group=group)
-        for each in site_programs(folder, choose_ports(folder))
+        for each in site_programs(folder, kept_ports(folder))
     }
     texts["permissions.sh"] = permissions(folder, trainer=trainer_user, gateway=gateway_user, group=group)
     out = folder.path / "units"

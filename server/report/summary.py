@@ -13,6 +13,7 @@ from server.report.values import HEADLINE, Estimate, estimate, find, number, rou
 from server.report.values import verdict as judge
 
 MOST_NUMBERS = 12
+RIVALS = ("local", "central", "logistic", "over_seeds")
 BENEFIT_WORDS = {
     "better": "joining is better for",
     "worse": "joining is worse for",
@@ -46,6 +47,8 @@ def _comparison_sentences(results: Mapping[str, Any]) -> list[str]:
     comparison = section(results, "comparison")
     if not comparison:
         return [no_comparison_sentence(results)]
+    if not any(section(comparison, rival) for rival in RIVALS):
+        return [alone_sentence(comparison)]
     sources = _sources(comparison)
     benefits = {site: estimate(comparison, "benefit", site) for site in site_names(results)}
     return [
@@ -74,6 +77,18 @@ def no_comparison_sentence(results: Mapping[str, Any]) -> str:
     initial = estimate(results, "initial", "validation", "pooled", HEADLINE).value
     start = "" if initial is None else f", from {plain(initial)} before the first round"
     return f"{text} On pooled validation rows the AUROC came to {plain(last.value)}{start}."
+
+
+def alone_sentence(comparison: Mapping[str, Any]) -> str:
+    """Say how the joint model did on test rows, where no other was trained: a run of real sites."""
+    unknown = "No hospital trained a model of its own, so whether joining helps is not known from this run."
+    sites = section(comparison, "federated", "sites")
+    values = [found.value for site in sites if (found := estimate(sites, site, HEADLINE)).value is not None]
+    mean = estimate(comparison, "federated", "mean", HEADLINE).value
+    if mean is None:
+        return unknown
+    span = f" ({plain(min(values))} to {plain(max(values))})" if len(values) > 1 else ""
+    return f"The joint model's AUROC on test rows, averaged over hospitals, is {plain(mean)}{span}. {unknown}"
 
 
 def _pooled_validation(results: Mapping[str, Any]) -> list[Estimate]:

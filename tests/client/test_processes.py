@@ -110,7 +110,11 @@ def test_a_site_starts_answers_comes_back_and_stops(folder: SiteFolder) -> None:
     assert set(found["processes"]) == {"trainer", "supernode", "gateway", "watch"}
     assert found["trainer"]["site"] == "north"
 
-    address = f"127.0.0.1:{read_ports(folder).runtime}"
+    ports = read_ports(folder)
+    with pytest.raises(UserError, match="runs already; fedpeft site status"):
+        start_site(folder)
+    assert read_ports(folder) == ports  # where the gateway finds the SuperNode that runs
+    address = f"127.0.0.1:{ports.runtime}"
     body = AcquireTaskRequest(supported_task_types=["flwr-clientapp"]).SerializeToString()
     answer = httpx.post(
         f"http://{address}/v1/runtime/acquire-task",

@@ -11,7 +11,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from client.approval import approvals
+from client.settings import read_settings
 from client.site_commands import register
+from client.site_folder import SiteFolder
 from common.enrolment import read_enrolment
 from common.errors import UserError
 from common.keys import fingerprint
@@ -37,6 +39,21 @@ def test_init_shows_both_fingerprints_and_what_to_do_next(call: Call, join_file:
     assert fingerprint(enrolled.signing_key) in done.output
     assert "Test coordinator" in done.output
     assert "east.enrol to the coordinator" in done.output
+
+
+def test_a_base_model_may_be_an_installed_package(
+    call: Call, join_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "weights_in_a_package" / "model"
+    model.mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ("--site", "east", "--coordinator", join_file)
+    done = call("init", tmp_path / "east", *options, "--base-model", "package:weights_in_a_package/model")
+    assert done.exit_code == 0, done.output
+    assert read_settings(SiteFolder(tmp_path / "east")).base_models == (model,)
+    done = call("init", tmp_path / "west", *options, "--base-model", "package:no_such_package/model")
+    assert "pip install no-such-package" in str(done.exception)
+    assert not (tmp_path / "west").exists()
 
 
 def test_approve_asks_and_no_means_no(call: Call, make_site: Make) -> None:

@@ -1,11 +1,12 @@
 """systemd units: the trainer has no network, what differs between the users, and paths with odd characters."""
 
 import configparser
+import socket
 from pathlib import Path
 
 import pytest
 
-from client.ports import Ports
+from client.ports import Ports, choose_ports, read_ports
 from client.processes import site_programs
 from client.site_folder import SiteFolder
 from client.units import permissions, unit, write_units
@@ -86,3 +87,11 @@ def test_the_gateway_s_user_gets_no_key_of_the_trainer(folder: SiteFolder) -> No
     assert "signing.key" not in given[0]
     assert "storage.key" not in given[0]
     assert "runtime.secret" in given[0]
+
+
+def test_units_written_again_keep_the_ports_of_the_processes_that_run(folder: SiteFolder) -> None:
+    ports = choose_ports(folder)
+    with socket.create_server(("127.0.0.1", ports.runtime)):
+        written = write_units(folder, trainer_user="a", gateway_user="a")
+    assert read_ports(folder) == ports
+    assert f'"{ports.runtime}"' in next(p for p in written if "supernode" in p.name).read_text()

@@ -147,6 +147,17 @@ def test_a_run_without_comparison_says_that_it_does_not_know(results):
     assert "better" not in text
 
 
+def test_real_sites_without_models_of_their_own_are_not_said_to_be_compared(results):
+    """A run of real sites scores the joint model alone."""
+    kept = {"federated": results["comparison"]["federated"]}
+    results["comparison"] = {**kept, "local": None, "central": None, "logistic": None, "benefit": None}
+    text = " ".join(summary(results))
+    assert "No hospital trained a model of its own" in text
+    assert f"averaged over hospitals, is {kept['federated']['mean']['auroc']['value']:.3f}" in text
+    assert "could not be compared" not in text
+    assert "better" not in text
+
+
 @pytest.mark.parametrize("content", [{}, {"rounds": None, "comparison": None}, {"rounds": [], "comparison": {}}])
 def test_almost_empty_results_still_make_sentences(content):
     assert all(sentence.endswith(".") for sentence in summary(content))
