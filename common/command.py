@@ -22,7 +22,6 @@ import typer
 
 from common.errors import ParticipationError, UserError
 from common.quiet import silence
-from common.visible import visible
 
 PACKAGES = ("common", "client", "server", "simulations")
 COMMANDS = (
@@ -110,6 +109,6 @@ def _version() -> str:
 
 
 def _report(error: Exception, *, code: int) -> int:
-    message = visible(" ".join(str(error).split()))
+    message = " ".join(str(error).split())
     sys.stderr.write(f"fedpeft: {message}\n")
     return code
