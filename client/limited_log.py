@@ -1,37 +1,41 @@
-"""A journal that a hostile server cannot fill: so many refusals an hour are noted, then one line that says so."""
+"""A journal that a hostile server cannot fill: so many refusals an hour are noted, then one line that says so.
+
+So it is with answers that leave once more: they are the bytes of an entry that is there.
+"""
 
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from client.gate import EntryLog
-from client.journal import Entry
+from client.journal import Decision, Entry
 
 LIMIT = 60
 WINDOW_S = 3600.0
-LAST_REASON = f"as more than {LIMIT} refusals in an hour, further ones are not written down"
+LAST_REASON = f"as more than {LIMIT} refusals or repetitions in an hour, further ones are not written down"
 
 
 @dataclass
 class LimitedLog:
-    """Passes on what is released always, and refusals while there are at most LIMIT of them in an hour."""
+    """Passes on what is released always, and refusals and repetitions while there are at most LIMIT in an hour, each."""
 
     log: EntryLog
     clock: Callable[[], float] = time.monotonic
     _start_s: float = -inf
-    _refused: int = 0
+    _counts: Counter[Decision] = field(default_factory=Counter)
 
     def append(self, entry: Entry) -> None:
         """Write one entry, or leave it out."""
-        if entry.decision != "refused":
+        if entry.decision == "released":
             self.log.append(entry)
             return
         now = self.clock()
         if now - self._start_s >= WINDOW_S:
-            self._start_s, self._refused = now, 0
-        self._refused += 1
-        if self._refused <= LIMIT:
+            self._start_s, self._counts = now, Counter()
+        self._counts[entry.decision] += 1
+        if self._counts[entry.decision] <= LIMIT:
             self.log.append(entry)
-        elif self._refused == LIMIT + 1:
+        elif self._counts[entry.decision] == LIMIT + 1:
             self.log.append(replace(entry, reason=LAST_REASON))

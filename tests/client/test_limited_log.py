@@ -38,6 +38,16 @@ def test_refusals_are_written_up_to_the_limit_then_one_line_says_so() -> None:
     assert len(lines.entries) == LIMIT + 2
 
 
+def test_the_same_answer_asked_for_without_end_does_not_fill_the_disk() -> None:
+    lines, repeated = Lines(), replace(RELEASED, decision="repeated")
+    log = LimitedLog(lines, Clock())
+    for _ in range(3 * LIMIT):
+        log.append(repeated)
+    assert lines.entries == [*[repeated] * LIMIT, replace(repeated, reason=LAST_REASON)]
+    log.append(REFUSED)
+    assert lines.entries[-1] == REFUSED
+
+
 def test_what_is_released_is_always_written() -> None:
     lines = Lines()
     log = LimitedLog(lines, Clock())
