@@ -5,6 +5,7 @@ what would otherwise end in a failure.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from common.errors import DataError, ModelError, RefusedError, UserError
 from common.machine import versions
 from common.preflight import Note, Problem, Question, Readiness
 
+_CLOSED: Final[frozenset[Problem]] = frozenset({"NOT_APPROVED", "PAUSED", "POLICY"})
 _WORDS: dict[str, Problem] = {"NOT_APPROVED": "NOT_APPROVED", "PAUSED": "PAUSED"}
 
 
@@ -46,7 +48,8 @@ def readiness(question: Question, open_trainer: Callable[[], tuple[SiteSettings,
 
 
 def _not_ready(problem: Problem) -> Readiness:
-    return Readiness(problems=(problem,), versions=versions())
+    """One word; who asks about a study that is not approved, or that the policy forbids, learns nothing else."""
+    return Readiness(problems=(problem,), versions={} if problem in _CLOSED else versions())
 
 
 def _of_opened(settings: SiteSettings, trainer: Trainer) -> Readiness:

@@ -45,6 +45,19 @@ def test_a_site_where_the_study_can_work_is_ready_and_says_how_much_memory_it_ta
     assert found.versions["torch"] is not None
 
 
+def test_who_asks_about_an_unapproved_study_learns_one_word(make_site: Make) -> None:
+    site = make_site()
+    nothing_else = Readiness(problems=("NOT_APPROVED",))
+    assert said(site) == nothing_else
+    site.approve()
+    assert said(site, bundle="sha256:" + "0" * 64) == nothing_else
+    site.folder.paused.touch()
+    assert said(site) == Readiness(problems=("PAUSED",))
+    site.folder.paused.unlink()
+    site.set_policy(methods=())
+    assert said(site) == Readiness(problems=("POLICY",))
+
+
 def test_an_unapproved_study_and_another_bundle_are_not_approved(make_site: Make) -> None:
     site = make_site()
     assert said(site).problems == ("NOT_APPROVED",)
