@@ -1,5 +1,7 @@
 """A site's policy: what a hospital lets out, of whom and when. It fails closed: without a good file nothing leaves."""
 
+import os
+import stat
 import tomllib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -102,7 +104,9 @@ def _check_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
 def read_policy(path: Path) -> Policy:
     """Read a policy file. Raises UserError with file, key and what would be right; then the site answers nothing."""
     try:
-        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        with path.open("rb") as file:
+            _check_mode(path, os.fstat(file.fileno()))
+            return Policy.model_validate(tomllib.load(file))
     except OSError as error:
         raise UserError(
             f"policy file {path.name} cannot be read ({error.strerror}): the site answers nothing; "
@@ -112,6 +116,16 @@ def read_policy(path: Path) -> Policy:
         raise UserError(f"policy file {path.name} is not TOML, and the site answers nothing: {error}") from None
     except ValidationError as error:
         raise UserError(f"{path.name}, and the site answers nothing: {first_error(error, Policy)}") from None
+
+
+def _check_mode(path: Path, found: os.stat_result) -> None:
+    """A rule that others than the hospital's own user may change is none."""
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UserError(
+            f"policy file {path.name} may be changed by others than its owner (mode {mode:04o}), and the site answers "
+            f"nothing: chmod go-w {path.name}"
+        )
 
 
 def study_bytes(bundle: Bundle) -> int:

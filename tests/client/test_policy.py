@@ -51,6 +51,17 @@ def test_a_wrong_rule_is_named_in_one_line(tmp_path: Path, text: str, found: str
     assert "answers nothing" in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o602, 0o660])
+def test_a_policy_that_others_may_change_is_none(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "policy.toml"
+    path.touch()
+    path.chmod(mode)
+    with pytest.raises(UserError, match=rf"by others than its owner \(mode {mode:04o}\).*chmod go-w"):
+        read_policy(path)
+    path.chmod(0o644)
+    assert read_policy(path) == Policy()
+
+
 def test_no_file_is_no_policy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="answers nothing"):
         read_policy(tmp_path / "policy.toml")
