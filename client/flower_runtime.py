@@ -14,7 +14,6 @@ from flwr.app import Context, Message
 from flwr.common.constant import SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
-from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree, pull_objects
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -25,9 +24,6 @@ from flwr.supernode.cli import flower_supernode as flower_supernode
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 _ACQUIRE: Final = "/flwr.proto.Runtime/AcquireTask"
-_BACKOFF: Final = {"initial_backoff": 0.1, "backoff_cap": 0.5}
-"""Seconds; Flower's own 1 to 10 make whoever asks for a message that is still being uploaded wait long."""
-
 _SETTLE_S: Final = 0.05
 """A SuperNode offers a task some milliseconds before it has stored its message, and only then gives the message."""
 
@@ -95,16 +91,3 @@ def _client(address: str, interceptor: RuntimeTokenHttpInterceptor | SuperExecAu
     return RuntimeHttpClient.from_server_address(
         server_address=address, insecure=True, root_certificates=None, interceptors=[version, interceptor]
     )
-
-
-def shorten_backoff() -> bool:
-    """Let this process look sooner for objects that are still being uploaded; False where Flower moved the numbers.
-
-    Without it all is the same, only slower.
-    """
-    places = [getattr(f, "__kwdefaults__", None) or {} for f in (pull_objects, pull_and_inflate_object_from_tree)]
-    if not all(defaults.keys() >= _BACKOFF.keys() for defaults in places):
-        return False
-    for defaults in places:
-        defaults.update(_BACKOFF)
-    return True

@@ -21,7 +21,7 @@ from typing import Final
 import httpx
 from flwr.app import Message
 
-from client.flower_runtime import Runtime, Task, open_runtime, shorten_backoff
+from client.flower_runtime import Runtime, Task, open_runtime
 from client.gateway_app import PATIENCE_S, forward
 from client.ports import read_ports
 from client.site_folder import SiteFolder
@@ -29,6 +29,7 @@ from client.stopping import stop_on_signals
 from client.trainer_connection import TrainerConnection, connect
 from common.errors import UserError
 from common.failures import failure_reply
+from common.flower_backoff import shorten_backoff
 from common.quiet import silence
 from common.thin_app import expected_fab_hash, fab_hash
 

@@ -6,7 +6,8 @@ A message is often announced before its tensors are uploaded; Flower then looks 
 import os
 import sys
 
-from client.flower_runtime import flower_supernode, shorten_backoff
+from client.flower_runtime import flower_supernode
+from common.flower_backoff import shorten_backoff
 from common.quiet import silence
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from common.adapter_folder import write_adapter
 from common.bundle import Bundle, read_bundle
 from common.errors import FedpeftError, ParticipationError, UserError
 from common.files import write_json
+from common.flower_backoff import shorten_backoff
 from common.keys import read_signing_key
 from common.quiet import silence
 from server import checkpoint
@@ -47,6 +48,8 @@ def main(grid: Grid, context: Context) -> None:
     silence(os.environ)  # this process was not started by the fedpeft command
     run = RunFolder(_path(context, "folder"))
     with logging_to(run.log), run.alone(), noting(run):
+        if not shorten_backoff():
+            LOG.warning("Flower's back-off has other names than in 1.41: replies take longer")
         play(grid, run)
 
 

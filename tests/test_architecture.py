@@ -31,6 +31,7 @@ FLOWER_PLACES = (
     "client/gateway_app.py",
     "server/rounds.py",
     "common/failures.py",
+    "common/flower_backoff.py",
     "common/thin_app.py",
     "common/wire.py",
     "simulations/",

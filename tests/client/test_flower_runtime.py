@@ -3,23 +3,18 @@
 import inspect
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
-from time import monotonic
 from typing import Any
 
 import pytest
 from flwr.common.constant import SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, AcquireTaskResponse, PullTaskInputResponse
-from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
 from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supernode import start_client_internal
 from flwr.supernode.runtime import run_clientapp
-
-from client.flower_runtime import shorten_backoff
 
 ADVICE = "Flower moved a private name: mend client/flower_runtime.py, then the versions in this test"
 
@@ -70,32 +65,3 @@ def test_the_executor_does_in_this_order_what_the_gateway_does() -> None:
     pulled = inspect.getsource(run_clientapp.pull_task_input)
     assert "install_from_fab" not in pulled
     assert "install_from_fab(" in inspect.getsource(run_clientapp.run_clientapp)
-
-
-def test_the_back_off_is_shortened_where_it_is_read() -> None:
-    functions = (inflatable_utils.pull_objects, inflatable_utils.pull_and_inflate_object_from_tree)
-    before = [dict(function.__kwdefaults__ or {}) for function in functions]
-    try:
-        assert shorten_backoff(), ADVICE
-        for function in functions:
-            assert function.__kwdefaults__["initial_backoff"] == 0.1, ADVICE
-            assert function.__kwdefaults__["backoff_cap"] == 0.5, ADVICE
-        assert start_client_internal.pull_objects is functions[0], ADVICE
-        assert pulled_after_a_miss(), ADVICE
-    finally:
-        for function, defaults in zip(functions, before, strict=True):
-            function.__kwdefaults__ = defaults
-
-
-def pulled_after_a_miss() -> bool:
-    """Whether an object that is there the second time is found within half a second."""
-    tries: list[str] = []
-
-    def pull(name: str) -> bytes:
-        tries.append(name)
-        if len(tries) == 1:
-            raise inflatable_utils.ObjectUnavailableError(name)
-        return b"found"
-
-    begin = monotonic()
-    return inflatable_utils.pull_objects(["a"], pull) == {"a": b"found"} and monotonic() - begin < 0.5
