@@ -4,12 +4,14 @@ Run config: `folder`, the run's folder (see `server.run_folder`). Where it holds
 there. No torch: the adapter is written as the renaming of tensors that the bundle states.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -34,10 +36,11 @@ from server.registered_grid import RegisteredGrid
 from server.report.render import write_report
 from server.results import of_real_sites
 from server.rounds import run_rounds
-from server.run_folder import RunFolder, State
+from server.run_folder import ENDED, RESUME, RunFolder, State
 from server.state import ServerState, fresh_state
 
 LOG = logging.getLogger("fedpeft")
+_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 app = ServerApp()
 
@@ -99,16 +102,32 @@ def noting(run: RunFolder) -> Iterator[None]:
     run.note(replace(state, state="running", reason=None))
     try:
         yield
-    except FedpeftError as error:
-        ended: State = "stopped" if isinstance(error, ParticipationError) else "failed"
-        LOG.error("the run %s: %s", ended, error)
-        run.note(replace(state, state=ended, reason=" ".join(str(error).split())))
-        raise
-    except BaseException:
-        LOG.exception("the run failed")
-        run.note(replace(state, state="failed", reason="a defect; see server.log"))
+    except BaseException as error:
+        _note_end(run, error)
         raise
     run.note(replace(state, state="finished", reason=None))
+
+
+def _note_end(run: RunFolder, error: BaseException) -> None:
+    """Write down why a run ended early; on a full disk, who follows the run learns it from the SuperLink."""
+    ended: State = "stopped" if isinstance(error, ParticipationError) else "failed"
+    reason = _reason(error)
+    LOG.error("the run %s: %s", ended, reason, exc_info=None if isinstance(error, FedpeftError) else error)
+    state = run.state()
+    if state.state in ENDED:  # cancelled: the signal came from there
+        return
+    with suppress(OSError):
+        run.note(replace(state, state=ended, reason=reason))
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FedpeftError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"the coordinator's disk does not take what is written ({error.strerror}); make room, then {RESUME}"
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return f"its server process was ended; {RESUME}"
+    return "a defect; see server.log"
 
 
 def begin_state(bundle: Bundle, run: RunFolder) -> ServerState:

@@ -18,6 +18,7 @@ from common.study import NAME
 
 State = Literal["submitted", "running", "finished", "stopped", "failed", "cancelled"]
 """stopped: too few sites answered, resumable. failed: a defect or a process that died, resumable."""
+RESUME = "go on with: fedpeft server resume"
 ENDED: frozenset[State] = frozenset({"finished", "stopped", "failed", "cancelled"})
 
 

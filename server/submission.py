@@ -17,7 +17,7 @@ from common.errors import CheckpointError, StudyError, UserError
 from common.study import NAME
 from common.thin_app import thin_app
 from server.coordinator.folder import CoordinatorFolder
-from server.run_folder import ENDED, RunFolder, RunState
+from server.run_folder import ENDED, RESUME, RunFolder, RunState
 
 Flower = Callable[..., Any]
 """Runs a command of `flwr` against this coordinator's SuperLink and returns the JSON that it prints."""
@@ -117,7 +117,7 @@ def refreshed_state(run: RunFolder, flower: Flower) -> RunState:
         return run.state()
     state = run.state()  # it may have ended in good order meanwhile
     if state.state not in ENDED:
-        reason = "its server process ended; server.log says how far it came; go on with: fedpeft server resume"
+        reason = f"its server process ended; server.log says how far it came; {RESUME}"
         state = replace(state, state="failed", reason=reason)
         run.note(state)
     return state

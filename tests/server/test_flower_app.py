@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,39 @@ def test_how_a_run_ends_is_noted(run: RunFolder) -> None:
     with pytest.raises(ZeroDivisionError), noting(run):
         _ = 1 / 0
     assert run.state() == RunState("failed", "1", "a defect; see server.log")
+    with pytest.raises(OSError, match="No space"), noting(run):
+        raise OSError(ENOSPC, "No space left on device")
+    assert run.state().state == "failed"
+    assert "make room, then go on with: fedpeft server resume" in (run.state().reason or "")
+    with pytest.raises(SystemExit), noting(run):
+        sys.exit(0)
+    assert run.state().state == "failed"
+    assert "was ended" in (run.state().reason or "")
+
+
+def test_a_run_that_is_cancelled_stays_cancelled_when_its_process_is_told(run: RunFolder) -> None:
+    cancelled = RunState("cancelled", "1", "by fedpeft server cancel")
+
+    def cancel() -> None:
+        run.note(cancelled)
+        sys.exit(0)
+
+    with pytest.raises(SystemExit), noting(run):
+        cancel()
+    assert run.state() == cancelled
+
+
+def test_a_state_that_a_full_disk_does_not_take_hides_nothing(run: RunFolder) -> None:
+    class FullDisk(RunFolder):
+        def note(self, state: RunState) -> None:
+            if state.state == "failed":
+                raise OSError(ENOSPC, "No space left on device")
+            super().note(state)
+
+    full = FullDisk(run.path)
+    with pytest.raises(ZeroDivisionError), noting(full):
+        _ = 1 / 0
+    assert run.state().state == "running"
 
 
 @pytest.mark.parametrize("config", [{}, {"folder": ""}, {"folder": 3}])
