@@ -10,6 +10,8 @@ base_model.json        the base model's manifest and counts of parameters
 """
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any  # PEFT's configuration is JSON
 
 import safetensors
 import safetensors.numpy
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from common.errors import BundleError, SchemaError
 from common.files import digest_bytes, digest_json, write_bytes, write_json
@@ -26,13 +28,22 @@ from common.study import Study
 from common.tensor_files import to_safetensors
 
 FORMAT = 1
+MAX_TEXT_BYTES = 16 * 2**20
+"""Of a file of JSON: a schema of ten thousand tensors has some megabytes."""
+MAX_TENSOR_BYTES = 512 * 2**20
+"""Of the first adapter: what a message can carry."""
 FILES = ("study.json", "schema.json", "initial.safetensors", "adapter_config.json", "names.json", "base_model.json")
+
+
+_TABLE: TypeAdapter[dict[str, Any] | None] = TypeAdapter(dict[str, Any] | None)
+_NAMES: TypeAdapter[dict[str, str] | None] = TypeAdapter(dict[str, str] | None)
 
 
 @dataclass(frozen=True)
 class BaseModelFacts:
     """What the bundle knows of the base model: its manifest and sizes."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
     files: Mapping[str, str]
     parameters: int
     size_bytes: int
@@ -81,7 +92,7 @@ def read_bundle(folder: Path) -> Bundle:
     digests = _checked_digests(folder)
     try:
         return _assemble(folder, digests)
-    except (ValidationError, SchemaError, safetensors.SafetensorError, KeyError, TypeError) as error:
+    except (ValidationError, SchemaError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"bundle {folder} holds something unexpected ({type(error).__name__}); prepare it again"
         ) from None
@@ -115,9 +126,9 @@ def _assemble(folder: Path, digests: Mapping[str, str]) -> Bundle:
         study=study,
         schema=schema,
         initial={name: initial[name] for name in schema.names},
-        base_model=BaseModelFacts(**_json(folder, "base_model.json")),
-        adapter_config=_json(folder, "adapter_config.json"),
-        peft_names=_json(folder, "names.json"),
+        base_model=TypeAdapter(BaseModelFacts).validate_json(_content(folder, "base_model.json")),
+        adapter_config=_TABLE.validate_json(_content(folder, "adapter_config.json"), strict=True),
+        peft_names=_NAMES.validate_json(_content(folder, "names.json"), strict=True),
         digest=_digest(digests),
     )
 
@@ -128,14 +139,20 @@ def _digest(digests: Mapping[str, str]) -> str:
 
 
 def _content(folder: Path, name: str) -> bytes:
+    """Return a file's content. A bundle comes from another machine: no pipe or device in it is waited for."""
+    limit = MAX_TENSOR_BYTES if name.endswith(".safetensors") else MAX_TEXT_BYTES
     try:
-        return (folder / name).read_bytes()
+        with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode) and found.st_size <= limit:
+                return file.read(limit)
     except OSError:
         raise BundleError(f"bundle {folder} lacks {name}; prepare it again") from None
+    raise BundleError(f"bundle {folder}: {name} is no file of at most {limit} bytes; ask for the bundle again")
 
 
 def _json(folder: Path, name: str) -> Any:
     try:
         return json.loads(_content(folder, name))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BundleError(f"bundle {folder}: {name} is not JSON; prepare it again") from None

@@ -1,6 +1,7 @@
 """A bundle is what was written, or a BundleError that says which file is not."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.bundle import FILES, Bundle, read_bundle, write_bundle
+from common.bundle import FILES, MAX_TENSOR_BYTES, Bundle, read_bundle, write_bundle
 from common.errors import BundleError
 from common.files import digest_bytes
 from common.study import Study, replaced
@@ -101,6 +102,15 @@ def signed(folder: Path, name: str, content: bytes) -> None:
     (folder / "bundle.json").write_text(json.dumps(head))
 
 
+JSON_FILES = [name for name in FILES if name.endswith(".json")]
+
+
+def claiming(numbers: int) -> bytes:
+    """A safetensors file of some bytes that says it holds so many numbers."""
+    head = json.dumps({"a": {"dtype": "F32", "shape": [numbers], "data_offsets": [0, 4 * numbers]}}).encode()
+    return len(head).to_bytes(8, "little") + head + bytes(4)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -111,6 +121,16 @@ def signed(folder: Path, name: str, content: bytes) -> None:
         ("base_model.json", b'{"files": {}}'),
         ("base_model.json", b"[]"),
         ("study.json", b"\xff"),
+        *[(name, b"[" * 100_000) for name in JSON_FILES],
+        ("study.json", b'{"seed": ' + b"9" * 5000 + b"}"),
+        ("base_model.json", b'{"files": {}, "parameters": "many", "size_bytes": 1}'),
+        ("base_model.json", b'{"files": 3, "parameters": 1, "size_bytes": 1}'),
+        ("names.json", b"[3]"),
+        ("adapter_config.json", b'"text"'),
+        ("schema.json", b'[{"name": "a", "shape": "xy", "dtype": "float32", "group": "shared"}]'),
+        ("schema.json", b'[{"name": "a", "shape": [1], "dtype": "object", "group": "other"}]'),
+        ("initial.safetensors", (2**62).to_bytes(8, "little") + b"{}"),
+        ("initial.safetensors", claiming(10**12)),
     ],
 )
 def test_a_signed_file_of_another_kind_is_a_bundle_error(
@@ -119,6 +139,28 @@ def test_a_signed_file_of_another_kind_is_a_bundle_error(
     write("b")
     signed(tmp_path / "b", name, content)
     with pytest.raises(BundleError, match="prepare it again"):
+        read_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", [*FILES, "bundle.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "link", "huge"])
+def test_what_is_no_file_of_a_bundle_s_size_is_not_read(
+    name: str, kind: str, write: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    """A pipe would be waited for, /dev/zero read without end; a link leads to a file that was not handed over."""
+    write("b")
+    path = tmp_path / "b" / name
+    content = path.read_bytes()
+    path.unlink()
+    (tmp_path / "content").write_bytes(content)
+    make: dict[str, Callable[[], object]] = {
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "link": lambda: path.symlink_to(tmp_path / "content"),
+        "huge": lambda: path.touch() or os.truncate(path, MAX_TENSOR_BYTES + 1),
+    }
+    make[kind]()
+    with pytest.raises(BundleError, match=f"lacks {name}|{name} is no file of at most"):
         read_bundle(tmp_path / "b")
 
 
