@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.keys import fingerprint
 from common.state import AdapterSchema
 from common.study import Study
+from common.visible import visible
 
 T = TypeVar("T")
 _MECHANISMS = {"none": "none: no noise is added, and updates alone can tell of single patients"}
@@ -42,7 +43,7 @@ def explain(signed: Signed, settings: SiteSettings, policy: Policy) -> Explanati
     lines = [*_study_lines(signed), *_data_lines(rows, study)]
     lines += [f"base model    {study.base_model.digest}, {'here' if base else 'NOT here'}"]
     lines += [*_leaving_lines(signed, policy), *_trust_lines(study)]
-    return Explanation(tuple(lines), tuple(found))
+    return Explanation(tuple(map(visible, lines)), tuple(map(visible, found)))
 
 
 def _tried(work: Callable[[], T]) -> tuple[T | None, str]:

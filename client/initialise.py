@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.files import write_bytes
 from common.study import NAME
 from common.study_file import first_error
+from common.visible import visible
 
 MAX_JOIN_BYTES = 64 * 1024
 SECRET_BYTES = 32
@@ -144,7 +145,7 @@ base_models = {models}
 device = "cpu"
 threads = 1
 
-# The coordinator, {_one_line(coordinator.name)}, by its join.toml.
+# The coordinator, {visible(coordinator.name)}, by its join.toml.
 [coordinator]
 address = {toml_value(coordinator.address)}
 signing_key = {toml_value(coordinator.signing_key)}
@@ -153,6 +154,3 @@ signing_key = {toml_value(coordinator.signing_key)}
 # socket_group = "fedpeft"  # the group of the gateway, where it runs as another user than the trainer
 """
 
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

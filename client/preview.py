@@ -31,6 +31,7 @@ from common.errors import UserError
 from common.files import digest_bytes, write_bytes, write_json
 from common.protocol import Answer, Reply, Request, RoundPlan, asked_schema
 from common.state import Array
+from common.visible import visible
 
 FRAME, SUMMARY, TEXT = "reply.frame", "summary.json", "summary.txt"
 RUN = "preview"
@@ -124,6 +125,10 @@ def _figures(array: Array) -> dict[str, Any]:
 
 def text_of(made: Preview) -> Iterator[str]:
     """Yield the same for a person."""
+    return map(visible, _lines_of(made))
+
+
+def _lines_of(made: Preview) -> Iterator[str]:
     yield f"Round 1 of study {made.bundle.study.name}, played here; nothing was sent."
     yield from (f"Objection: {text}" for text in made.objections)
     if not isinstance(made.answer, Reply):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.visible import visible
+
 if TYPE_CHECKING:  # these cost start-up time of every command
     from common.receipt_check import Log, Problem
     from common.receipt_match import Matching
@@ -89,14 +91,10 @@ def _line_of(problem: "Problem") -> str:
 
 def _show(matching: "Matching") -> None:
     """Print the differences as a table. Texts in it come from another machine: a terminal must not obey them."""
-    typer.echo(f"site {_printable(matching.site)}: {matching.agreed} payloads are in both logs with the same digest")
+    typer.echo(f"site {visible(matching.site)}: {matching.agreed} payloads are in both logs with the same digest")
     if matching.elsewhere:
         typer.echo(f"  {matching.elsewhere} more are of runs that the server's log does not speak of: not compared")
     for each in matching.differences:
         asked = each.question
         where = f"run {asked.run}  round {asked.round}  {asked.kind}"
-        typer.echo(_printable(f"  {where:<40}  {each.kind:<22}  {each.what}"))
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+        typer.echo(visible(f"  {where:<40}  {each.kind:<22}  {each.what}"))

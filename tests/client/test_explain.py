@@ -87,3 +87,12 @@ def test_what_the_policy_forbids_is_an_objection(make_site: Make) -> None:
     first, second = explained(site).objections
     assert "lora" in first
     assert "patients to train on, the policy asks for 1000" in second
+
+
+def test_no_text_of_a_coordinator_moves_the_cursor(make_site: Make) -> None:
+    """A description could otherwise wipe the line that says what leaves, and write another."""
+    site = make_site("description=safe\x1b[2K\rnothing leaves\u202e")
+    found = explained(site)
+    assert "\x1b" in site.bundle.study.description
+    assert "quick: safe?[2K?nothing leaves?" in "\n".join(found.lines)
+    assert all(line.isprintable() for line in [*found.lines, *found.objections])
