@@ -19,7 +19,7 @@ LAST_REASON = f"as more than {LIMIT} refusals or repetitions in an hour, further
 
 @dataclass
 class LimitedLog:
-    """Passes on what is released always, and refusals and repetitions while there are at most LIMIT in an hour, each."""
+    """Passes on what is released always, and at most LIMIT refusals and LIMIT repetitions an hour."""
 
     log: EntryLog
     clock: Callable[[], float] = time.monotonic
