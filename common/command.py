@@ -22,6 +22,7 @@ import typer
 
 from common.errors import ParticipationError, UserError
 from common.quiet import silence
+from common.visible import visible
 
 PACKAGES = ("common", "client", "server", "simulations")
 COMMANDS = (
@@ -109,6 +110,6 @@ def _version() -> str:
 
 
 def _report(error: Exception, *, code: int) -> int:
-    message = " ".join(str(error).split())
+    message = visible(" ".join(str(error).split()))
     sys.stderr.write(f"fedpeft: {message}\n")
     return code

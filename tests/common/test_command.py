@@ -81,6 +81,11 @@ def test_our_errors_are_one_line(
     assert (out, err) == ("", "fedpeft: key 'x' is wrong\n")
 
 
+def test_an_error_s_text_does_not_command_the_terminal(failing: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fail", "UserError", "a bundle's \x1b[2Ktext"], commands=failing)
+    assert capsys.readouterr().err == "fedpeft: a bundle's ?[2Ktext\n"
+
+
 @pytest.mark.parametrize("kind", [SchemaError, ValueError, KeyError])
 def test_defects_pass_with_their_traceback(failing: list[str], kind: type[Exception]) -> None:
     with pytest.raises(kind):
