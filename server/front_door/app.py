@@ -71,7 +71,9 @@ class Door:
             await self._refuse("other", 404, scope, send)
             return
         path, peer = scope["path"], peer_of(scope["client"][0] if scope["client"] else "")
-        if self._peers is not None and not self._peers.enter(peer, time.monotonic()):
+        if self._peers is not None and not self._peers.enter(
+            peer, time.monotonic(), size_bytes=self._most_bytes(scope)
+        ):
             await self._refuse(path, 503, scope, send)
             return
         try:
@@ -79,6 +81,11 @@ class Door:
         finally:
             if self._peers is not None:
                 self._peers.leave(peer)
+
+    def _most_bytes(self, scope: Scope) -> int:
+        """Return how many bytes a request's body may have; one that is longer than the limit is not passed on."""
+        said = asgi.content_length(scope["headers"])
+        return self._limits.body_bytes if said is None else min(said, self._limits.body_bytes)
 
     async def _serve_once(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request unless its signed time has come before."""

@@ -1,4 +1,4 @@
-"""How much one peer may ask at once and over time: a count and a token bucket for each address."""
+"""How much one peer may ask at once and over time: a count and two token buckets for each address."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ REMEMBERED = 4096
 @dataclass
 class _Peer:
     tokens: float
+    left_bytes: float
     seen_s: float
     in_flight: int = 0
 
@@ -49,16 +50,21 @@ class Peers:
         self._limits = limits
         self._peers: dict[str, _Peer] = {}
 
-    def enter(self, peer: str, now_s: float) -> bool:
-        """Count a request in and return True, or return False where the peer asks too often or too much at once."""
+    def enter(self, peer: str, now_s: float, *, size_bytes: int = 0) -> bool:
+        """Count a request in and return True, or return False where the peer asks or sends too much.
+
+        size_bytes: of the request's body, or the most that it can have.
+        """
         state = self._peers.get(peer)
         if state is None:
             self._forget(now_s)
-            state = self._peers[peer] = _Peer(float(self._limits.burst), now_s)
-        state.tokens, state.seen_s = self._refill(state, now_s), max(now_s, state.seen_s)
-        if state.tokens < 1 or state.in_flight >= self._limits.requests_per_peer:
+            state = self._peers[peer] = _Peer(float(self._limits.burst), float(self._limits.bytes_per_peer), now_s)
+        state.tokens, state.left_bytes = self._refill(state, now_s), self._refill_bytes(state, now_s)
+        state.seen_s = max(now_s, state.seen_s)
+        if state.tokens < 1 or state.in_flight >= self._limits.requests_per_peer or state.left_bytes < size_bytes:
             return False
         state.tokens -= 1
+        state.left_bytes -= size_bytes
         state.in_flight += 1
         return True
 
@@ -73,8 +79,14 @@ class Peers:
         limits = self._limits
         return refilled(state.tokens, now_s - state.seen_s, per_s=limits.requests_per_s, burst=limits.burst)
 
+    def _refill_bytes(self, state: _Peer, now_s: float) -> float:
+        full = self._limits.bytes_per_peer
+        return refilled(state.left_bytes, now_s - state.seen_s, per_s=full / self._limits.window_s, burst=full)
+
     def _forget(self, now_s: float) -> None:
         if len(self._peers) >= REMEMBERED:
-            full = self._limits.burst
-            kept = {p: s for p, s in self._peers.items() if s.in_flight or self._refill(s, now_s) < full}
-            self._peers = kept
+            self._peers = {peer: state for peer, state in self._peers.items() if self._owes(state, now_s)}
+
+    def _owes(self, state: _Peer, now_s: float) -> bool:
+        spent = self._refill(state, now_s) < self._limits.burst
+        return bool(state.in_flight) or spent or self._refill_bytes(state, now_s) < self._limits.bytes_per_peer

@@ -13,7 +13,10 @@ from common.study_file import first_error
 
 
 class Limits(BaseModel):
-    """How much a site may ask. Flower cuts objects at 5 MiB and gives up on an answer after 30 s."""
+    """How much a site may ask. Flower cuts objects at 5 MiB and gives up on an answer after 30 s.
+
+    bytes_per_peer: what one peer may send at once; as much again in each `window_s` seconds.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     body_bytes: int = Field(default=8 * 2**20, ge=1)
@@ -22,9 +25,17 @@ class Limits(BaseModel):
     requests_per_peer: int = Field(default=32, ge=1)
     requests_per_s: float = Field(default=50.0, gt=0)
     burst: int = Field(default=200, ge=1)
+    bytes_per_peer: int = Field(default=2 * 2**30, ge=1)
+    window_s: float = Field(default=600.0, gt=0)
     header_timeout_s: float = Field(default=10.0, gt=0)
     request_timeout_s: float = Field(default=120.0, gt=0)
     upstream_timeout_s: float = Field(default=25.0, gt=0)
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> Self:
+        if self.bytes_per_peer < self.body_bytes:
+            raise ValueError(f"bytes_per_peer must be at least body_bytes, {self.body_bytes}: no body would ever pass")
+        return self
 
 
 class Polling(BaseModel):

@@ -194,3 +194,14 @@ def test_nginx_gives_the_polls_to_the_holder(doors: Doors) -> None:
     assert [seen.body for seen in doors.recorder.seen] == [b"who"] * 3
     doors.recorder.reply = lambda seen: Response(seen.body)
     assert client.post(PUSH, content=b"object").content == b"object"
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_one_peer_may_send_only_so_much_in_all(doors: Doors, is_chunked: bool) -> None:
+    """A body whose length is not said counts as one of the largest size."""
+    client = doors.open(limits={"body_bytes": 1000, "bytes_per_peer": 2500, "window_s": 3600})
+    piece = b"x" * 800
+    answers = [client.post(PUSH, content=iter([piece]) if is_chunked else piece).status_code for _ in range(5)]
+    assert answers == ([200] * 2 + [503] * 3 if is_chunked else [200] * 3 + [503] * 2)
+    assert len(doors.recorder.seen) == answers.count(200)
+    assert client.post(PUSH, content=b"").status_code == 200

@@ -52,3 +52,31 @@ def test_peers_that_are_long_gone_are_forgotten_but_no_debt_and_nobody_in_flight
     assert len(peers) == 3
     assert not peers.enter("busy", 100.0)
     assert not peers.enter("owing", 10.0)
+
+
+@given(
+    sent=st.lists(st.tuples(st.floats(0, 30, allow_subnormal=False), st.integers(0, 100)), min_size=1, max_size=100),
+    window_s=st.floats(1, 60),
+)
+def test_no_peer_sends_more_bytes_than_one_window_and_what_has_come_back(
+    sent: list[tuple[float, int]], window_s: float
+) -> None:
+    peers, now, passed = Peers(Limits(body_bytes=100, bytes_per_peer=250, window_s=window_s)), 0.0, 0
+    for gap, size in sent:
+        now += gap
+        if peers.enter("a", now, size_bytes=size):
+            peers.leave("a")
+            passed += size
+        assert passed <= 250 * (1 + now / window_s) + 1e-6
+    assert peers.enter("b", now, size_bytes=100)
+
+
+def test_who_has_sent_too_much_may_still_ask_and_is_not_forgotten() -> None:
+    peers = Peers(Limits(body_bytes=100, bytes_per_peer=100, window_s=1000.0))
+    assert peers.enter("a", 0.0, size_bytes=100)
+    peers.leave("a")
+    for number in range(REMEMBERED):
+        assert peers.enter(f"other-{number}", 5.0)
+        peers.leave(f"other-{number}")
+    assert not peers.enter("a", 10.0, size_bytes=100)
+    assert peers.enter("a", 10.0, size_bytes=1)

@@ -41,6 +41,7 @@ def test_paths_count_from_the_file(tmp_path: Path, content: dict[str, Any]) -> N
         ({"limits": {"body_bytes": 0}}, "limits.body_bytes"),
         ({"polling": {"hold_s": 30}}, "polling.hold_s"),
         ({"limits": {"burts": 1}}, "did you mean 'burst'"),
+        ({"limits": {"bytes_per_peer": 2**20}}, "bytes_per_peer must be at least body_bytes"),
         ({"port": 70000}, "port: "),
     ],
 )
