@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,7 +49,7 @@ def init(
     typer.echo("Next:")
     typer.echo(f"  send {enrolment_path(place, site)} to the coordinator, and compare both fingerprints by telephone")
     typer.echo(f"  read and change {place.settings} and {place.policy}")
-    typer.echo(f"  fedpeft site approve {folder} BUNDLE, for each study that you agree to")
+    typer.echo(f"  fedpeft site approve {shlex.quote(str(folder))} BUNDLE, for each study that you agree to")
 
 
 @site_app.command()

@@ -1,5 +1,6 @@
 """`fedpeft site start|stop|status|units`: the processes of a real site."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,14 @@ def register(site: typer.Typer) -> None:
 def start(folder: Folder) -> None:
     """Start trainer, SuperNode and gateway in the background, and wait until they answer."""
     from client.processes import start_site
+    from client.reach import ANSWERS, coordinator_state
     from client.site_folder import SiteFolder
 
     start_site(SiteFolder(folder.resolve()))
-    typer.echo(f"the site runs; fedpeft site status {folder} tells how it is")
+    reached = coordinator_state(SiteFolder(folder.resolve()))
+    typer.echo(f"the site runs; fedpeft site status {shlex.quote(str(folder))} tells how it is")
+    if reached != ANSWERS:
+        typer.echo(f"but {reached}", err=True)
 
 
 def stop(folder: Folder) -> None:
@@ -40,11 +45,13 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
     import json
 
     from client.processes import site_status
+    from client.reach import coordinator_state
     from client.settings import read_settings
     from client.site_folder import SiteFolder
 
     read_settings(SiteFolder(folder.resolve()))
     found = site_status(SiteFolder(folder.resolve()))
+    found["coordinator"] = coordinator_state(SiteFolder(folder.resolve())) if found["running"] else None
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
@@ -52,6 +59,8 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
             answers = {True: "answers", False: "does not answer", None: ""}[found["answers"].get(name)]
             typer.echo(f"{name:<10} {each['state']:<9} {each['pid'] or '-':<8} {answers}".rstrip())
         typer.echo(_sentence(found))
+        if found["running"]:
+            typer.echo(found["coordinator"])
     if not all(found["answers"].values()):
         raise typer.Exit(2)
 

@@ -117,7 +117,7 @@ def _show(found: Examination) -> None:
     console = Console()
     console.print(table)
     for note in notes(found):
-        console.print(f"- {note}", highlight=False, soft_wrap=True)
+        console.print(f"- {note}", highlight=False, markup=False, soft_wrap=True)  # or [train] is lost
 
 
 def _gpu_text(gpus: "list[Gpu] | None") -> str:
