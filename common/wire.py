@@ -114,7 +114,9 @@ def encode_answer(answer: Answer, asked: AdapterSchema) -> RecordDict:
     asked.check(answer.update)
     extra = AdapterSchema.of(answer.extra)
     head = {"answer": answers.to_json(answer), "schema": asked.digest, "extra": extra.to_json()}
-    return RecordDict({_HEAD: _text(head), _UPDATE: _pack(answer.update, asked), _EXTRA: _pack(answer.extra, extra)})
+    packed = {_UPDATE: _pack(answer.update, asked), _EXTRA: _pack(answer.extra, extra)}
+    # Each record is a request more to the SuperLink on either side, so that an empty one is left out.
+    return RecordDict({_HEAD: _text(head), **{name: record for name, record in packed.items() if record}})
 
 
 def decode_answer(content: RecordDict, asked: AdapterSchema, *, classes: int) -> Answer:
@@ -129,12 +131,13 @@ def decode_answer(content: RecordDict, asked: AdapterSchema, *, classes: int) ->
     if head["schema"] is None:
         _check_records(content, {_HEAD})
         return _refusal(head["answer"], classes)
-    _check_records(content, {_HEAD, _UPDATE, _EXTRA})
+    schemas = {_UPDATE: asked, _EXTRA: extra_schema(head["extra"])}
+    filled = [name for name, schema in schemas.items() if schema.tensors]
+    _check_records(content, {_HEAD, *filled})
     if head["schema"] != asked.digest:
         raise SchemaError("reply has the tensors of another schema than was asked for")
-    update = _unpack(content, _UPDATE, asked)
-    extra = _unpack(content, _EXTRA, extra_schema(head["extra"]))
-    return answers.from_json(head["answer"], update=update, extra=extra, classes=classes)
+    read = {name: _unpack(content, name, schemas[name]) for name in filled}
+    return answers.from_json(head["answer"], update=read.get(_UPDATE, {}), extra=read.get(_EXTRA, {}), classes=classes)
 
 
 def _refusal(content: Any, classes: int) -> Refusal:

@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
@@ -29,20 +29,27 @@ def main(names: Sequence[str]) -> int:
         sys.stderr.write(f"there is no section {unknown[0]!r}; there are: {', '.join(SECTIONS)}\n")
         return 2
     silence(os.environ)
-    load = os.getloadavg()[0]
     figures: dict[str, float] = {}
-    for name in names or SECTIONS:
-        figures |= SECTIONS[name]()
-    figures |= {"machine_load_before": load, "machine_load_after": os.getloadavg()[0]}
-    for name, value in figures.items():
-        sys.stdout.write(f"{name:52} {value:10.3f}\n")
+    for found in _measured(names or list(SECTIONS)):
+        figures |= found
+        for name, value in found.items():
+            sys.stdout.write(f"{name:52} {value:10.3f}\n")
+        sys.stdout.flush()
     sys.stdout.write(json.dumps(figures) + "\n")
     return 0
 
 
-def _rounds() -> Mapping[str, float]:
+def _measured(names: Sequence[str]) -> Iterator[Mapping[str, float]]:
+    """Yield figures as they are measured, and the machine's load before and after: others' work makes all slower."""
+    yield {"machine_load_before": os.getloadavg()[0]}
+    for name in names:
+        yield from SECTIONS[name]()
+    yield {"machine_load_after": os.getloadavg()[0]}
+
+
+def _rounds() -> Iterator[Mapping[str, float]]:
     times = _apart(measure_rounds, STUDY, ROUNDS)
-    return {
+    yield {
         "round_over_bare_loop_best": times.best_ratio,
         "round_over_bare_loop_median_of_pairs": times.median_ratio,
         "round_seconds_best": min(times.federated),
@@ -50,27 +57,28 @@ def _rounds() -> Mapping[str, float]:
     }
 
 
-def _memory() -> Mapping[str, float]:
+def _memory() -> Iterator[Mapping[str, float]]:
     federated, bare = _apart(federated_peak_mb, STUDY, 2), _apart(bare_peak_mb, STUDY, 2)
-    return {"peak_memory_over_bare_loop": federated / bare, "federated_peak_mb": federated, "bare_peak_mb": bare}
+    yield {"peak_memory_over_bare_loop": federated / bare, "federated_peak_mb": federated, "bare_peak_mb": bare}
 
 
-def _messages() -> Mapping[str, float]:
+def _messages() -> Iterator[Mapping[str, float]]:
     few, many = _apart(measure_messages, 10, 100), _apart(measure_messages, 1000, 4)
-    return {
+    yield {
         "message_payload_bytes": few.payload_bytes,
         "message_ms_per_site_round_10_sites": few.ms_per_site_round,
         "message_ms_per_site_round_1000_sites": many.ms_per_site_round,
+        "message_cpu_ms_per_site_round_10_sites": few.cpu_ms_per_site_round,
         "message_peak_mb_10_sites": few.peak_mb,
         "message_peak_mb_1000_sites": many.peak_mb,
     }
 
 
-def _deployment() -> Mapping[str, float]:
+def _deployment() -> Iterator[Mapping[str, float]]:
     return deployment_figures(_apart)
 
 
-SECTIONS: Mapping[str, Callable[[], Mapping[str, float]]] = {
+SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
     "messages": _messages,

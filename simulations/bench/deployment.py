@@ -4,7 +4,7 @@ Two sites on the loopback, an adapter of 1 MB in 48 tensors and a head, other te
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from simulations.bench.adapters import LARGE_RANK, SITES, SMALL_RANK
@@ -13,21 +13,21 @@ from simulations.bench.real_federation import Federation, measure_federation
 from simulations.bench.stock_flower import Stock, measure_stock
 
 ROUNDS = 6
-LARGE_ROUNDS = 3
+STOCK_ROUNDS = 3
+LARGE_ROUNDS = 2
 
 Apart = Callable[..., Any]
 """Calls a function with its arguments in a process of its own, and returns what it returns."""
 
 
-def deployment_figures(apart: Apart) -> dict[str, float]:
+def deployment_figures(apart: Apart) -> Iterator[dict[str, float]]:
     """Measure ours, stock Flower with a tensor each and in one tensor, and ours at 20 MB for the memory."""
     ours = apart(measure_federation, SMALL_RANK, ROUNDS)
-    stock, packed = (apart(measure_stock, SMALL_RANK, ROUNDS, together) for together in (False, True))
+    yield figures_of(ours)
+    for name, packed in (("stock_48_tensors", False), ("stock_one_tensor", True)):
+        yield stock_figures(name, apart(measure_stock, SMALL_RANK, STOCK_ROUNDS, packed), ours)
     large = apart(measure_federation, LARGE_RANK, LARGE_ROUNDS)
-    return {
-        **figures_of(ours),
-        **_stock_figures("stock_48_tensors", stock, ours),
-        **_stock_figures("stock_one_tensor", packed, ours),
+    yield {
         **memory_of("large", large),
         "large_overhead_s_median": statistics.median(p.overhead for p in large.rounds),
     }
@@ -47,7 +47,7 @@ def figures_of(ours: Federation) -> dict[str, float]:
     }
 
 
-def _stock_figures(name: str, stock: Stock, ours: Federation) -> dict[str, float]:
+def stock_figures(name: str, stock: Stock, ours: Federation) -> dict[str, float]:
     """`without_loads`: less the median of what one message spends on imports and base model."""
     median, load = statistics.median(stock.rounds), statistics.median(stock.loads)
     own = statistics.median(p.overhead for p in ours.rounds)

@@ -19,7 +19,8 @@ from common.files import write_json
 from common.state import AdapterState
 from simulations.bench.adapters import TARGETS
 
-server, client = ServerApp(), ClientApp()
+server = ServerApp()
+client = ClientApp()
 STARTED = time.time()
 TIMES = "times.json"
 

@@ -113,6 +113,22 @@ def test_an_evaluation_carries_no_tensors() -> None:
     assert read.update == {}
 
 
+def test_a_record_without_tensors_costs_no_request() -> None:
+    asked = asked_schema(SCHEMA, "evaluate", RoundPlan())
+    assert set(wire.encode_answer(reply(extra={}), ASKED)) == {"head", "update"}
+    assert set(wire.encode_answer(reply(update={}, extra={}), asked)) == {"head"}
+
+
+@pytest.mark.parametrize("name", ["update", "extra"])
+def test_a_record_is_there_if_it_has_tensors_and_only_then(name: str) -> None:
+    full, lean = wire.encode_answer(reply(), ASKED), wire.encode_answer(reply(extra={}), ASKED)
+    del full[name]
+    lean["extra"] = ArrayRecord()
+    for content in (full, lean):
+        with pytest.raises(SchemaError):
+            wire.decode_answer(content, ASKED, classes=2)
+
+
 def test_a_site_does_not_encode_what_was_not_asked_for() -> None:
     wrong = {"a.weight": SHARED["a.weight"].T, "c.bias": SHARED["c.bias"]}
     for update in (

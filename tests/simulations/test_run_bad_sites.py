@@ -125,7 +125,7 @@ MISDEEDS: dict[str, tuple[Tamper, str, str]] = {
     "wrong shape": (changed_update(lambda a: a[:-1]), "refused", "not declared as float32[1090]"),
     "wrong dtype": (changed_update(lambda a: a.astype(np.float64)), "refused", "not declared as float32[1090]"),
     "extra tensor": (extra_tensor, "refused", "has 2 arrays, expected"),
-    "extra record": (extra_record, "refused", "has 4 records, expected exactly"),
+    "extra record": (extra_record, "refused", "has 3 records, expected exactly"),
     "pickled object": (changed_update(pickled), "refused", ""),
     "1e12 examples": (changed_answer(examples=10**12), "refused", "1000000000000 examples"),
     "no examples": (changed_answer(examples=0), "refused", "0 examples"),
