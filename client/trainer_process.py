@@ -8,6 +8,7 @@ for again. Training runs in a thread, which nothing can interrupt; so the proces
 
 import logging
 import os
+import resource
 import sys
 from pathlib import Path
 from threading import Event
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
     """Open the hospital of the site's folder and serve it, to SIGTERM."""
     silence(os.environ)
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of memory would be one of rows
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     stop, folder = stop_on_signals(), SiteFolder(Path(arguments[0]).resolve())
     try:

@@ -20,6 +20,7 @@ from server.coordinator.settings import ServerSettings, read_settings
 NGINX = "/usr/sbin/nginx"
 LOOPBACK_ONLY = ("IPAddressDeny=any", "IPAddressAllow=localhost")
 HARDENING = (
+    "LimitCORE=0",
     "NoNewPrivileges=yes",
     "ProtectSystem=strict",
     "ProtectHome=read-only",

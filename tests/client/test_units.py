@@ -51,6 +51,7 @@ def test_each_restarts_always_as_its_user(folder: SiteFolder) -> None:
         assert parser["Service"]["User"] == f"u-{name}"
         assert parser["Service"]["Group"] == "g"
         assert parser["Service"]["Restart"] == "always"
+        assert parser["Service"]["LimitCORE"] == "0"
 
 
 def test_a_path_is_quoted_as_systemd_reads_it(folder: SiteFolder) -> None:

@@ -40,6 +40,7 @@ def test_only_nginx_is_reached_from_outside(units: dict[str, str]) -> None:
         assert "\nUser=daemon\n" in text
         assert "\nRestart=always\n" in text
         assert "\nNoNewPrivileges=yes\n" in text
+        assert "\nLimitCORE=0\n" in text
         assert "\nProtectSystem=strict\n" in text
 
 
