@@ -7,6 +7,7 @@ that one file is to revoke it. What a study left in the site's state, such as th
 import json
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,10 +134,26 @@ def _check_new(folder: SiteFolder, bundle: Bundle) -> None:
 
 
 def approvals(folder: SiteFolder) -> list[Approved]:
-    """Return the site's approvals, the oldest first. Raises UserError where one cannot be read."""
+    """Return the site's approvals, the oldest first.
+
+    Raises:
+        UserError: one cannot be read, or others than the hospital's own user could have written one.
+    """
+    for place in (folder.path, folder.approved):
+        _check_mode(place)
     read = ((_read(path), path.parent) for path in folder.approved.glob(f"[!.]*/{FILE}"))
     found = [Approved(approval, place) for approval, place in read if approval is not None]
     return sorted(found, key=lambda each: (each.approval.time, each.approval.bundle))
+
+
+def _check_mode(place: Path) -> None:
+    """Where others may write, an approval says nothing; a folder that is not there holds none."""
+    mode = stat.S_IMODE(place.stat().st_mode) if place.exists() else 0
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UserError(
+            f"the folder {place.name} may be changed by others than its owner (mode {mode:04o}), and no approval in it "
+            f"counts: chmod go-w {place.name}"
+        )
 
 
 def _read(path: Path) -> Approval | None:

@@ -1,5 +1,6 @@
 """An approval is of one bundle, as it was shown; a change to any of its files, or a revocation, ends it."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -130,3 +131,40 @@ def test_a_damaged_approval_is_said(make_site: Make, content: str) -> None:
     (site.approve().folder / FILE).write_text(content)
     with pytest.raises(UserError, match=r"approval\.json cannot be read"):
         approvals(site.folder)
+
+
+@pytest.mark.parametrize("place", ["", "approved"])
+def test_where_others_may_write_no_approval_counts(make_site: Make, place: str) -> None:
+    site = make_site()
+    site.approve()
+    folder = site.folder.path / place
+    for mode in (0o777, 0o770):
+        folder.chmod(mode)
+        with pytest.raises(UserError, match=rf"by others than its owner \(mode {mode:04o}\).*chmod go-w"):
+            approvals(site.folder)
+    folder.chmod(0o700)
+    assert len(approvals(site.folder)) == 1
+
+
+def test_an_approval_written_by_hand_through_a_link_is_of_the_bundle_that_was_signed(make_site: Make) -> None:
+    """Who could put a link there could not make the signature: what it leads to is read, and is another bundle."""
+    site = make_site()
+    made = site.approve()
+    other = site.prepare_other("training.learning_rate=0.5")
+    (other / FILE).write_bytes((made.folder / FILE).read_bytes())
+    shutil.rmtree(made.folder)
+    made.folder.symlink_to(other)
+    (found,) = approvals(site.folder)
+    with pytest.raises(BundleError, match="another one"):
+        found.read()
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed(make_site: Make) -> None:
+    made = make_site().approve()
+    path = made.folder / "names.json"
+    before, found = made.stamp(), path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content[:-2] + b" \n")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (found.st_size, found.st_mtime_ns)
+    assert made.stamp() != before
