@@ -78,6 +78,10 @@ def prepare_folder(folder: SiteFolder, *, group: str | None = None) -> int:
         UserError: a trainer of this site runs; the group does not exist or this user is not in it.
     """
     home = folder.socket.parent
+    if home.is_symlink():
+        raise UserError(
+            f"{home.parent.name}/{home.name} of the site is a link; the trainer's socket needs a real folder"
+        )
     home.mkdir(parents=True, exist_ok=True)
     give(home, 0o750 if group else 0o700, group)
     lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
