@@ -1,8 +1,9 @@
 """What a site answers at all: questions that the bundle foresees, and no other.
 
 The server chooses every field of a request. Left unchecked, it could score adapters of its own making on a site's rows
-as often as it likes, and read labels off the answers; so seed, rounds, splits, plans and the first adapter must be
-those of the study that the site agreed to, and test rows are scored in the closing evaluation only.
+as often as it likes, and read labels off the answers; so seed, rounds, splits and the first adapter must be those of
+the study that the site agreed to, and test rows are scored in the closing evaluation only. A plan is the strategy's
+matter, at the server: which of the shared tensors are trained, and a proximal term within bounds.
 """
 
 from collections.abc import Sequence
