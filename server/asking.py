@@ -21,6 +21,8 @@ from server.receipts import Judged, digest_of
 from server.roster import Roster, refreshed
 
 ATTEMPTS: Final = 3
+LOST_AFTER: Final = 2.0
+"""Deadlines after which a message without an answer counts as lost, and its site as free again."""
 _MAX_PAUSE_S: Final = 30.0
 _SITE_FAILURES: Final = frozenset({"TRAINING_FAILED", "TRAINING_DIVERGED"})
 
@@ -83,8 +85,8 @@ def sent_schemas(job: ServerJob, question: Question, results: Results) -> dict[s
 def ask(session: Session, question: Question) -> Results:
     """Ask every site of the cohort; ask those without an accepted reply again, twice, while the quorum is not met.
 
-    Sites answer the same question with the same bytes, so that asking again costs them nothing. An answer that is late
-    for one attempt counts in the next.
+    Sites answer the same question with the same bytes, so that asking again costs them nothing. It is asked of those too
+    that have not answered yet, whose message may be lost; an answer that is late for one attempt counts in the next.
     """
     job = session.job
     session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
@@ -105,9 +107,9 @@ def ask(session: Session, question: Question) -> Results:
 def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, before: Results) -> Results:
     exchange, counted, results = session.exchange, accepted(before), dict(before)
     roster = refreshed(exchange, session.roster, session.job.sites)
-    here, busy = exchange.waiting(question.round), exchange.waiting()
+    busy = exchange.waiting(since_s=_lost_after_s(session.job)) - exchange.waiting(question.round)
     for site in question.plans:
-        if site in counted or site in here:
+        if site in counted:
             continue
         earlier = before.get(site, SiteResult("late"))
         if site in busy:
@@ -119,6 +121,10 @@ def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, 
         results[arrival.site] = _added(results[arrival.site], result)
         _tell(session, question, arrival.site, result, arrival.seconds)
     return results
+
+
+def _lost_after_s(job: ServerJob) -> float | None:
+    return None if job.deadline_s is None else LOST_AFTER * job.deadline_s
 
 
 def _send(

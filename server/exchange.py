@@ -1,7 +1,8 @@
 """Messages out, replies in, with a deadline: all that the rounds know of the transport.
 
 A reply is known by the message it answers, never by the node it claims to come from. A site with a message outstanding
-gets no other one: it may still be training, and two rounds at once in one site mix their states.
+is at work, and gets no question of another round; but a message may also be lost, with a SuperNode that was killed or a
+link that was cut, so the same question may be asked again. The first answer of a site to a round is the only one.
 """
 
 import time
@@ -86,9 +87,14 @@ class Exchange(Generic[M]):
         self._poll_s = poll_s
         self._outstanding: dict[str, Sent] = {}
 
-    def waiting(self, round_number: int | None = None) -> frozenset[str]:
-        """Return the sites that have not answered a message, of one round or of any."""
-        return frozenset(s.site for s in self._outstanding.values() if round_number in (None, s.round))
+    def waiting(self, round_number: int | None = None, *, since_s: float | None = None) -> frozenset[str]:
+        """Return the sites that have not answered a message, of one round or of any, sent in the last `since_s`."""
+        start = None if since_s is None else self.clock.now() - since_s
+        return frozenset(
+            sent.site
+            for sent in self._outstanding.values()
+            if round_number in (None, sent.round) and (start is None or sent.at > start)
+        )
 
     def push(self, site: str, round_number: int, message: M) -> bool:
         """Send one message; False where the transport does not take it.
@@ -127,4 +133,10 @@ class Exchange(Generic[M]):
         for reply in self.grid.pull_messages(ids):
             sent = self._outstanding.pop(reply.metadata.reply_to_message_id, None)
             if sent is not None:
+                self._forget(sent)
                 yield Arrival(sent.site, sent.round, reply, self.clock.now() - sent.at)
+
+    def _forget(self, answered: Sent) -> None:
+        """Await no second answer of a site to a question that was asked more than once."""
+        same = (answered.site, answered.round)
+        self._outstanding = {i: sent for i, sent in self._outstanding.items() if (sent.site, sent.round) != same}

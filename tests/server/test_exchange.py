@@ -118,3 +118,34 @@ def test_a_reply_to_a_message_that_was_never_sent_is_dropped() -> None:
     exchange = made(post)
     exchange.push("here", 1, Note("here"))
     assert [a.site for a in exchange.collect(1, None)] == ["here"]
+
+
+def test_the_first_answer_to_a_question_asked_twice_is_the_only_one_and_no_lost_message_is_waited_for() -> None:
+    post = Post()
+    exchange = made(post)
+    exchange.push("site", 1, Note("lost", 10_000.0))
+    assert list(exchange.collect(1, 5.0)) == []
+    exchange.push("site", 1, Note("again", 2.0))
+    assert [(a.reply.name, a.seconds) for a in exchange.collect(1, 100.0)] == [("again", 2.0)]
+    assert post.seconds == 7.0
+    assert exchange.waiting() == frozenset()
+    post.seconds = 20_000.0
+    assert exchange.take_late(2) == []
+
+
+def test_both_answers_to_a_question_at_once_are_one() -> None:
+    post = Post()
+    exchange = made(post)
+    exchange.push("site", 1, Note("first", 3.0))
+    exchange.push("site", 1, Note("second", 3.0))
+    assert [a.reply.name for a in exchange.collect(1, 100.0)] == ["first"]
+
+
+def test_a_message_that_is_old_keeps_its_site_no_longer() -> None:
+    post = Post()
+    exchange = made(post)
+    exchange.push("site", 1, Note("lost", 10_000.0))
+    post.seconds = 10.0
+    assert exchange.waiting(since_s=10.5) == {"site"}
+    assert exchange.waiting(since_s=10.0) == frozenset()
+    assert exchange.waiting() == {"site"}  # a late answer is still taken in

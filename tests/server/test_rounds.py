@@ -204,7 +204,25 @@ def test_asking_again_can_make_the_quorum_and_then_counts_the_late_answer(lab: M
     assert made.time.seconds < 20.0
 
 
-def test_a_site_that_never_answers_is_waited_for_three_times_and_asked_once(lab: MakeLab) -> None:
+def test_a_message_that_was_lost_is_sent_again_and_its_answer_counts_once(lab: MakeLab) -> None:
+    made, never = lab(2), iter([1e9])
+    made.delays = {"site-b": lambda number: next(never, 0.0)}
+    outcome = made.run(quorum=1.0, deadline_s=10.0)
+    assert outcome.rounds[0]["participation"]["site-b"]["status"] == "accepted"
+    assert result(outcome)["adapter"] == result(lab(2, folder="whole").run())["adapter"]
+    assert [(e.round, e.site) for e in made.events if isinstance(e, SiteAnswered)].count((1, "site-b")) == 1
+
+
+def test_a_site_whose_message_was_lost_takes_part_again_after_two_deadlines(lab: MakeLab) -> None:
+    made, never = lab(3), iter([1e9])
+    made.delays = {"site-b": lambda number: next(never, 0.0), "site-a": lambda number: 9.0}
+    outcome = made.run(rounds=5, deadline_s=10.0)
+    # Sent at 0 s, given up at 20 s: rounds begin at 0, 10, 19 (9 s each, since nobody else is waited for) and 28 s.
+    statuses = [r["participation"]["site-b"]["status"] for r in outcome.rounds]
+    assert statuses == ["late", "late", "late", "accepted", "accepted"]
+
+
+def test_a_site_that_never_answers_is_waited_for_three_times(lab: MakeLab) -> None:
     made = lab(2)
     made.delays = {"site-b": lambda number: 1e9}
     with pytest.raises(ParticipationError, match=r"site-b late \(no answer in time\)"):
