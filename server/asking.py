@@ -85,8 +85,8 @@ def sent_schemas(job: ServerJob, question: Question, results: Results) -> dict[s
 def ask(session: Session, question: Question) -> Results:
     """Ask every site of the cohort; ask those without an accepted reply again, twice, while the quorum is not met.
 
-    Sites answer the same question with the same bytes, so that asking again costs them nothing. It is asked of those too
-    that have not answered yet, whose message may be lost; an answer that is late for one attempt counts in the next.
+    Sites answer the same question with the same bytes, so that asking again costs them nothing. Asked again are also
+    those that have not answered, whose message may be lost; an answer late for one attempt counts in the next.
     """
     job = session.job
     session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
