@@ -56,6 +56,8 @@ def read_join(path: Path) -> Join:
         return Join.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); the coordinator gives you its join.toml") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested too deep for a join.toml; ask the coordinator for it again") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}; ask the coordinator for its join.toml again") from None
     except ValidationError as error:
@@ -153,4 +155,3 @@ signing_key = {toml_value(coordinator.signing_key)}
 [trainer]
 # socket_group = "fedpeft"  # the group of the gateway, where it runs as another user than the trainer
 """
-

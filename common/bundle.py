@@ -107,7 +107,7 @@ def _checked_digests(folder: Path) -> dict[str, str]:
     if not isinstance(files, dict) or set(files) != set(FILES) or not {"study", "schema"} <= set(head):
         raise BundleError(f"bundle {folder}: bundle.json does not list exactly {', '.join(FILES)}, study and schema")
     for name, expected in files.items():
-        found = digest_bytes(_content(folder, name))
+        found = digest_bytes(content_of(folder, name))
         if found != expected:
             raise BundleError(
                 f"bundle {folder}: {name} has digest {found}, bundle.json says {expected}; it was changed"
@@ -120,15 +120,15 @@ def _assemble(folder: Path, digests: Mapping[str, str]) -> Bundle:
     schema = AdapterSchema.from_json(_json(folder, "schema.json"))
     if (study.digest, schema.digest) != (digests["study"], digests["schema"]):
         raise BundleError(f"bundle {folder} was made by another version of fedpeft; prepare it again")
-    initial = safetensors.numpy.load(_content(folder, "initial.safetensors"))
+    initial = safetensors.numpy.load(content_of(folder, "initial.safetensors"))
     schema.check(initial)
     return Bundle(
         study=study,
         schema=schema,
         initial={name: initial[name] for name in schema.names},
-        base_model=TypeAdapter(BaseModelFacts).validate_json(_content(folder, "base_model.json")),
-        adapter_config=_TABLE.validate_json(_content(folder, "adapter_config.json"), strict=True),
-        peft_names=_NAMES.validate_json(_content(folder, "names.json"), strict=True),
+        base_model=TypeAdapter(BaseModelFacts).validate_json(content_of(folder, "base_model.json")),
+        adapter_config=_TABLE.validate_json(content_of(folder, "adapter_config.json"), strict=True),
+        peft_names=_NAMES.validate_json(content_of(folder, "names.json"), strict=True),
         digest=_digest(digests),
     )
 
@@ -138,7 +138,7 @@ def _digest(digests: Mapping[str, str]) -> str:
     return digest_json({name: digest for name, digest in digests.items() if name != "study.json"})
 
 
-def _content(folder: Path, name: str) -> bytes:
+def content_of(folder: Path, name: str) -> bytes:
     """Return a file's content. A bundle comes from another machine: no pipe or device in it is waited for."""
     limit = MAX_TENSOR_BYTES if name.endswith(".safetensors") else MAX_TEXT_BYTES
     try:
@@ -153,6 +153,6 @@ def _content(folder: Path, name: str) -> bytes:
 
 def _json(folder: Path, name: str) -> Any:
     try:
-        return json.loads(_content(folder, name))
+        return json.loads(content_of(folder, name))
     except (ValueError, RecursionError):
         raise BundleError(f"bundle {folder}: {name} is not JSON; prepare it again") from None

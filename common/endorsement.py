@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common import keys
-from common.bundle import Bundle
+from common.bundle import Bundle, content_of
 from common.errors import BundleError
 from common.files import write_json
 
@@ -40,13 +40,13 @@ def read_endorsement(folder: Path, bundle: Bundle) -> Endorsement:
         BundleError: there is none, or it is not of this bundle. SignatureError: it is not by the key that it names.
     """
     try:
-        content = json.loads((folder / FILE).read_bytes())
+        content = json.loads(content_of(folder, FILE))
         found, signature = Endorsement(content["coordinator"], content["bundle"]), str(content["signature"])
-    except OSError:
+    except BundleError:
         raise BundleError(
             f"bundle {folder} is not signed; the coordinator signs it: fedpeft server sign {folder}"
         ) from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise BundleError(f"bundle {folder}: {FILE} cannot be read; ask the coordinator for it again") from None
     keys.verify(str(found.coordinator), _signed_bytes(found), signature)
     if found.bundle != bundle.digest:

@@ -52,7 +52,7 @@ def read_enrolment(path: Path) -> Enrolment:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UserError(f"{path} is no enrolment file: {where}: {error.errors()[0]['msg']}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path} is no enrolment file; `fedpeft site init` makes one, SITE.enrol") from None
     keys.transport_pem(signed.enrolment.transport_key)
     keys.verify(signed.enrolment.signing_key, _signed_bytes(signed.enrolment), signed.signature)
