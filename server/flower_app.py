@@ -25,6 +25,7 @@ from common.keys import read_signing_key
 from common.quiet import silence
 from server import checkpoint
 from server.app import job_of
+from server.bounded_replies import bounded_replies, reply_bytes
 from server.closing import Outcome
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.roster import keys_of
@@ -66,9 +67,10 @@ def play(grid: Grid, run: RunFolder) -> None:
     registered = RegisteredGrid(grid, lambda: keys_of(run.coordinator))
     begin = SYSTEM_CLOCK.now()
     try:
-        outcome = run_rounds(
-            registered, job, begin_state(bundle, run), preflight=lambda session: check_sites(session, bundle)
-        )
+        with bounded_replies(reply_bytes(bundle.schema)):
+            outcome = run_rounds(
+                registered, job, begin_state(bundle, run), preflight=lambda session: check_sites(session, bundle)
+            )
     finally:
         registered.close()
     write_outcome(run, bundle, outcome, seconds=SYSTEM_CLOCK.now() - begin)
