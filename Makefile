@@ -61,7 +61,7 @@ format: .venv/dev ## Format the code and mend what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/demo ## Measure speed and memory against a bare training loop
+bench: .venv/demo ## Measure speed and memory against a bare training loop, and a deployment beside stock Flower (some minutes)
 	$(BIN)/python -m simulations.bench
 
 clean: ## Remove .venv, caches and builds; out/ and runs/ stay
