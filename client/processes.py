@@ -88,7 +88,8 @@ def await_ready(folder: SiteFolder, ready_s: float) -> None:
         failing = [name for name in late if len(pids[name] - {None}) > _MOST_PIDS]
         if failing or monotonic() > end:
             name = (failing or late)[0]
-            advice = "; has the coordinator enrolled this site?" if name == SUPERNODE else ";"
+            enrolled = "; has the coordinator enrolled this site, and is the clock right?"
+            advice = enrolled if name == SUPERNODE else ";"
             raise UserError(f"the {name} does not come up{advice} {folder.logs.name}/{name}.log says why")
         Event().wait(_POLL_S)
 

@@ -30,19 +30,24 @@ def run(
 ) -> None:
     """Play a study over its enrolled sites, and follow it to the end."""
     from server.coordinator.folder import CoordinatorFolder
+    from server.coordinator.registration import check_running
     from server.coordinator.roster import enrolled_names
     from server.submission import new_run, submit_new
 
-    made = new_run(CoordinatorFolder(folder), bundle, enrolled=enrolled_names(folder), name=name)
+    enrolled = enrolled_names(folder)
+    check_running(folder)
+    made = new_run(CoordinatorFolder(folder), bundle, enrolled=enrolled, name=name)
     submit_new(made, _flower(folder))
     _follow(folder, made, detach=detach, as_json=as_json)
 
 
 def resume(folder: Folder, name: Name, detach: Detach = False, as_json: AsJson = False) -> None:
     """Go on with a run that was stopped, cancelled or killed, from its last complete round."""
+    from server.coordinator.registration import check_running
     from server.submission import refreshed_state, submit
 
     found = _find(folder, name)
+    check_running(folder)
     refreshed_state(found, _flower(folder))
     submit(found, _flower(folder))
     _follow(folder, found, detach=detach, as_json=as_json)

@@ -1,6 +1,7 @@
 """Loopback ports of a coordinator's processes: chosen once from those that are free, and kept while they are."""
 
 import json
+import os
 import socket
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
@@ -36,6 +37,18 @@ def read_ports(folder: CoordinatorFolder) -> Ports:
     if ports is None:
         raise UserError(f"the coordinator of {folder.path} was never started; fedpeft server start {folder.path}")
     return ports
+
+
+def check_door(host: str, port: int) -> None:
+    """Raise UserError where the front door could not wait at `host`:`port`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            f"the front door cannot listen on {host}, port {port} ({os.strerror(error.errno or 0)}); end what listens "
+            "there, or change port or listen in server.toml (below 1024 only root may listen)"
+        ) from None
 
 
 def are_free(ports: Ports) -> bool:

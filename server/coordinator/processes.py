@@ -13,7 +13,7 @@ from common.supervision import ProgramState
 from common.watch import Check
 from server.coordinator.flower_command import write_connection
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.ports import choose_ports, read_ports
+from server.coordinator.ports import check_door, choose_ports, read_ports
 from server.coordinator.programs import checks, write_programs
 from server.coordinator.registration import synchronise
 from server.coordinator.settings import read_settings
@@ -46,6 +46,7 @@ def start(coordinator: Path) -> None:
     settings = read_settings(folder.settings)
     if supervision.is_running(folder.run):
         raise UserError(f"the coordinator of {coordinator} runs already; fedpeft server status {coordinator}")
+    check_door(settings.listen, settings.port)
     ports = choose_ports(folder)
     write_connection(folder, ports)
     supervision.start(folder.run, write_programs(folder, settings, ports), logs=folder.logs)

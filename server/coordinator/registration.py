@@ -102,6 +102,12 @@ def link_is_up(folder: CoordinatorFolder) -> bool:
     return link_check(folder, ports).passes()
 
 
+def check_running(coordinator: Path) -> None:
+    """Raise UserError unless this coordinator's SuperLink answers."""
+    if not link_is_up(CoordinatorFolder(coordinator)):
+        raise UserError(f"the coordinator of {coordinator} does not run; start it: fedpeft server start {coordinator}")
+
+
 def await_link(coordinator: Path) -> None:
     """Wait until the SuperLink answers. Raises UserError: it does not."""
     folder, end = CoordinatorFolder(coordinator), monotonic() + PATIENCE_S

@@ -114,6 +114,19 @@ def test_a_bundle_is_signed_with_the_coordinators_key(
     assert found.coordinator == public_text(read_signing_key(CoordinatorFolder(coordinator).signing_key))
 
 
+def test_a_run_needs_a_coordinator_that_runs_and_leaves_nothing_else(
+    coordinator: Path,
+    make_study: Callable[..., Study],
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prepare(make_study(), tiny_model, tmp_path / "bundle")
+    assert call("run", coordinator, tmp_path / "bundle") == 2
+    assert f"does not run; start it: fedpeft server start {coordinator}" in capsys.readouterr().err
+    assert list((coordinator / "runs").glob("*")) == []
+
+
 def test_no_command_needs_torch(coordinator: Path, enrolment: Path) -> None:
     for arguments in (["enroll", coordinator, enrolment], ["sites", coordinator], ["units", coordinator]):
         command = [sys.executable, "-c", WITHOUT_TORCH, "server", *map(str, arguments)]

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import UserError
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.ports import choose_ports, read_ports
+from server.coordinator.ports import check_door, choose_ports, read_ports
 
 
 @pytest.fixture
@@ -35,3 +35,11 @@ def test_a_damaged_file_is_as_none(folder: CoordinatorFolder, content: str) -> N
     with pytest.raises(UserError, match="was never started"):
         read_ports(folder)
     assert choose_ports(folder) == read_ports(folder)
+
+
+def test_a_door_s_port_that_is_taken_is_told_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"127\.0\.0\.1, port {port} \(Address already in use\); end what listens"):
+            check_door("127.0.0.1", port)
+    check_door("127.0.0.1", port)
