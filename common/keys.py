@@ -6,6 +6,8 @@ key has OpenSSH's form, which is what Flower reads. Private keys lie in files th
 
 import base64
 import binascii
+import os
+import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,6 +20,7 @@ from common.files import digest_bytes, write_bytes
 
 _PREFIX = "ed25519:"
 _PRIVATE = 0o600
+_MAX_KEY_BYTES = 64 * 1024
 
 
 class SignatureError(UserError):
@@ -36,13 +39,17 @@ def make_signing_key(path: Path) -> Ed25519PrivateKey:
 
 
 def read_signing_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key of a file that `make_signing_key` wrote."""
+    """Return the key of a file that `make_signing_key` wrote. Raises UserError: no such key, or others may use it."""
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        with path.open("rb") as file:
+            mode, content = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read(_MAX_KEY_BYTES)
+        key = serialization.load_pem_private_key(content, password=None)
     except OSError as error:
         raise UserError(f"signing key {path.name!r} cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise UserError(f"signing key {path.name!r} is not a PEM file of a private key") from None
+    if mode & 0o077:
+        raise UserError(f"signing key {path.name!r} is open to others (mode {mode:04o}): chmod 600 it")
     if not isinstance(key, Ed25519PrivateKey):
         raise UserError(f"signing key {path.name!r} is of another kind than Ed25519")
     return key
