@@ -12,18 +12,24 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, PullMessagesRequest
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+)
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-from client.initialise import initialise
+from client.initialise import enrolment_path, initialise
 from client.ports import choose_ports
 from client.processes import supernode_command
 from client.site_folder import SiteFolder
 from common.keys import make_transport_key
 from common.quiet import QUIET
 from server.coordinator import initialise as coordinator_files
+from server.coordinator.registration import enroll
 from server.front_door.allowed import ALLOWED
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -36,6 +42,8 @@ def test_of_all_that_the_superlink_can_do_a_site_reaches_ten_paths_and_health(fe
         paths = {*behind.get("/openapi.json").json()["paths"], "/docs", "/redoc", "/openapi.json", "/"}
     assert len(paths) > 60
     assert set(ALLOWED) <= paths
+    assert {path for path in ALLOWED if not path.startswith("/v1/fleet/")} == {"/health"}
+    assert not {"/v1/fleet/register-node", "/v1/fleet/unregister-node"} & set(ALLOWED)
     assert {path.split("/")[2] for path in paths if path.startswith("/v1/")} >= {"control", "runtime", "fleet"}
     tricks = ["/v1/fleet/../control/list-runs", "/v1/fleet//../control/list-runs", "/v1/fleet/%2e%2e/control/list-runs"]
     for path in [*(paths - set(ALLOWED)), *tricks, "//v1/control/list-runs", "/v1/fleet/get-run?x=/v1/control"]:
@@ -69,6 +77,22 @@ def test_a_key_that_nobody_enrolled_gets_in_nowhere(federation: Federation, tmp_
         assert status_of(stranger.ActivateNode, activation(federation.site.transport_key)) == 401
     with federation.client() as nobody:
         assert nobody.post("/v1/fleet/pull-messages", content=question.SerializeToString()).status_code >= 400
+
+
+def test_an_enrolled_site_is_itself_and_no_other(federation: Federation, tmp_path: Path) -> None:
+    """With a good key of its own it can neither take another's messages, nor answer, nor sign off in its name."""
+    site, victim = SiteFolder(tmp_path / "mallory"), Node(node_id=federation.node_id)
+    initialise(site, site="mallory", join=federation.coordinator / "join.toml")
+    enrolled = enroll(federation.coordinator, enrolment_path(site, "mallory"))
+    own = Node(node_id=int(enrolled.node_id or 0))
+    beat = SendNodeHeartbeatRequest(node=own, heartbeat_interval=30)
+    with federation.fleet(site.transport_key) as (mallory, _):
+        assert status_of(mallory.ActivateNode, activation(site.transport_key)) == 200
+        assert status_of(mallory.SendNodeHeartbeat, beat) == 200
+        assert status_of(mallory.ActivateNode, activation(federation.site.transport_key)) == 401
+        assert status_of(mallory.PullMessages, PullMessagesRequest(node=victim)) == 401
+        assert status_of(mallory.PushMessages, PushMessagesRequest(node=victim)) == 401
+        assert status_of(mallory.DeactivateNode, DeactivateNodeRequest(node_id=victim.node_id)) == 401
 
 
 def activation(key: Path) -> ActivateNodeRequest:
