@@ -18,6 +18,7 @@ from client.service import Responder, serve
 from client.site_folder import SiteFolder
 from client.stopping import stop_on_signals
 from common.errors import UserError
+from common.log_text import log_to_stderr
 from common.quiet import silence
 
 GRACE_S: Final = 8.0
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
     silence(os.environ)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of memory would be one of rows
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    log_to_stderr(logging.INFO)
     stop, folder = stop_on_signals(), SiteFolder(Path(arguments[0]).resolve())
     try:
         from client.hospital import Hospital

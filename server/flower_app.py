@@ -22,6 +22,7 @@ from common.errors import FedpeftError, ParticipationError, UserError
 from common.files import write_json
 from common.flower_backoff import shorten_backoff
 from common.keys import read_signing_key
+from common.log_text import EntryFormatter
 from common.quiet import silence
 from server import checkpoint
 from server.app import job_of
@@ -87,7 +88,7 @@ def _path(context: Context, key: str) -> Path:
 def logging_to(path: Path) -> Iterator[None]:
     """Write our log to a file while the block runs: what this process prints, nobody keeps."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(EntryFormatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     try:

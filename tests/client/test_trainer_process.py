@@ -139,13 +139,15 @@ def test_a_stopped_trainer_ends_within_its_grace_though_it_is_at_work(
             asked.result(timeout=5)
 
 
-def test_no_dump_of_its_memory_is_written(tmp_path: Path) -> None:
-    """It would hold rows; a trainer that finds no site has come far enough to say so."""
+def test_no_dump_of_its_memory_is_written_and_nothing_forges_its_log(tmp_path: Path) -> None:
+    """A dump would hold rows. A trainer that finds no site has come far enough to say so."""
     program = (
-        "import resource, sys\n"
+        "import logging, resource, sys\n"
         "from client.trainer_process import main\n"
         "code = main([sys.argv[1]])\n"
         "print(code, resource.getrlimit(resource.RLIMIT_CORE))\n"
+        "logging.warning('asked\\nforged\\x1b')\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "2 (0, 0)\n"
+    assert done.stderr.endswith(" root WARNING asked\n    forged?\n")
