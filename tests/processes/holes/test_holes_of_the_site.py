@@ -1,6 +1,8 @@
 """From the coordinator's place, and from another user's on the hospital's machine: what a site does not do."""
 
+import base64
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -16,9 +18,11 @@ from client.hospital import Hospital
 from client.ports import read_ports
 from client.site_folder import SiteFolder
 from common import wire
+from common.leftovers import find_leftovers
 from common.preflight import MESSAGE_KIND, Readiness
 from common.thin_app import thin_app
 from server.coordinator.flower_command import flower
+from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.registration import revoke
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -82,6 +86,37 @@ def opens(client: httpx.Client, verb: str, path: str) -> bool:
     headers = {"content-type": "application/protobuf", "authorization": "Bearer guess", "flwr-token": "guess"}
     content = body if verb == "post" else None
     return client.request(verb.upper(), path, content=content, headers=headers).status_code < 400
+
+
+def test_no_secret_is_on_a_command_line_or_in_an_environment(federation: Federation) -> None:
+    site, coordinator = federation.site, CoordinatorFolder(federation.coordinator)
+    secrets = [site.runtime_secret, site.storage_key, site.token, coordinator.link_secret]
+    shown = {form for path in secrets for form in forms(path.read_bytes())}
+    pids = [pid for folder in (site.run, coordinator.run) for pid in find_leftovers(str(folder.resolve()))]
+    assert len(pids) >= 6
+    for pid in pids:
+        said = b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+        assert not [form for form in shown if form in said], pid
+
+
+def forms(secret: bytes) -> set[bytes]:
+    """A secret as it is, and as the texts that it could be written in."""
+    return {secret, secret.hex().encode(), base64.b64encode(secret), base64.urlsafe_b64encode(secret)}
+
+
+def test_nobody_else_enters_a_folder_of_either_side(federation: Federation) -> None:
+    """The files within may then be what they like; keys and what is kept of rows are 0600 all the same."""
+    for folder in (federation.site.path, federation.coordinator):
+        places = [path for path in folder.iterdir() if path.is_dir()]
+        assert len(places) > 5
+        assert {mode(path) & 0o022 for path in [folder, *places]} == {0}
+        assert mode(folder) == 0o700
+        keys = [*folder.glob("keys/*"), *folder.glob("certs/*.key"), *folder.glob("state/**/*.safetensors")]
+        assert {mode(path) for path in keys if path.suffix != ".pub"} == {0o600}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def fails_in_training(action: str, content: wire.Content) -> wire.Content:
