@@ -93,6 +93,7 @@ def test_an_enrolled_site_is_itself_and_no_other(federation: Federation, tmp_pat
         assert status_of(mallory.PullMessages, PullMessagesRequest(node=victim)) == 401
         assert status_of(mallory.PushMessages, PushMessagesRequest(node=victim)) == 401
         assert status_of(mallory.DeactivateNode, DeactivateNodeRequest(node_id=victim.node_id)) == 401
+        assert status_of(mallory.DeactivateNode, DeactivateNodeRequest(node_id=own.node_id)) == 200
 
 
 def activation(key: Path) -> ActivateNodeRequest:
