@@ -1,17 +1,15 @@
 """The loopback ports of a site's SuperNode, chosen once and kept, so that a restarted process finds them again."""
 
 import json
-import socket
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from client.site_folder import SiteFolder
 from common.errors import UserError
 from common.files import write_json
+from common.loopback import are_free, free_ports
 
 FILE = "ports.json"
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,9 @@ def choose_ports(folder: SiteFolder) -> Ports:
         found = read_ports(folder)
     except UserError:
         found = None
-    if found is not None and _are_free(found.runtime, found.health):
+    if found is not None and are_free(found.runtime, found.health):
         return found
-    chosen = Ports(*_free_ports(2))
+    chosen = Ports(*free_ports(2))
     write_json(_path(folder), asdict(chosen))
     return chosen
 
@@ -59,25 +57,3 @@ def kept_ports(folder: SiteFolder) -> Ports:
 
 def _path(folder: SiteFolder) -> Path:
     return folder.run / FILE
-
-
-def _are_free(*ports: int) -> bool:
-    try:
-        with ExitStack() as stack:
-            for port in ports:
-                _bind(stack, port)
-    except OSError:
-        return False
-    return True
-
-
-def _free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        return [_bind(stack, 0) for _ in range(number)]
-
-
-def _bind(stack: ExitStack, port: int) -> int:
-    probe = stack.enter_context(socket.socket())
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of a process that has just ended
-    probe.bind((LOOPBACK, port))
-    return int(probe.getsockname()[1])

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Final  # a status is JSON
 
 from client.gateway_app import SITE
-from client.ports import LOOPBACK, Ports, choose_ports, read_ports
+from client.ports import Ports, choose_ports, read_ports
 from client.settings import read_settings
 from client.site_folder import SiteFolder
 from client.trainer_connection import TrainerFailure, connect
@@ -21,6 +21,7 @@ from client.trainer_socket import SERVICE
 from common import supervision
 from common.errors import UserError
 from common.health import grpc_health
+from common.loopback import LOOPBACK
 from common.quiet import QUIET
 from common.supervision import Program
 from common.watch import Check, WatchConfig, watch_program

@@ -10,10 +10,11 @@ from typing import Any  # what it prints is JSON
 
 from common.errors import UserError
 from common.files import write_bytes
+from common.loopback import LOOPBACK
 from common.quiet import QUIET
 from server.coordinator.certificates import CertificateFolder
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.ports import LOOPBACK, Ports
+from server.coordinator.ports import Ports
 
 CONNECTION = "local"
 """What our connection is called in Flower's configuration."""

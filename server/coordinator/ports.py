@@ -3,15 +3,13 @@
 import json
 import os
 import socket
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from common.errors import UserError
 from common.files import write_json
+from common.loopback import are_free, free_ports
 from server.coordinator.folder import CoordinatorFolder
-
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,8 @@ class Ports:
 def choose_ports(folder: CoordinatorFolder) -> Ports:
     """Return the ports of the last start if all are free still, else others; and remember them."""
     known = _read(_file(folder))
-    ports = known if known is not None and are_free(known) else _free_ports()
+    is_good = known is not None and are_free(*asdict(known).values())
+    ports = known if known is not None and is_good else Ports(*free_ports(len(fields(Ports))))
     write_json(_file(folder), asdict(ports))
     return ports
 
@@ -49,23 +48,6 @@ def check_door(host: str, port: int) -> None:
             f"the front door cannot listen on {host}, port {port} ({os.strerror(error.errno or 0)}); end what listens "
             "there, or change port or listen in server.toml (below 1024 only root may listen)"
         ) from None
-
-
-def are_free(ports: Ports) -> bool:
-    """Whether nobody listens on any of them."""
-    with ExitStack() as stack:
-        try:
-            for port in asdict(ports).values():
-                stack.enter_context(socket.create_server((LOOPBACK, port)))
-        except OSError:
-            return False
-    return True
-
-
-def _free_ports() -> Ports:
-    with ExitStack() as stack:  # all at once, or the same might come twice
-        probes = [stack.enter_context(socket.create_server((LOOPBACK, 0))) for _ in fields(Ports)]
-        return Ports(*(int(probe.getsockname()[1]) for probe in probes))
 
 
 def _file(folder: CoordinatorFolder) -> Path:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.files import write_bytes
+from common.loopback import LOOPBACK
 from common.supervision import Program
 from common.watch import Check, WatchConfig, watch_program
 from server.coordinator.certificates import CertificateFolder
 from server.coordinator.flower_command import PROGRAMS, environment
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.ports import LOOPBACK, Ports
+from server.coordinator.ports import Ports
 from server.coordinator.settings import ServerSettings
 from server.front_door.settings import DoorSettings
 

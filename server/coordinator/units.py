@@ -9,10 +9,11 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import write_bytes
+from common.loopback import LOOPBACK
 from server.coordinator.certificates import CertificateFolder
 from server.coordinator.flower_command import PROGRAMS, environment, write_connection
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.ports import LOOPBACK, Ports, choose_ports, read_ports
+from server.coordinator.ports import Ports, choose_ports, read_ports
 from server.coordinator.programs import STOP_S, door_settings, front_door, superexec, superlink
 from server.coordinator.registration import link_is_up
 from server.coordinator.settings import ServerSettings, read_settings

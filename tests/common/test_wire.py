@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +20,6 @@ from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric, Scores
 from common.protocol import REASONS, Refusal, Reply, Request, RoundPlan, SplitEvaluation, asked_schema
 from common.state import AdapterSchema
-from simulations.inprocess import task_identity
 
 STATE = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -285,20 +284,3 @@ def test_a_name_comes_back_and_nothing_else_passes_for_one() -> None:
     for content in (RecordDict(), RecordDict({"name": ConfigRecord({"name": 3})}), RecordDict({"name": ArrayRecord()})):
         with pytest.raises(SchemaError):
             wire.decode_name(content)
-
-
-def test_a_flower_error_is_a_fixed_word_without_its_text() -> None:
-    from flwr.app import Error
-
-    with task_identity():
-        question = wire.message(wire.encode_query(), kind="query", node=2, round_number=0)
-        answer = Message(Error(code=2, reason="<class 'KeyError'>:<'PATIENT-ID-123'>"), reply_to=question)
-    assert wire.failure_of(answer) == "APP_FAILED"
-    assert wire.failure_of(question) is None
-
-
-def test_a_message_outlives_its_deadline() -> None:
-    with task_identity():
-        long = wire.message(RecordDict(), kind="train", node=2, round_number=1, deadline_s=10**6)
-    assert long.metadata.ttl == 2 * 10**6
-    assert (long.metadata.group_id, long.metadata.dst_node_id, long.metadata.message_type) == ("1", 2, "train")
