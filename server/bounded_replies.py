@@ -24,6 +24,8 @@ _PIECE_BYTES: Final = 2**20
 _TEXTS_BYTES: Final = 8 * 2**20
 """For the head of a reply, a text of at most `common.wire.MAX_TEXT` characters, and Flower's own framing."""
 
+_PULL: Final = "pull_objects"
+
 PullObject = Callable[[str], bytes]
 
 
@@ -41,12 +43,12 @@ def bounded_replies(max_bytes: int) -> Iterator[None]:
             raise ObjectPullError(object_ids[0], f"a reply of {len(object_ids)} objects is not taken")
         return pull_objects(object_ids, counted(pull_object_fn, max_bytes), **options)
 
-    before = http_grid.pull_objects
-    http_grid.pull_objects = bounded
+    before = getattr(http_grid, _PULL)
+    setattr(http_grid, _PULL, bounded)
     try:
         yield
     finally:
-        http_grid.pull_objects = before
+        setattr(http_grid, _PULL, before)
 
 
 def counted(pull: PullObject, max_bytes: int) -> PullObject:
