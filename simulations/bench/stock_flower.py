@@ -14,6 +14,7 @@ from time import monotonic
 from common import supervision
 from common.errors import UserError
 from common.files import write_bytes
+from common.health import grpc_health
 from common.quiet import QUIET
 from common.supervision import Program
 from server.coordinator.flower_command import PROGRAMS, flower
@@ -22,8 +23,9 @@ from simulations.bench.process_memory import watching
 from simulations.bench.real_federation import free_port
 from simulations.bench.stock_apps import TIMES
 
-ROUND_S = 90.0
+ROUND_S = 120.0
 """A round that takes longer will not end."""
+START_S = 60.0
 _APP = """\
 [build-system]
 requires = ["hatchling"]
@@ -81,7 +83,7 @@ def measure_stock(rank: int, rounds: int, packed: bool) -> Stock:  # passed on b
 @contextmanager
 def _processes(folder: Path) -> Iterator[None]:
     """Supervised as ours are, so that nothing is left of them."""
-    link, home = free_port(), folder / "flwr-home"
+    link, health, home = free_port(), f"127.0.0.1:{free_port()}", folder / "flwr-home"
     environment = {
         **QUIET,
         "FLWR_HOME": str(home.resolve()),
@@ -92,9 +94,8 @@ def _processes(folder: Path) -> Iterator[None]:
         home / "config.toml",
         f'[superlink]\ndefault = "local"\n[superlink.local]\naddress = "{address}"\ninsecure = true\n'.encode(),
     )
-    commands: dict[str, tuple[str, ...]] = {
-        "link": ("flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(link))
-    }
+    bound = ("--host", "127.0.0.1", "--port", str(link), "--health-server-address", health)
+    commands: dict[str, tuple[str, ...]] = {"link": ("flower-superlink", "--insecure", *bound)}
     for site in SITES:
         own = ("--superlink", address, "--host", "127.0.0.1", "--port", str(free_port()))
         commands[site] = ("flower-supernode", "--insecure", *own)
@@ -104,9 +105,18 @@ def _processes(folder: Path) -> Iterator[None]:
     ]
     supervision.start(folder / "run", programs, logs=folder / "logs")
     try:
+        _await_health(health)
         yield
     finally:
         supervision.stop(folder / "run")
+
+
+def _await_health(address: str) -> None:
+    end = monotonic() + START_S
+    while not grpc_health(address, patience_s=1):
+        if monotonic() > end:
+            raise UserError(f"stock Flower's SuperLink does not answer {START_S:.0f} s after its start")
+        Event().wait(0.2)
 
 
 def _submit(folder: Path, study: Prepared, numbers: str) -> None:
