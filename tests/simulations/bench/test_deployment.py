@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from simulations.bench.deployment import SITES, deployment_figures, figures_of, stock_figures
+from simulations.bench.adapters import SITES
+from simulations.bench.deployment import deployment_figures, figures_of, stock_figures
 from simulations.bench.passages import PARTS, Passage
 from simulations.bench.real_federation import Federation, measure_federation
 from simulations.bench.stock_flower import Stock, measure_stock
