@@ -33,6 +33,7 @@ from common import wire
 from common.errors import RefusedError, SchemaError, UserError
 from common.keys import read_signing_key
 from common.preflight import MESSAGE_KIND, Question, Readiness
+from common.signed_reply import sign_reply
 
 T = TypeVar("T")
 
@@ -84,8 +85,10 @@ class Hospital:
         if action not in ("train", "evaluate"):
             SITE_LOG.warning("a message of a type that this site does not know")
             raise RefusedError("MALFORMED_REQUEST")
+        head = _head_of(content)
         with self._lock:
-            return respond(content, self._trainer_for(_head_of(content)))
+            answer = respond(content, self._trainer_for(head))
+        return sign_reply(answer, head, read_signing_key(self.folder.signing_key))
 
     def _readiness(self, content: wire.Content) -> Readiness:
         try:

@@ -29,7 +29,9 @@ from common import answers, wire
 from common.bundle import Bundle
 from common.errors import UserError
 from common.files import digest_bytes, write_bytes, write_json
+from common.keys import read_signing_key
 from common.protocol import Answer, Reply, Request, RoundPlan, asked_schema
+from common.signed_reply import sign_reply
 from common.state import Array
 from common.visible import visible
 
@@ -77,7 +79,8 @@ def play(folder: SiteFolder, source: Path) -> Preview:
         answer = trainer.answer(request)
         entry = json.loads(log.path.read_text(encoding="utf-8").splitlines()[-1])
     asked = asked_schema(bundle.schema, request.kind, request.plan)
-    frame = wire.to_frame(wire.encode_answer(answer, asked))
+    key = read_signing_key(folder.signing_key)
+    frame = wire.to_frame(sign_reply(wire.encode_answer(answer, asked), request, key))
     found = objections(policy, bundle, site=settings.site, coordinator=signed.coordinator)
     return Preview(bundle, answer, frame, entry, tuple(found))
 

@@ -9,7 +9,9 @@ from typing import Final
 
 from common import wire
 from common.errors import SchemaError
-from common.protocol import Answer, Kind, Refusal, Request, RoundPlan, Split, SplitEvaluation, asked_schema
+from common.protocol import Answer, Kind, Refusal, Reply, Request, RoundPlan, Split, SplitEvaluation, asked_schema
+from common.signed_reply import Asked as AskedQuestion
+from common.signed_reply import check_signature, without_signature
 from common.state import AdapterSchema, AdapterState
 from server import spool
 from server.admission import Accepted, Asked, Refused, admit, printable
@@ -179,10 +181,18 @@ def _judge_reply(
     content = arrival.reply.content
     size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
     try:
-        answer = wire.decode_answer(content, asked.schema, classes=session.job.classes)
+        answer = wire.decode_answer(without_signature(content), asked.schema, classes=session.job.classes)
+        _check_signed(session.job, question, arrival.site, content, answer)
     except SchemaError as error:
         return SiteResult("refused", printable(str(error)), bytes_up=size), None
     return replace(_judge_answer(session, question, arrival.site, answer, asked), bytes_up=size), answer
+
+
+def _check_signed(job: ServerJob, question: Question, site: str, content: wire.Content, answer: Answer) -> None:
+    """Raise SchemaError where an update is not signed by the enrolled key of its site; a refusal weighs nothing."""
+    if job.signers is not None and isinstance(answer, Reply):
+        asked = AskedQuestion(job.study, question.run, question.round, question.kind)
+        check_signature(content, asked, job.signers().get(site, ""))
 
 
 def _note(job: ServerJob, question: Question, site: str, result: SiteResult, answer: Answer | None) -> None:
@@ -198,7 +208,8 @@ def _note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) -
         size = wire.size_bytes(arrival.reply.content)
         with suppress(SchemaError):  # then it is one that nobody could read
             schema = asked_schema(job.schema, kind, RoundPlan())
-            answer = wire.decode_answer(arrival.reply.content, schema, classes=job.classes)
+            content = without_signature(arrival.reply.content)
+            answer = wire.decode_answer(content, schema, classes=job.classes)
     result = SiteResult("late", "after its round was closed", bytes_up=size)
     _write_receipt(job, run, arrival.round, kind, arrival.site, result, answer)
 

@@ -29,7 +29,7 @@ from server.app import job_of
 from server.bounded_replies import bounded_replies, reply_bytes
 from server.closing import Outcome
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.roster import keys_of
+from server.coordinator.roster import keys_of, signers_of
 from server.exchange import SYSTEM_CLOCK
 from server.model_card import render_card
 from server.preflight import check_sites
@@ -64,7 +64,12 @@ def play(grid: Grid, run: RunFolder) -> None:
     study = bundle.study
     job = job_of(study, bundle.schema, sites=study.federation.sites, seed=study.seed, folder=run.path)
     key = read_signing_key(CoordinatorFolder(run.coordinator).signing_key)
-    job = replace(job, only_registered=True, receipts=Receipts(run.receipts, key))
+    job = replace(
+        job,
+        only_registered=True,
+        receipts=Receipts(run.receipts, key),
+        signers=lambda: signers_of(run.coordinator),
+    )
     registered = RegisteredGrid(grid, lambda: keys_of(run.coordinator))
     begin = SYSTEM_CLOCK.now()
     try:

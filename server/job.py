@@ -1,5 +1,6 @@
 """What a run needs to know, as plain arguments."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ class ServerJob:
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
     folder: where `checkpoint/`, `events.jsonl` and the spool go.
     receipts: where each judged reply is noted (real sites); None notes nothing.
+    signers: returns the public key with which each enrolled site signs its replies (real sites); None asks for none.
     """
 
     study: str
@@ -42,3 +44,4 @@ class ServerJob:
     resamples: int = 0
     only_registered: bool = False
     receipts: Receipts | None = None
+    signers: Callable[[], Mapping[str, str]] | None = None

@@ -33,6 +33,7 @@ FLOWER_PLACES = (
     "server/rounds.py",
     "common/failures.py",
     "common/flower_backoff.py",
+    "common/signed_reply.py",
     "common/thin_app.py",
     "common/wire.py",
     "simulations/",

@@ -108,6 +108,11 @@ def keys_of(coordinator: Path) -> dict[bytes, str]:
     return site_of_key(read_roster(CoordinatorFolder(coordinator)))
 
 
+def signers_of(coordinator: Path) -> dict[str, str]:
+    """Return the public signing key of each site that is enrolled now in a coordinator's folder."""
+    return {site.name: site.signing_key for site in read_roster(CoordinatorFolder(coordinator)).sites if site.active}
+
+
 def enrolled_names(coordinator: Path) -> set[str]:
     """Return the names of the sites that are enrolled now in a coordinator's folder."""
     return active_names(read_roster(CoordinatorFolder(coordinator)))

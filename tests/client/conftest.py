@@ -28,6 +28,7 @@ from common import endorsement, wire
 from common.bundle import Bundle
 from common.preparation import prepare
 from common.protocol import Answer, Request, RoundPlan, asked_schema
+from common.signed_reply import without_signature
 from common.study import Study
 from common.workbench import Workbench
 from simulations.catalogue import rows_path
@@ -169,7 +170,7 @@ class RealSite:
     def read(self, content: wire.Content, request: Request) -> Answer:
         """Read an answer as the server does."""
         asked = asked_schema(self.bundle.schema, request.kind, request.plan)
-        return wire.decode_answer(content, asked, classes=len(self.bundle.study.task.labels))
+        return wire.decode_answer(without_signature(content), asked, classes=len(self.bundle.study.task.labels))
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from client.preview import FRAME, SUMMARY, TEXT, first_request, preview, summary
 from common import wire
 from common.errors import BundleError, UserError
 from common.files import digest_bytes
+from common.keys import public_text, read_signing_key
 from common.protocol import Refusal, Reply, asked_schema
+from common.signed_reply import check_signature, without_signature
 from common.state import digest_state
 
 Make = Callable[..., Any]
@@ -28,7 +30,9 @@ def test_the_bytes_are_those_of_the_reply_that_would_be_sent(make_site: Make, tm
     made = preview(site.folder, site.source, tmp_path / "out")
     frame = (tmp_path / "out" / FRAME).read_bytes()
     asked = asked_schema(site.bundle.schema, request.kind, request.plan)
-    shown = wire.decode_answer(wire.from_frame(frame), asked, classes=2)
+    content = wire.from_frame(frame)
+    check_signature(content, request, public_text(read_signing_key(site.folder.signing_key)))
+    shown = wire.decode_answer(without_signature(content), asked, classes=2)
     site.approve()
     real = site.sent(site.hospital(), replace(request, run="run-1"))
     assert isinstance(shown, Reply)

@@ -71,7 +71,7 @@ MESSAGES: dict[str, tuple[Misdeed, str, str]] = {
     "NaN": (with_array(npy.encode(np.full(10, np.nan, np.float32))), "refused", "finite"),
     "wrong shape": (with_array(npy.encode(np.zeros(11, np.float32))), "refused", "bytes"),
     "float64": (with_array(npy.encode(np.zeros(5))), "refused", "npy header"),
-    "an extra tensor": (with_stowaway, "refused", "4 records"),
+    "an extra tensor": (with_stowaway, "refused", "3 records"),
     "a pickled object": (with_array(pickled()), "refused", "array has"),
     "a header of 4 TB": (with_array(npy.header("float32", 10**12) + bytes(40)), "refused", "npy header"),
     "a broken head": (with_head, "refused", "JSON"),

@@ -3,17 +3,18 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from client.app import make_app
+from client.app import guarded, respond
 from common import keys, receipt_check, wire
 from common.adapter_folder import read_adapter
 from common.bundle import BaseModelFacts, write_bundle
@@ -21,6 +22,7 @@ from common.enrolment import Enrolment
 from common.errors import CheckpointError, ParticipationError, UserError
 from common.preflight import Readiness
 from common.protocol import Refusal
+from common.signed_reply import sign_reply
 from common.state import AdapterSchema
 from common.study import Study
 from server import checkpoint
@@ -32,6 +34,8 @@ from server.run_folder import RunFolder, RunState
 from simulations.inprocess import InProcessGrid, task_identity
 
 SITES = ("site-a", "site-b")
+SIGNING = {site: Ed25519PrivateKey.generate() for site in SITES}
+Signers = Mapping[str, Ed25519PrivateKey | None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def run(tmp_path: Path, site_keys: dict[str, str]) -> RunFolder:
     initialise(folder.path, hosts=["localhost"])
     roster = read_roster(folder)
     for site, transport in site_keys.items():
-        signing = keys.public_text(keys.make_signing_key(tmp_path / f"{site}.signing"))
+        signing = keys.public_text(SIGNING[site])
         roster, _ = enrolled(roster, Enrolment(site=site, transport_key=transport, signing_key=signing), now_utc())
     write_roster(folder, roster)
     made = RunFolder(folder.runs / "first")
@@ -106,8 +110,20 @@ def bundled(run: RunFolder, lab: Callable[..., Any]) -> Any:
     return federation
 
 
-def app_of(federation: Any, readiness: Readiness) -> ClientApp:
-    app = make_app(federation.site_of)
+def app_of(federation: Any, readiness: Readiness, signers: Signers) -> ClientApp:
+    """An app whose sites sign as `signers` says; without a key a reply goes out unsigned."""
+    app = ClientApp()
+
+    def work(message: Message, context: Context) -> Message:
+        site = federation.site_of(context)
+        content = guarded(lambda: respond(message.content, site))
+        key = signers[site.name]
+        if key is not None:
+            content = sign_reply(content, wire.peek_request(message.content), key)
+        return Message(content, reply_to=message)
+
+    app.train()(work)
+    app.evaluate()(work)
 
     @app.query("preflight")
     def preflight(message: Message, context: Context) -> Message:
@@ -116,10 +132,38 @@ def app_of(federation: Any, readiness: Readiness) -> ClientApp:
     return app
 
 
-def played(run: RunFolder, federation: Any, site_keys: dict[str, str], readiness: Readiness = Readiness()) -> None:  # noqa: B008 # frozen
+READY = Readiness()
+
+
+def played(
+    run: RunFolder,
+    federation: Any,
+    site_keys: dict[str, str],
+    readiness: Readiness = READY,
+    signers: Signers = SIGNING,
+) -> None:
     with task_identity():
-        inner = InProcessGrid(app_of(federation, readiness), SITES, named=False)
+        inner = InProcessGrid(app_of(federation, readiness, signers), SITES, named=False)
         play(KeyedGrid(inner, [keys.transport_pem(site_keys[site]) for site in SITES]), run)  # type: ignore[arg-type] # the part that is used
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (None, "the reply has no signature"),
+        (SIGNING["site-a"], "not by the site's enrolled key"),
+        (Ed25519PrivateKey.generate(), "not by the site's enrolled key"),
+    ],
+)
+def test_an_update_that_its_site_did_not_sign_does_not_count(
+    key: Ed25519PrivateKey | None, reason: str, run: RunFolder, bundled: Any, site_keys: dict[str, str]
+) -> None:
+    """Whoever is between: SuperLink does not tie a reply to the node that was asked."""
+    played(run, bundled, site_keys, signers={**SIGNING, "site-b": key})
+    rounds = json.loads(run.results.read_bytes())["rounds"]
+    found = [record["participation"] for record in rounds]
+    assert [(each["site-a"]["status"], each["site-b"]["status"]) for each in found] == [("accepted", "refused")] * 2
+    assert all(reason in each["site-b"]["reason"] for each in found)
 
 
 def test_a_run_leaves_what_a_simulation_leaves_and_its_receipts(

@@ -1,0 +1,82 @@
+"""A real site's signature over its reply, which nobody between its trainer and the server can change or make.
+
+Flower signs only the time of a SuperNode's requests, and a SuperLink does not tie a reply to the node that was asked.
+The site's own key (Ed25519, enrolled) signs the digest of the content with the question that it answers, so that
+neither gateway, front door nor SuperLink can pass off a reply as another site's, or as one of another round or run.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flwr.app import ConfigRecord, RecordDict
+
+from common import keys, wire
+from common.errors import SchemaError
+from common.files import canonical_json
+from common.protocol import Kind
+
+_RECORD: Final = "signature"
+_MAX_CHARACTERS: Final = 200
+
+
+class Question(Protocol):
+    """What a reply answers: a request, or the head of one."""
+
+    @property
+    def study(self) -> str:
+        """Digest of the study."""
+        ...
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        ...
+
+    @property
+    def round(self) -> int:
+        """Number of the round."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """Whether to train."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question by its values."""
+
+    study: str
+    run: str
+    round: int
+    kind: Kind
+
+
+def sign_reply(content: RecordDict, question: Question, key: Ed25519PrivateKey) -> RecordDict:
+    """Return the content of a reply with the site's signature beside it."""
+    signature = keys.sign(key, _signed_bytes(content, question))
+    return RecordDict({**content, _RECORD: ConfigRecord({_RECORD: signature})})
+
+
+def without_signature(content: RecordDict) -> RecordDict:
+    """Return the content that `sign_reply` was given, whether or not it is signed."""
+    return RecordDict({name: record for name, record in content.items() if name != _RECORD})
+
+
+def check_signature(content: RecordDict, question: Question, public: str) -> None:
+    """Raise SchemaError unless the reply is signed by the key `public`, and as the answer to this question."""
+    record = content.get(_RECORD)
+    signature = record.get(_RECORD) if isinstance(record, ConfigRecord) and len(record) == 1 else None
+    if not isinstance(signature, str) or len(signature) > _MAX_CHARACTERS:
+        raise SchemaError("the reply has no signature; a site signs with its enrolled key")
+    try:
+        keys.verify(public, _signed_bytes(without_signature(content), question), signature)
+    except keys.SignatureError:
+        raise SchemaError("the reply's signature is not by the site's enrolled key, or of another question") from None
+
+
+def _signed_bytes(content: RecordDict, question: Question) -> bytes:
+    asked = [question.study, question.run, question.round, question.kind]
+    return b"fedpeft reply\n" + canonical_json([*asked, wire.digest_of(content)])
