@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.supernode.runtime.run_clientapp import push_message
 
@@ -23,6 +24,8 @@ from client.ports import read_ports
 from client.settings import read_settings
 from client.trainer_connection import connect
 from common import wire
+from common.keys import read_signing_key
+from common.signed_reply import sign_reply, without_signature
 from common.supervisor_link import call
 from common.thin_app import expected_fab_hash
 
@@ -59,7 +62,12 @@ def oversized(respond: Respond) -> wire.Content:
 
 
 def raises(respond: Respond) -> wire.Content:
-    raise RuntimeError("patient 4711 has a rare disease")
+    raise RuntimeError("patient Kowalska has a rare disease")
+
+
+def signed_anew(content: wire.Content, question: Any, key: Ed25519PrivateKey) -> wire.Content:
+    """Return a bad answer with its site's own good signature: only what is in it is wrong."""
+    return sign_reply(without_signature(content), question, key)
 
 
 def packed(size: int, value: float = 0.5) -> Array:
@@ -77,17 +85,20 @@ def packed(size: int, value: float = 0.5) -> Array:
 def test_bad_answers_do_not_count(
     federation: Any, first: Callable[[Respond], Any], second: Callable[[Respond], Any], reasons: tuple[str, str]
 ) -> None:
+    key = read_signing_key(federation.sites["west"].signing_key)
+
     def behave(action: str, content: wire.Content, respond: Respond) -> wire.Content:
-        number = wire.peek_request(content).round
-        misdeed = {1: first, 2: second}.get(number)
-        return respond() if misdeed is None else misdeed(respond)
+        question = wire.peek_request(content)
+        misdeed = {1: first, 2: second}.get(question.round)
+        return respond() if misdeed is None else signed_anew(misdeed(respond), question, key)
 
     federation.west.behaviour = behave
     run = federation.submit("patient", f"bad-{first.__name__}")
     results = federation.finished(run, sites=2)
     found = [record["participation"]["west"] for record in results["rounds"]]
     assert tuple(each["status"] for each in found) == reasons
-    assert "4711" not in run.events.read_text() + run.log.read_text() + run.receipts.read_text()
+    assert not any("signature" in each["reason"] for each in found)
+    assert "Kowalska" not in run.events.read_text() + run.log.read_text() + run.receipts.read_text()
     assert [e["status"] for e in federation.receipts(run) if e["site"] == "west" and e["round"] < 3] == list(reasons)
 
 
