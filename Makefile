@@ -5,8 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETTINGS := pyproject.toml constraints.txt
-# One thread per process: results and timings of tests then do not depend on the machine.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# One thread per process: results of tests then do not depend on the machine. A file's tests stay in one process.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,8 +54,9 @@ check: static ## Before a commit: the static checks and the tests without proces
 test: static ## Set up .venv and pass every check but the slow tests
 	$(PYTEST) -m 'not slow'
 
-test-all: static ## All tests, some of which take minutes
-	$(PYTEST)
+test-all: static ## All tests; the slow ones take minutes, one after the other
+	$(PYTEST) -m 'not slow'
+	$(PYTEST) -n 0 -m slow
 
 format: .venv/dev ## Format the code and mend what ruff can
 	$(BIN)/ruff format .
