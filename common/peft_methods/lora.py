@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # peft's configuration is JSON
 
 from pydantic import Field
 
-from common.errors import StudyError
-from common.peft_methods import _peft
+from common.peft_methods import _peft, _targets
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lora:
-    """Options: rank >= 1, alpha (default 2 rank), dropout in [0, 1), targets: the ends of the linear layers' names."""
+    """Options: rank >= 1, alpha (default 2 rank), dropout in [0, 1), targets: the ends of the layers' names.
+
+    Without targets: the attention's query and value, whatever the architecture calls them.
+    """
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: tuple[str, ...] = ("query", "value")
+    targets: tuple[str, ...] | None = None
 
     @property
     def virtual_tokens(self) -> int:
@@ -38,22 +40,25 @@ class Lora:
         """The product B A is bilinear in what is averaged."""
         return False
 
+    @property
+    def wraps(self) -> bool:
+        """The peft library wraps the base model."""
+        return True
+
     def attach(self, base: nn.Module) -> nn.Module:
         """Add the factors to every linear layer whose name ends in one of `targets`."""
         from peft import LoraConfig, TaskType
 
-        names = [name for name, _ in base.named_modules()]
-        missing = [t for t in self.targets if not any(n == t or n.endswith(f".{t}") for n in names)]
-        if missing:
-            leaves = sorted({n.rpartition(".")[2] for n in names if n} - {""})
-            found = ", ".join(leaves[:20])
-            raise StudyError(f"peft.targets: the base model has no layer {missing[0]!r}; it has: {found}")
+        ends = _targets.choose(base, self.targets, _targets.QUERY_AND_VALUE)
+        layers = _targets.matching(base, ends)
+        _targets.check_rank(layers, self.rank)
         config = LoraConfig(
             task_type=TaskType.FEATURE_EXTRACTION,
             r=self.rank,
             lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
             lora_dropout=self.dropout,
-            target_modules=list(self.targets),
+            target_modules=list(ends),
+            fan_in_fan_out=any(layer.transposed for layer in layers.values()),
         )
         return _peft.attach(base, config)
 

@@ -29,10 +29,16 @@ class Prefix:
         """Keys and values are the trained numbers themselves."""
         return True
 
+    @property
+    def wraps(self) -> bool:
+        """The peft library wraps the base model."""
+        return True
+
     def attach(self, base: nn.Module) -> nn.Module:
         """Put the prefix in front of every layer."""
         from peft import PrefixTuningConfig, TaskType
 
+        _peft.check_reads_text(base, "prefix")
         config = PrefixTuningConfig(
             task_type=TaskType.FEATURE_EXTRACTION, num_virtual_tokens=self.virtual_tokens, prefix_projection=False
         )
