@@ -64,7 +64,12 @@ def detach(model: Any) -> nn.Module:
 
 def config_json(model: Any) -> dict[str, Any]:
     """Return the adapter's configuration as plain JSON, free of local paths."""
-    content = model.peft_config[ADAPTER].to_dict()
+    return plain_config(model.peft_config[ADAPTER])
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """Return a configuration of peft's as plain JSON, free of local paths."""
+    content = config.to_dict()
     content.update(base_model_name_or_path=None, inference_mode=True, auto_mapping=None)
     plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain))
     return plain
