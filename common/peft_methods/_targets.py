@@ -28,6 +28,27 @@ QUERY_AND_VALUE: Sequence[Ends] = (
 )
 """What BERT, Llama and ViT, DistilBERT, DeBERTa, GPT-2, GPT-NeoX, Phi-3, and ModernBERT call them."""
 
+ATTENTION_OUTPUTS = (
+    "attention.output.dense",
+    "self_attn.o_proj",
+    "attention.o_proj",
+    "attn.c_proj",
+    "attention.out_lin",
+    "attention.dense",
+    "attn.Wo",
+)
+"""What BERT, Llama, ViT, GPT-2, DistilBERT, GPT-NeoX and ModernBERT call the last layer of a block's attention."""
+FEED_FORWARD_OUTPUTS = (
+    "output.dense",
+    "mlp.down_proj",
+    "mlp.fc2",
+    "mlp.c_proj",
+    "ffn.lin2",
+    "mlp.dense_4h_to_h",
+    "mlp.Wo",
+)
+"""What they call the last layer of a block's feed-forward part."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -128,3 +149,15 @@ def blocks(base: nn.Module) -> list[tuple[str, nn.Module]]:
         raise StudyError(f"the base model ({kind_of(base)}) has no stack of alike blocks; choose another peft.method")
     name, longest = max(alike, key=lambda item: len(item[1]))
     return [(f"{name}.{index}", block) for index, block in enumerate(longest)]
+
+
+def in_each_block(base: nn.Module, usual: Ends, *, key: str = "peft.method") -> list[str]:
+    """Return the layer of every block that has one of these names within the block."""
+    layers = linear_layers(base)
+    found = []
+    for block, _ in blocks(base):
+        names = [f"{block}.{end}" for end in usual if f"{block}.{end}" in layers]
+        if not names:
+            raise StudyError(f"{key}: no layer of {block!r} ({kind_of(base)}) is called one of: {', '.join(usual)}")
+        found.append(names[0])
+    return found

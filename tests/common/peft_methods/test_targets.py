@@ -63,3 +63,13 @@ def test_blocks_are_the_longest_stack(make_random_model: Make) -> None:
     }
     with pytest.raises(StudyError, match="no stack of alike blocks"):
         _targets.blocks(nn.Linear(2, 2))
+
+
+def test_the_last_layers_of_each_block_s_two_halves_are_found(make_random_model: Make) -> None:
+    bert, llama = make_random_model("bert"), make_random_model("llama")
+    found = _targets.in_each_block(bert, _targets.FEED_FORWARD_OUTPUTS)
+    assert found == ["encoder.layer.0.output.dense", "encoder.layer.1.output.dense"]
+    found = _targets.in_each_block(llama, _targets.ATTENTION_OUTPUTS)
+    assert found == ["layers.0.self_attn.o_proj", "layers.1.self_attn.o_proj"]
+    with pytest.raises(StudyError, match=r"no layer of 'layers.0' \(llama\) is called one of: fc9"):
+        _targets.in_each_block(llama, ("fc9",))
