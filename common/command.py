@@ -30,6 +30,7 @@ COMMANDS = (
     "client.commands",
     "client.site_commands",
     "common.journal_commands",
+    "common.method_commands",
     "common.doctor",
 )
 
