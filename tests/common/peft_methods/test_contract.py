@@ -26,10 +26,19 @@ METHODS = plugins.available(PACKAGE)
 Open = Callable[..., Workbench]
 
 
-@pytest.fixture(params=METHODS)
+VARIANTS = (
+    "method='lora', dora=true, rslora=true, ranks={value=3}",
+    "method='lora', init='orthogonal'",
+    "method='prefix', projection=4",
+    "method='p-tuning', virtual_tokens=4, units=4, encoder='lstm'",
+    "method='bottleneck', placement='pfeiffer'",
+)
+
+
+@pytest.fixture(params=[*(f"method={name!r}" for name in METHODS), *VARIANTS])
 def chosen(request: pytest.FixtureRequest) -> str:
-    """The override that chooses one method with its default options."""
-    return f"peft={{method='{request.param}'}}"
+    """The override that chooses one method, with its default options or with those that change its tensors."""
+    return f"peft={{{request.param}}}"
 
 
 @pytest.fixture
