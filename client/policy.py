@@ -69,7 +69,7 @@ class Policy(BaseModel):
     @field_validator("methods")
     @classmethod
     def _are_installed(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        _check_known("PEFT method", names, [*plugins.available(METHODS), REFUSED_METHOD])
+        _check_known("PEFT method", names, sorted({*plugins.available(METHODS), REFUSED_METHOD}))
         return names
 
     @field_validator("metrics")
@@ -137,7 +137,8 @@ def study_bytes(bundle: Bundle) -> int:
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
     shared = bundle.schema.shared
-    method, kept = bundle.study.peft.method, [name for name in shared.names if not policy.lets_out(name)]
+    kept = [name for name in shared.names if not policy.lets_out(name)]
+    forbidden = [name for name in bundle.study.peft.methods if name not in policy.methods]
     found = {
         f"the coordinator {keys.fingerprint(coordinator)} is not among the policy's coordinators": (
             coordinator not in policy.coordinators
@@ -145,8 +146,8 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"this site, {site}, is not on the study's roster: {', '.join(bundle.study.federation.sites)}": (
             site not in bundle.study.federation.sites
         ),
-        f"the method {method} is not among the policy's methods: {', '.join(policy.methods)}": (
-            method.replace("_", "-") not in policy.methods
+        f"the method {', '.join(forbidden)} is not among the policy's methods: {', '.join(policy.methods)}": (
+            bool(forbidden)
         ),
         f"{len(kept)} tensors match none of the policy's patterns, such as {', '.join(kept[:3])}": bool(kept),
         f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (

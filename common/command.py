@@ -32,6 +32,7 @@ COMMANDS = (
     "client.site_commands",
     "common.journal_commands",
     "common.base_model_commands",
+    "common.method_commands",
     "common.doctor",
 )
 

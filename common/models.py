@@ -79,8 +79,3 @@ def load_tokenizer(folder: Path) -> Any:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
     except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from None
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of elements of all parameters."""
-    return sum(p.numel() for p in module.parameters())

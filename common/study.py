@@ -46,6 +46,20 @@ class PeftSection(BaseModel):
         """The method's own options."""
         return dict(self.model_extra or {})
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The method and those that its options name, as `hybrid` does; written as a policy writes them."""
+        return tuple(name.replace("_", "-") for name in [self.method, *_methods_in(self.options)])
+
+
+def _methods_in(options: Mapping[str, Any]) -> list[str]:
+    tables = [value for value in options.values() if isinstance(value, Mapping)]
+    return [name for table in tables for name in [*_named_in(table), *_methods_in(table)]]
+
+
+def _named_in(table: Mapping[str, Any]) -> list[str]:
+    return [str(table["method"])] if "method" in table else []
+
 
 class TaskSection(Section):
     """What is learned. `target` is a column; `labels` are its values in class order."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from common import models, plugins
 from common.errors import StudyError
+from common.peft_methods import StartsFromText
 from common.state import HEAD, AdapterState, Array
 from common.study import Study
 
@@ -28,6 +29,7 @@ SHORTEST_TEXT = 4
 class Workbench:
     """Base model with the method attached, the task's head, and the trainable parameters by canonical name, sorted.
 
+    `base_parameters` counts those of the base model that stay frozen: a method may train some of its own.
     `max_length` is the study's, less the method's virtual tokens where the model has no room for both.
     """
 
@@ -71,11 +73,13 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
     task = cast("Task", plugins.build("common.tasks", study.task.kind, {}, key="task.kind"))
     base = models.load_base(base_folder, attention=attention)
     tokenizer = models.load_tokenizer(base_folder)
-    base_parameters, hidden = models.count_parameters(base), int(cast("Any", base).config.hidden_size)
+    of_base, hidden = list(base.parameters()), int(cast("Any", base).config.hidden_size)
     max_length = _max_length(study.task.max_length, base, method.virtual_tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer_seed(seed, purpose="initial adapter"))
         model = method.attach(base)
+        if isinstance(method, StartsFromText):
+            method.start(model, tokenizer)
         head = task.build_head(hidden_size=hidden, classes=len(study.task.labels))
     parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
     return Workbench(
@@ -86,7 +90,7 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
         parameters=dict(sorted(parameters.items())),
         tokenizer=tokenizer,
         max_length=max_length,
-        base_parameters=base_parameters,
+        base_parameters=sum(p.numel() for p in of_base if not p.requires_grad),
     )
 
 

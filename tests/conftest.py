@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -25,6 +26,9 @@ from common.workbench import Workbench, open_workbench
 from simulations.catalogue import load
 from simulations.virtual import read_sites
 
+if TYPE_CHECKING:
+    from torch import nn
+
 # Before any test imports flwr or torch, which read these then.
 silence(os.environ)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,6 +48,34 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "tiny-bert"
     write_model(folder)
     return folder
+
+
+def random_model(kind: str) -> "nn.Module":
+    """Return a frozen random model of 2 layers and 32 units, the same each time: `bert`, `llama`, `gpt2` or `vit`."""
+    import torch
+    from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, LlamaConfig, LlamaModel, ViTConfig, ViTModel
+
+    text = {"vocab_size": 60, "bos_token_id": 1, "eos_token_id": 2, "attn_implementation": "eager"}
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.15}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        models = {
+            "bert": lambda: BertModel(BertConfig(**text, **sizes, intermediate_size=64), add_pooling_layer=False),
+            "llama": lambda: LlamaModel(LlamaConfig(**text, **sizes, intermediate_size=48, num_key_value_heads=2)),
+            "gpt2": lambda: GPT2Model(GPT2Config(**text, n_embd=32, n_layer=2, n_head=4, initializer_range=0.15)),
+            "vit": lambda: ViTModel(
+                ViTConfig(**sizes, intermediate_size=64, image_size=16, patch_size=8, attn_implementation="eager"),
+                add_pooling_layer=False,
+            ),
+        }
+        model: nn.Module = models[kind]().requires_grad_(False).eval()
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_random_model() -> "Callable[[str], nn.Module]":
+    """`make_random_model("bert")`: see `random_model`."""
+    return random_model
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,14 @@ Names of tensors are the model's own, with no wrapper prefixes. The task's head 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol  # PEFT's configuration is JSON
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable  # PEFT's configuration is JSON
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class PeftMethod(Protocol):
-    """What a method file's `build` makes; every call but `virtual_tokens` needs torch."""
+    """What a method file's `build` makes; every call but the properties needs torch."""
 
     @property
     def virtual_tokens(self) -> int:
@@ -24,11 +24,22 @@ class PeftMethod(Protocol):
     def aggregates_linearly(self) -> bool:
         """Whether the mean of the tensors is the mean of the models they stand for."""
 
+    @property
+    def wraps(self) -> bool:
+        """Whether `attach` returns a wrapper around the base model, and not the base model itself."""
+
     def attach(self, base: nn.Module) -> nn.Module:
-        """Return `base` with fresh trainable tensors from torch's current generator; `base` may be wrapped in place."""
+        """Return `base` with fresh trainable tensors from torch's current generator; `base` may be changed in place.
+
+        Raises:
+            StudyError: the method cannot take this base model.
+        """
 
     def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        """Return the trainable parameters of what `attach` returned, by canonical name."""
+        """Return the trainable parameters of what `attach` just returned, by canonical name.
+
+        They may be parameters of the base model itself; none at all means that only the task's head is trained.
+        """
 
     def detach(self, model: nn.Module) -> nn.Module:
         """Return the base model as it was before `attach`."""
@@ -38,3 +49,11 @@ class PeftMethod(Protocol):
 
     def peft_names(self, names: Sequence[str]) -> Mapping[str, str] | None:
         """Return {canonical name: name in adapter_model.safetensors}; None where no renaming of tensors does it."""
+
+
+@runtime_checkable
+class StartsFromText(Protocol):
+    """What a method has besides if its first tensors can depend on the tokenizer; else `attach` has set them."""
+
+    def start(self, model: nn.Module, tokenizer: Any) -> None:
+        """Set the trainable tensors of what `attach` just returned."""

@@ -6,6 +6,9 @@ import json
 import warnings
 from typing import TYPE_CHECKING, Any  # peft's classes are untyped here
 
+from common.errors import StudyError
+from common.peft_methods._targets import kind_of
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -24,14 +27,25 @@ def attach(base: nn.Module, config: Any) -> nn.Module:
     return model
 
 
+def check_reads_text(base: Any, method: str) -> None:
+    """Raise StudyError unless `base` embeds tokens, among which `method` puts virtual ones."""
+    if not hasattr(base.config, "vocab_size"):
+        raise StudyError(
+            f"peft.method = {method!r} puts virtual tokens into a text, and the base model ({kind_of(base)}) reads "
+            "none; expected a model of text, or a method that changes layers, such as lora"
+        )
+
+
 def canonical(name: str) -> str:
-    """Return peft's parameter name without its wrapper and adapter name.
+    """Return peft's parameter name without its wrappers and adapter name.
 
     >>> canonical("base_model.model.encoder.layer.0.attention.self.query.lora_A.default.weight")
     'encoder.layer.0.attention.self.query.lora_A.weight'
+    >>> canonical("base_model.model.encoder.layer.0.attention.self.query.base_layer.bias")
+    'encoder.layer.0.attention.self.query.bias'
     """
-    parts = [part for part in name.removeprefix(WRAPPER).split(".") if part != ADAPTER]
-    return ".".join(parts)
+    own = name.removeprefix(WRAPPER) if name.startswith(WRAPPER) else name.removeprefix("base_model.")
+    return ".".join(part for part in own.split(".") if part not in (ADAPTER, "base_layer"))
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -50,7 +64,12 @@ def detach(model: Any) -> nn.Module:
 
 def config_json(model: Any) -> dict[str, Any]:
     """Return the adapter's configuration as plain JSON, free of local paths."""
-    content = model.peft_config[ADAPTER].to_dict()
+    return plain_config(model.peft_config[ADAPTER])
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """Return a configuration of peft's as plain JSON, free of local paths."""
+    content = config.to_dict()
     content.update(base_model_name_or_path=None, inference_mode=True, auto_mapping=None)
     plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain))
     return plain

@@ -1,6 +1,7 @@
 """A policy file says what may leave; a missing or broken one lets nothing out, and is told which key is wrong."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from client.policy import Policy, objections, read_policy, study_bytes
 from common import plugins
 from common.bundle import Bundle
 from common.errors import UserError
+from common.study import PeftSection
 
 KEY = "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 OTHER = "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -119,3 +121,12 @@ def test_the_digest_is_of_every_rule() -> None:
     ]
     assert len(changed) == len(Policy.model_fields)
     assert len({policy.digest for policy in [Policy(), *changed]}) == 1 + len(changed)
+
+
+def test_a_method_within_a_method_must_be_allowed_too(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle()
+    peft = PeftSection.model_validate({"method": "lora", "second": {"method": "full"}})
+    mixed = replace(bundle, study=bundle.study.model_copy(update={"peft": peft}))
+    (only,) = objected(mixed, methods=("lora", "prefix"))
+    assert "the method full is not among" in only
+    assert objected(mixed, methods=("lora", "full")) == []

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
 
 from common.errors import ModelError
-from common.models import count_parameters, load_base, load_tokenizer
+from common.models import load_base, load_tokenizer
 
 
 @pytest.fixture
@@ -94,7 +93,3 @@ def test_a_missing_tokenizer_is_a_model_error(folder: Path) -> None:
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(ModelError, match="tokenizer"):
         load_tokenizer(folder)
-
-
-def test_parameters_are_counted() -> None:
-    assert count_parameters(nn.Linear(3, 4)) == 3 * 4 + 4

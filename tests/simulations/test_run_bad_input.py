@@ -102,7 +102,7 @@ WRONG_KEYS = {
     "name=St. Mary": ["name", "letters, digits", "'St. Mary'"],
     "base_model.source=bert": ["base_model.source", "dir:PATH", "'bert'"],
     "base_model.digest=1": ["base_model.digest"],
-    "peft.method=lorra": ["peft.method = 'lorra' does not exist", "there are: lora, prefix"],
+    "peft.method=lorra": ["peft.method = 'lorra' does not exist", "there are: ", " lora, ", " prefix"],
     "peft.ranc=4": ["has no option 'ranc'", "it has: ", "rank"],
     "peft.rank=0": ["option rank", "greater than or equal to 1"],
     "aggregation.name=fedavgg": ["aggregation.name = 'fedavgg' does not exist", "there are: ", "fedavg"],

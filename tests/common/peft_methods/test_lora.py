@@ -54,3 +54,50 @@ def test_averaging_factors_is_not_averaging_products() -> None:
     # (1 * 1 + 3 * 3) / 2 = 5, while (1 + 3) / 2 * (1 + 3) / 2 = 4.
     assert not Lora().aggregates_linearly
     assert Lora().virtual_tokens == 0
+
+
+def test_dora_s_weight_has_the_trained_lengths(open_bench: Callable[..., Workbench]) -> None:
+    """Each row of the weight is m (W0 + s B A) / |W0 + s B A|, and m starts as the rows' own lengths."""
+    bench = open_bench("peft={method='lora', rank=2, dora=true}")
+    rng, name = np.random.default_rng(0), f"{LAYER}.lora_magnitude_vector.weight"
+    layer = bench.model.get_submodule(f"base_model.model.{LAYER}")
+    w0, bias = layer.base_layer.weight.numpy(), layer.base_layer.bias.numpy()
+    np.testing.assert_allclose(bench.read()[name], np.linalg.norm(w0, axis=1), rtol=1e-5)
+    state = {each: rng.normal(size=a.shape).astype(np.float32) for each, a in bench.read().items()}
+    bench.write(state)
+    v = w0 + 2 * state[f"{LAYER}.lora_B.weight"] @ state[f"{LAYER}.lora_A.weight"]
+    w = state[name][:, None] * v / np.linalg.norm(v, axis=1, keepdims=True)
+    x = rng.normal(size=(5, 32)).astype(np.float32)
+    with torch.inference_mode():
+        np.testing.assert_allclose(layer(torch.from_numpy(x)).numpy(), x @ w.T + bias, rtol=1e-3, atol=1e-3)
+    assert list(bench.method.peft_names([name]).values()) == [f"base_model.model.{LAYER}.lora_magnitude_vector"]
+
+
+def test_rank_stabilised_scale_is_alpha_over_the_root_of_the_rank(open_bench: Callable[..., Workbench]) -> None:
+    bench = open_bench("peft={method='lora', rank=4, alpha=6, rslora=true}")
+    assert bench.model.get_submodule(f"base_model.model.{LAYER}").scaling["default"] == 6 / 2
+
+
+def test_orthogonal_factors_start_with_a_product_of_zero(open_bench: Callable[..., Workbench]) -> None:
+    state = open_bench("peft={method='lora', rank=4, init='orthogonal'}").read()
+    a, b = state[f"{LAYER}.lora_A.weight"], state[f"{LAYER}.lora_B.weight"]
+    assert a.any()
+    assert b.any()
+    np.testing.assert_allclose(b @ a, 0, atol=1e-6)
+    with pytest.raises(StudyError, match="needs an even rank, which 3 is not"):
+        open_bench("peft={method='lora', rank=3, init='orthogonal'}")
+
+
+def test_ranks_are_of_the_longest_end_that_matches_and_keep_the_scale(open_bench: Callable[..., Workbench]) -> None:
+    ranks = "{value=2, '1.attention.self.value'=3}"
+    bench = open_bench(f"peft={{method='lora', rank=4, ranks={ranks}}}")
+    found = {
+        name.split("layer.")[1].split(".lora")[0]: p.shape[0] for name, p in bench.parameters.items() if "_A" in name
+    }
+    query, value = "attention.self.query", "attention.self.value"
+    assert found == {f"0.{query}": 4, f"1.{query}": 4, f"0.{value}": 2, f"1.{value}": 3}
+    assert bench.model.get_submodule(f"base_model.model.encoder.layer.1.{value}").scaling["default"] == 2
+    with pytest.raises(StudyError, match="'key' is the end of no target"):
+        open_bench("peft={method='lora', ranks={key=2}}")
+    with pytest.raises(StudyError, match=r"peft.rank = 33 is above .*value'"):
+        open_bench("peft={method='lora', ranks={value=33}}")

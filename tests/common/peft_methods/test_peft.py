@@ -1,7 +1,12 @@
+from collections.abc import Callable
 from enum import Enum
 from types import SimpleNamespace
 
-from common.peft_methods._peft import canonical, config_json
+import pytest
+from torch import nn
+
+from common.errors import StudyError
+from common.peft_methods._peft import canonical, check_reads_text, config_json
 
 
 def test_only_the_wrapper_s_words_are_taken_out_of_a_name() -> None:
@@ -18,3 +23,9 @@ def test_a_configuration_becomes_json_in_one_order_and_says_nothing_of_this_mach
     assert found["targets"] == ["a", "b"]
     assert (found["kind"], found["r"], found["base_model_name_or_path"]) == ("a", 1, None)
     assert found["inference_mode"] is True
+
+
+def test_a_model_that_reads_no_text_takes_no_virtual_words(make_random_model: Callable[[str], nn.Module]) -> None:
+    check_reads_text(make_random_model("llama"), "prompt")
+    with pytest.raises(StudyError, match=r"'prompt' puts virtual tokens into a text, and the base model \(vit\)"):
+        check_reads_text(make_random_model("vit"), "prompt")

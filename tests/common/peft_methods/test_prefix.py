@@ -46,3 +46,17 @@ def test_the_first_layer_attends_to_the_prefix(open_bench: Callable[..., Workben
     weights = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
     expected = np.einsum("hqk,khw->qhw", weights, values).reshape(len(ids[0]), HIDDEN)
     np.testing.assert_allclose(seen["context"][0].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_may_make_the_prefix(open_bench: Callable[..., Workbench]) -> None:
+    bench = open_bench("peft={method='prefix', virtual_tokens=3, projection=5}")
+    shapes = {n.removeprefix("prompt_encoder."): tuple(p.shape) for n, p in bench.parameters.items() if "head" not in n}
+    assert shapes == {
+        "embedding.weight": (3, HIDDEN),
+        "transform.0.weight": (5, HIDDEN),
+        "transform.0.bias": (5,),
+        "transform.2.weight": (LAYERS * 2 * HIDDEN, 5),
+        "transform.2.bias": (LAYERS * 2 * HIDDEN,),
+    }
+    assert not bench.method.aggregates_linearly
+    assert bench.method.peft_names(list(bench.parameters)) is None

@@ -1,0 +1,60 @@
+"""`fedpeft methods`: every PEFT method in one line, with its options and whether the mean of adapters is exact."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add `methods`."""
+    app.command("methods")(methods)
+
+
+def methods() -> None:
+    """List the PEFT methods, what they do, their options, and whether averaging them is exact; needs no torch."""
+    from common import plugins
+
+    for name in plugins.available("common.peft_methods"):
+        for line in describe(name):
+            typer.echo(line)
+
+
+def describe(name: str) -> list[str]:
+    """Return three lines on the method `name`: what it does, its options, its average."""
+    from common import plugins
+
+    package = "common.peft_methods"
+    module = plugins.load(package, name, key="peft.method")
+    method = plugins.build(package, name, {}, key="peft.method")
+    average = "exact" if method.aggregates_linearly else "an approximation"
+    return [
+        f"{name:<12}  {first_sentence(module.__doc__ or '')}",
+        f"{'':<12}    options: {', '.join(_options(method)) or 'none'}",
+        f"{'':<12}    the mean of adapters is {average}",
+    ]
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a docstring, in one line.
+
+    >>> first_sentence("One thing: a. b.c is\\nlong. And more.")
+    'One thing: a.'
+    """
+    start = " ".join(text.split("\n\n", 1)[0].split())
+    sentence, dot, _ = start.partition(". ")
+    return sentence + "." if dot else start
+
+
+def _options(method: object) -> list[str]:
+    return [f"{name} ({_written(value)})" for name, value in vars(method).items()]
+
+
+def _written(value: object) -> str:
+    """Return a default as a study would write it.
+
+    >>> _written(None), _written(False), _written({"method": "lora"})
+    ('unset', 'false', '{method = "lora"}')
+    """
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_written(inner)}" for key, inner in value.items()) + "}"
+    if value is None or isinstance(value, bool):
+        return {None: "unset", True: "true", False: "false"}[value]
+    return f'"{value}"' if isinstance(value, str) else str(value)
