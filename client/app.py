@@ -17,7 +17,7 @@ SITE_LOG = logging.getLogger("fedpeft.site")
 
 
 class SiteEndpoint(Protocol):
-    """What answers for a site: the trainer itself, or a connection to it."""
+    """What answers for a site of one study: its trainer."""
 
     @property
     def name(self) -> str:
@@ -35,10 +35,9 @@ class SiteEndpoint(Protocol):
 
 
 def make_app(site_of: Callable[[Context], SiteEndpoint]) -> ClientApp:
-    """Return the app that answers train, evaluate and query messages.
+    """Return the app that answers train, evaluate and query messages of a simulation.
 
-    site_of: finds the site from Flower's context, when a message comes: `node_config["partition-id"]` in a simulation,
-    `node_config["settings"]` at a hospital.
+    site_of: finds the site from Flower's context, when a message comes: by `node_config["partition-id"]`.
     """
     app = ClientApp()
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from common.errors import UserError
+from common.errors import DeviceError, UserError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -52,9 +52,9 @@ def resolve(*, precision: str = "auto", device: str = "cpu", threads: int = 1) -
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UserError(f"device {device!r} is not known; use 'cpu', 'cuda:0' (or another GPU's number) or 'auto'")
+        raise DeviceError(f"device {device!r} is not known; use 'cpu', 'cuda:0' (or another GPU's number) or 'auto'")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device {device!r} was asked for, but torch finds no GPU here; use device = 'cpu'")
+        raise DeviceError(f"device {device!r} was asked for, but torch finds no GPU here; use device = 'cpu'")
     if threads < 1:
         raise UserError(f"threads = {threads}, expected at least 1")
     on_gpu = device.startswith("cuda")

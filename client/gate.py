@@ -98,6 +98,14 @@ class Gate:
         self.journal.append(_entry(self.site, request, "released", reply=gated))
         return gated
 
+    def check_again(self, answer: Reply, request: Request, *, rarest: Mapping[Split, int] = NO_COUNTS) -> None:
+        """Raise RefusedError where the policy, which may have changed, would let out less than this answer has."""
+        asked = asked_schema(self.schema, request.kind, request.plan)
+        evaluations = {s: _withhold(e, self.policy, rarest.get(s, 0)) for s, e in answer.evaluations.items()}
+        same = answers.to_json(replace(answer, evaluations=evaluations)) == answers.to_json(answer)
+        if _forbidden(answer, asked, self.policy) is not None or not same:
+            raise RefusedError("REFUSED_BY_POLICY")
+
     def check_patients(self, patients: int) -> None:
         """Refuse to answer for so few patients that an update would speak of single ones."""
         if patients < self.policy.minimum_patients:

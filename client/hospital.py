@@ -8,6 +8,7 @@ anything is let out. Whatever goes wrong, only a word of `common.protocol.REASON
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar  # a status is JSON
 
@@ -25,7 +26,7 @@ from client.policy import Policy, objections, read_policy
 from client.preflight import readiness
 from client.sealing import Seal, read_storage_key
 from client.settings import SiteSettings, read_settings
-from client.site import open_trainer
+from client.site import check_member, find_base_model, open_trainer
 from client.site_folder import SiteFolder
 from client.store import SiteStore
 from client.trainer import Trainer
@@ -43,10 +44,11 @@ _STRANGERS = ""
 
 @dataclass(frozen=True)
 class Resident:
-    """The study that is loaded: its approved bundle's digest, the settings it was opened by, and its trainer."""
+    """The study that is loaded: its bundle's digest, the settings and base model it was opened by, and its trainer."""
 
     bundle: str
     settings: SiteSettings
+    base_model: Path
     trainer: Trainer
 
 
@@ -97,12 +99,13 @@ class Hospital:
             SITE_LOG.warning("a message is not a preflight question", exc_info=True)
             raise RefusedError("MALFORMED_REQUEST") from None
 
-        def open_trainer() -> tuple[SiteSettings, Trainer]:
-            agreed = self._agreed(question.study)
-            return agreed.settings, self._trainer(agreed)
+        def open_study() -> tuple[Path, Trainer]:
+            trainer = self._trainer(self._agreed(question.study))
+            assert self._resident is not None  # it has just been made
+            return self._resident.base_model, trainer
 
         with self._lock:
-            return readiness(question, open_trainer)
+            return readiness(question, open_study)
 
     def _trainer_for(self, head: Asked) -> Trainer:
         """Return the trainer of the study that a message is of, or raise RefusedError and write it down."""
@@ -151,21 +154,23 @@ class Hospital:
         bundle = agreed.signed.bundle.digest
         resident = self._resident
         if resident is None or (resident.bundle, resident.settings) != (bundle, agreed.settings):
-            self._resident = None  # so that two base models never are in memory
-            resident = Resident(bundle, agreed.settings, self._load(agreed))
+            self._resident = resident = None  # so that two base models never are in memory
+            resident = self._load(agreed)
             self._resident = resident
         gate = replace(resident.trainer.gate, policy=agreed.policy)
         return replace(resident.trainer, gate=gate, check_consent=lambda: self._check_consent(agreed))
 
-    def _load(self, agreed: Agreed) -> Trainer:
+    def _load(self, agreed: Agreed) -> Resident:
         bundle, settings = agreed.signed.bundle, agreed.settings
+        check_member(settings.site, bundle.study)
+        base = find_base_model(settings, bundle.study)
         state = self.folder.study_state(bundle.digest)
         seal = Seal(read_storage_key(self.folder.storage_key))
         store = SiteStore(state, classes=len(bundle.study.task.labels), seal=seal)
         gate = Gate(settings.site, agreed.policy, bundle.schema, self._log(bundle.study.digest), Budget(state / SPENT))
-        trainer = open_trainer(settings, bundle, store=store, gate=gate)
+        trainer = open_trainer(settings, bundle, base, store=store, gate=gate)
         self.base_model_loads += 1
-        return trainer
+        return Resident(bundle.digest, settings, base, trainer)
 
     def _note_refusal(self, head: Asked, reason: str) -> None:
         log = self._log(head.study if head.study in self._logs else _STRANGERS)

@@ -1,25 +1,28 @@
 """What this site says before round 1: whether the study can work here, in the fixed words of `common.preflight`.
 
 Nothing is counted for anyone outside: the words say what a refusal in round 1 would say, only sooner, and for memory
-what would otherwise end in a failure.
+what would otherwise end in a failure. Whether the run is one more than the policy answers, only round 1 shows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
+from client.app import SITE_LOG
 from client.execution import Execution
 from client.memory import free_bytes, needed_bytes
-from client.settings import SiteSettings
-from client.site import find_base_model
 from client.trainer import Trainer
-from common.errors import DataError, ModelError, RefusedError, UserError
+from common.errors import DataError, DeviceError, ModelError, RefusedError, UserError
 from common.machine import versions
 from common.preflight import Note, Problem, Question, Readiness
 
-_CLOSED: Final[frozenset[Problem]] = frozenset({"NOT_APPROVED", "PAUSED", "POLICY"})
-_WORDS: dict[str, Problem] = {"NOT_APPROVED": "NOT_APPROVED", "PAUSED": "PAUSED"}
+_CLOSED: Final[frozenset[Problem]] = frozenset({"NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "POLICY"})
+_WORDS: Final[Mapping[str, Problem]] = MappingProxyType(
+    {"NOT_APPROVED": "NOT_APPROVED", "PAUSED": "PAUSED", "OUTSIDE_HOURS": "OUTSIDE_HOURS"}
+)
 
 
 def refused_word(reason: str) -> Problem:
@@ -27,24 +30,31 @@ def refused_word(reason: str) -> Problem:
     return _WORDS.get(reason, "POLICY")
 
 
-def readiness(question: Question, open_trainer: Callable[[], tuple[SiteSettings, Trainer]]) -> Readiness:
+def readiness(question: Question, open_study: Callable[[], tuple[Path, Trainer]]) -> Readiness:
     """Return what stands in the way of this study, and the memory that it needs.
 
-    open_trainer: opens the approved study as a message of round 1 would; raises RefusedError or UserError.
+    open_study: opens the approved study as a message of round 1 would, and returns the base model's folder and the
+    trainer; raises RefusedError or UserError, whose text goes to the site's own log.
     """
     try:
-        settings, trainer = open_trainer()
+        base, trainer = open_study()
     except RefusedError as error:
         return _not_ready(refused_word(error.reason))
-    except ModelError:
-        return _not_ready("NO_BASE_MODEL")
-    except DataError:
-        return _not_ready("DATA_UNREADABLE")
-    except UserError:
-        return _not_ready("DEVICE_MISSING")
+    except UserError as error:
+        SITE_LOG.warning("the study cannot be opened: %s", error)
+        return _not_ready(_problem_of(error))
     if question.adapter_schema != trainer.schema.digest or question.bundle != trainer.bundle.digest:
         return _not_ready("NOT_APPROVED")
-    return _of_opened(settings, trainer)
+    return _of_opened(base, trainer)
+
+
+def _problem_of(error: UserError) -> Problem:
+    kinds: Mapping[type[UserError], Problem] = {
+        ModelError: "NO_BASE_MODEL",
+        DataError: "DATA_UNREADABLE",
+        DeviceError: "DEVICE_MISSING",
+    }
+    return kinds.get(type(error), "NOT_OPENED")
 
 
 def _not_ready(problem: Problem) -> Readiness:
@@ -52,9 +62,8 @@ def _not_ready(problem: Problem) -> Readiness:
     return Readiness(problems=(problem,), versions={} if problem in _CLOSED else versions())
 
 
-def _of_opened(settings: SiteSettings, trainer: Trainer) -> Readiness:
-    study = trainer.bundle.study
-    needed = needed_bytes(find_base_model(settings, study), study, trainer.schema, trainer.execution)
+def _of_opened(base: Path, trainer: Trainer) -> Readiness:
+    needed = needed_bytes(base, trainer.bundle.study, trainer.schema, trainer.execution)
     free = _free_before_loading(trainer.execution, trainer)
     problems = _row_problems(trainer)
     if free is not None and free < needed:

@@ -22,7 +22,7 @@ from client.journal import Journal
 from client.policy import objections, read_policy
 from client.sealing import KEY_BYTES, Seal
 from client.settings import read_settings
-from client.site import open_trainer
+from client.site import check_member, find_base_model, open_trainer
 from client.site_folder import SiteFolder
 from client.store import SiteStore
 from common import answers, wire
@@ -75,7 +75,8 @@ def play(folder: SiteFolder, source: Path) -> Preview:
         seal = Seal(os.urandom(KEY_BYTES))  # lost with this function: what is left after a crash cannot be read
         store = SiteStore(state, classes=len(bundle.study.task.labels), durable=False, seal=seal)
         gate = Gate(settings.site, policy, bundle.schema, log, Budget(state / SPENT, durable=False))
-        trainer = open_trainer(settings, bundle, store=store, gate=gate)
+        check_member(settings.site, bundle.study)
+        trainer = open_trainer(settings, bundle, find_base_model(settings, bundle.study), store=store, gate=gate)
         answer = trainer.answer(request)
         entry = json.loads(log.path.read_text(encoding="utf-8").splitlines()[-1])
     asked = asked_schema(bundle.schema, request.kind, request.plan)

@@ -19,7 +19,7 @@ def coordinator_state(folder: SiteFolder) -> str:
     address = read_settings(folder).coordinator.address
     try:
         context = ssl.create_default_context(cafile=folder.coordinator_ca)
-        status = httpx.get(f"https://{address}/health", verify=context, timeout=PATIENCE_S).status_code
+        status = httpx.get(f"https://{address}/health", verify=context, timeout=PATIENCE_S, trust_env=False).status_code
     except httpx.HTTPError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return _foreign_certificate(address, str(error))

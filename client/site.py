@@ -15,15 +15,13 @@ from common.study import Study
 from common.workbench import open_workbench
 
 
-def open_trainer(settings: SiteSettings, bundle: Bundle, *, store: SiteStore, gate: Gate) -> Trainer:
-    """Check everything that the settings name, and load base model and rows.
+def open_trainer(settings: SiteSettings, bundle: Bundle, base: Path, *, store: SiteStore, gate: Gate) -> Trainer:
+    """Load the base model of the folder `base`, which `find_base_model` found, and the site's rows.
 
     Raises:
-        UserError: the study does not know the site; no base model is the study's; the rows are not what the study says.
+        UserError: the rows are not what the study says; the device is not there.
     """
     study = bundle.study
-    check_member(settings.site, study)
-    base = find_base_model(settings, study)
     rows = read_rows(settings.rows, study)
     execution = resolve(precision=study.training.precision, device=settings.device, threads=settings.threads)
     bench = open_workbench(study, base, attention=execution.attention).to(execution.device)

@@ -30,12 +30,12 @@ class SiteFolder:
 
     @property
     def transport_key(self) -> Path:
-        """The gateway's key (EC P-384); `.pub` beside it."""
+        """The SuperNode's key (EC P-384); `.pub` beside it."""
         return self.path / "keys" / "transport"
 
     @property
     def signing_key(self) -> Path:
-        """The trainer's key (Ed25519), which signs receipts."""
+        """The trainer's key (Ed25519), which signs replies and receipts."""
         return self.path / "keys" / "signing.key"
 
     @property

@@ -114,6 +114,8 @@ class Trainer:
         try:
             self._check(request)
             answered = self.store.find(request)
+            if isinstance(answered, Reply):
+                self.gate.check_again(answered, request, rarest=self._rarest(request))
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
             return Refusal(error.reason)

@@ -1,6 +1,6 @@
 """A connection to the trainer's socket: for the gateway, which forwards messages, and for whoever asks how it is.
 
-What goes wrong becomes one of `common.wire.GATEWAY_FAILURES`, never the text of a failure.
+What goes wrong becomes one of `common.failures.GATEWAY_FAILURES`, never the text of a failure.
 """
 
 import json

@@ -6,10 +6,14 @@
     │   ├── BundleError      a prepared study that is damaged or does not fit
     │   ├── DataError        rows, columns, labels, sites
     │   ├── ModelError       the base model's files or digest
+    │   ├── DeviceError      a device that is not there
+    │   ├── SignatureError   a signature or key that is not what it should be (`common.keys`)
+    │   ├── SupervisionError what supervisord says (`common.supervisor_link`)
     │   └── CheckpointError  a run that cannot be resumed
     ├── SchemaError          tensors that are not what the adapter schema says
     │   └── NotFiniteError   they are, but for NaN or infinity among the values
     ├── RefusedError         a site declines to answer; carries a fixed word, never data
+    ├── TrainerFailure       a trainer gave a gateway no answer; likewise (`client.trainer_connection`)
     └── ParticipationError   a run ended without enough sites: exit 3
 
 One bad client is data, not an exception: see `server.admission`.
@@ -38,6 +42,10 @@ class DataError(UserError):
 
 class ModelError(UserError):
     """The base model's files are missing, of a refused kind, or have another digest."""
+
+
+class DeviceError(UserError):
+    """A device that was asked for is not on this machine."""
 
 
 class CheckpointError(UserError):

@@ -14,6 +14,7 @@ MESSAGE_KIND = "query.preflight"
 Problem = Literal[
     "NOT_APPROVED",
     "PAUSED",
+    "OUTSIDE_HOURS",
     "POLICY",
     "NO_BASE_MODEL",
     "DATA_UNREADABLE",
@@ -32,6 +33,7 @@ Note = Literal["ONE_LABEL"]
 MEANINGS: dict[Problem, str] = {
     "NOT_APPROVED": "the study is not approved there: fedpeft site approve",
     "PAUSED": "the site is paused: fedpeft site resume",
+    "OUTSIDE_HOURS": "the site answers at other hours only, by its policy",
     "POLICY": "the site's policy forbids this study",
     "NO_BASE_MODEL": "the site has no base model with the study's digest",
     "DATA_UNREADABLE": "the site's rows are not what the study's schema says: fedpeft site check",

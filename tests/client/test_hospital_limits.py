@@ -1,8 +1,11 @@
 """What a site's trainer counts and bounds, what it tells, and what it never does."""
 
+import gc
 import json
 import logging
+import re
 import shutil
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from client.budget import FILE as SPENT
 from client.budget import Budget
+from client.hospital import Hospital
 from client.limited_log import LIMIT
 from client.policy import study_bytes
 from client.sealing import HEAD
@@ -155,3 +159,52 @@ def test_the_journal_is_signed_and_the_state_sealed(make_site: Make, ask: Ask) -
     (stored,) = site.folder.state.rglob("train-*.safetensors")
     assert stored.read_bytes().startswith(HEAD)
     assert b"head.weight" not in stored.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "stricter",
+    [
+        {"release_histograms": False},
+        {"metrics": ("auroc",)},
+        {"minimum_class_patients": 10**6},
+        {"tensors": ("head.*",)},
+        {"max_update_norm": 1e-9},
+    ],
+)
+def test_a_stored_answer_leaves_again_only_under_the_policy_of_now(
+    stricter: dict[str, Any], make_site: Make, ask: Ask
+) -> None:
+    site = make_site()
+    site.approve()
+    hospital, request = site.hospital(), ask(site.bundle)
+    assert isinstance(site.sent(hospital, request), Reply)
+    site.set_policy(**stricter)
+    assert site.sent(hospital, request) == Refusal("REFUSED_BY_POLICY")
+    site.set_policy()
+    assert isinstance(site.sent(hospital, request), Reply)
+
+
+class Watching(Hospital):
+    """Notes, whenever a base model is about to be loaded, whether an earlier one is still in memory."""
+
+    earlier: list["weakref.ref[Any]"]
+    held: list[bool]
+
+    def _load(self, agreed: Any) -> Any:
+        gc.collect()
+        self.held.append(any(each() is not None for each in self.earlier))
+        made = super()._load(agreed)
+        self.earlier.append(weakref.ref(made.trainer.bench.model))
+        return made
+
+
+def test_never_are_two_base_models_in_memory(make_site: Make, ask: Ask) -> None:
+    site = make_site()
+    site.approve()
+    hospital = Watching(site.folder)
+    hospital.earlier, hospital.held = [], []
+    for number, threads in ((1, 1), (2, 2), (3, 1)):
+        text = site.folder.settings.read_text()
+        site.folder.settings.write_text(re.sub(r"threads = \d", f"threads = {threads}", text))
+        assert isinstance(site.sent(hospital, ask(site.bundle, round=number)), Reply)
+    assert (hospital.base_model_loads, hospital.held) == (3, [False] * 3)

@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client.execution import Execution
+from client.hours import DAYS
 from client.memory import free_bytes, needed_bytes
 from common import wire
 from common.preflight import MESSAGE_KIND, Question, Readiness, read_readiness
@@ -106,6 +108,25 @@ def test_a_device_that_is_not_there_is_said(make_site: Make) -> None:
     site.approve()
     changed_settings(site, 'device = "cpu"', 'device = "cuda:7"')
     assert said(site).problems == ("DEVICE_MISSING",)
+
+
+def test_hours_are_said_as_hours(make_site: Make) -> None:
+    site = make_site()
+    site.approve()
+    now = datetime.now()
+    day = DAYS[(now.weekday() + 3) % 7]
+    site.set_policy(hours=(f"{day} 00:00-24:00",))
+    assert said(site).problems == ("OUTSIDE_HOURS",)
+
+
+def test_what_nobody_foresaw_is_in_the_site_s_own_log_and_one_word_outside(
+    make_site: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site()
+    site.approve()
+    site.folder.storage_key.chmod(0o644)
+    assert said(site).problems == ("NOT_OPENED",)
+    assert "storage.key" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["ready?", {}, {"study": "x"}, [1]])

@@ -11,7 +11,7 @@ from client.gate import Gate
 from client.journal import Journal
 from client.policy import Policy
 from client.settings import SiteSettings, read_settings
-from client.site import find_base_model, open_trainer
+from client.site import check_member, find_base_model, open_trainer
 from client.store import SiteStore
 from client.trainer import Trainer
 from common.errors import DataError, ModelError, UserError
@@ -21,7 +21,8 @@ def opened(real: Any, **changes: Any) -> Trainer:
     settings = read_settings(real.folder).model_copy(update=changes)
     store = SiteStore(real.folder.state, classes=2, durable=False)
     gate = Gate(settings.site, Policy(), real.bundle.schema, Journal(real.folder.journal, durable=False))
-    return open_trainer(settings, real.bundle, store=store, gate=gate)
+    check_member(settings.site, real.bundle.study)
+    return open_trainer(settings, real.bundle, find_base_model(settings, real.bundle.study), store=store, gate=gate)
 
 
 def test_rows_and_execution_are_those_of_the_settings(make_site: Callable[..., Any]) -> None:
