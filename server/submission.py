@@ -16,6 +16,7 @@ from common.endorsement import endorse, read_endorsement
 from common.errors import CheckpointError, StudyError, UserError
 from common.study import NAME
 from common.thin_app import thin_app
+from server.coordinator.flower_command import UnknownRunError
 from server.coordinator.folder import CoordinatorFolder
 from server.run_folder import ENDED, RESUME, RunFolder, RunState
 
@@ -99,7 +100,7 @@ def submit_new(run: RunFolder, flower: Flower) -> None:
 
 def cancel(run: RunFolder, flower: Flower) -> None:
     """End a run at the SuperLink; what is in its checkpoint stays, and it can be resumed."""
-    state = run.state()
+    state = refreshed_state(run, flower)
     if state.state in ENDED:
         raise CheckpointError(f"run {run.name!r} has ended already: {state.state}")
     flower("stop", state.flower, "local")
@@ -111,13 +112,21 @@ def refreshed_state(run: RunFolder, flower: Flower) -> RunState:
     state = run.state()
     if state.state in ENDED:
         return state
-    answer = flower("list", "local", "--run-id", state.flower)
-    statuses = [str(found.get("status", "")) for found in answer.get("runs", ())]
-    if not any(status.startswith("finished") for status in statuses):
-        return run.state()
+    reason = _end_at_superlink(state.flower, flower)
     state = run.state()  # it may have ended in good order meanwhile
-    if state.state not in ENDED:
-        reason = f"its server process ended; server.log says how far it came; {RESUME}"
-        state = replace(state, state="failed", reason=reason)
+    if reason is not None and state.state not in ENDED:
+        state = replace(state, state="failed", reason=f"{reason}; {RESUME}")
         run.note(state)
     return state
+
+
+def _end_at_superlink(run_id: str, flower: Flower) -> str | None:
+    """Return why the SuperLink plays a run no more; None: it does."""
+    try:
+        answer = flower("list", "local", "--run-id", run_id)
+    except UnknownRunError:
+        return "the SuperLink does not know it: its state was lost"
+    statuses = [str(found.get("status", "")) for found in answer.get("runs", ())]
+    if any(status.startswith("finished") for status in statuses):
+        return "its server process ended; server.log says how far it came"
+    return None

@@ -21,6 +21,12 @@ CONNECTION = "local"
 PROGRAMS = Path(sys.executable).parent
 PATIENCE_S = 120.0
 _POLL_INTERVAL_S = "0.2"
+_UNKNOWN_RUN = "[code: 16]"
+"""Flower's own number of RUN_ID_NOT_FOUND, as its command line shows it."""
+
+
+class UnknownRunError(UserError):
+    """The SuperLink knows no run of this id: its database is another one since."""
 
 
 def flower(coordinator: Path, *arguments: str) -> Any:
@@ -56,8 +62,14 @@ def _answer(done: "subprocess.CompletedProcess[str]", what: str) -> Any:
     if done.returncode or not isinstance(answer, dict) or not answer.get("success", False):
         said = answer.get("error-message") if isinstance(answer, dict) else None
         text = " ".join(str(said or done.stderr or done.stdout).split())
-        raise UserError(f"flwr {what}: {text[-400:] or 'no answer'}")
+        raise failure(what, text)
     return answer
+
+
+def failure(what: str, said: str) -> UserError:
+    """Return the error for a command of `flwr` that failed, by what it said."""
+    kind = UnknownRunError if _UNKNOWN_RUN in said else UserError
+    return kind(f"flwr {what}: {said[-400:] or 'no answer'}")
 
 
 def environment(folder: CoordinatorFolder) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from common.endorsement import endorse, read_endorsement
 from common.errors import CheckpointError, UserError
 from common.state import AdapterSchema
 from common.study import Study
+from server.coordinator.flower_command import UnknownRunError
 from server.coordinator.folder import CoordinatorFolder
 from server.run_folder import RunFolder, RunState
 from server.submission import cancel, new_run, refreshed_state, submit, submit_new
@@ -35,10 +36,12 @@ class FakeFlower:
             number = str(len(self.statuses) + 1)
             self.statuses[number] = "running"
             return {"success": True, "run-id": number}
+        wanted = words[1] if words[0] == "stop" else words[-1]
+        if wanted not in self.statuses:
+            raise UnknownRunError(f"flwr {words[0]} local: [code: 16] Run ID not found.")
         if words[0] == "stop":
             self.statuses[words[1]] = "finished:stopped"
             return {"success": True}
-        wanted = words[words.index("--run-id") + 1]
         return {"success": True, "runs": [{"run-id": wanted, "status": self.statuses[wanted]}]}
 
 
@@ -178,3 +181,29 @@ def test_a_run_that_ended_in_good_order_is_left_as_it_said(coordinator: Coordina
     run.note(RunState("stopped", "1", "too few sites"))
     flower.statuses["1"] = "finished:failed"
     assert refreshed_state(run, flower) == RunState("stopped", "1", "too few sites")
+
+
+def test_a_run_that_the_superlink_forgot_has_failed_and_can_be_resumed(
+    coordinator: CoordinatorFolder, tmp_path: Path
+) -> None:
+    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
+    submit(run, flower)
+    run.note(RunState("running", "1"))
+    forgetful = FakeFlower()
+    with pytest.raises(CheckpointError, match="has ended already: failed"):
+        cancel(run, forgetful)
+    assert "state was lost; go on with: fedpeft server resume" in (run.state().reason or "")
+    submit(run, forgetful)
+    assert run.state() == RunState("submitted", "1")
+
+
+def test_a_superlink_that_does_not_answer_has_not_forgotten(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
+    run = made(coordinator, bundle(tmp_path / "b"))
+    submit(run, FakeFlower())
+
+    def down(*words: str) -> Any:
+        raise UserError("the SuperLink is down")
+
+    with pytest.raises(UserError, match="is down"):
+        refreshed_state(run, down)
+    assert run.state() == RunState("submitted", "1")
