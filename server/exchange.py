@@ -8,7 +8,7 @@ link that was cut, so the same question may be asked again. The first answer of 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar  # a node's record is Flower's
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable  # a node's record is Flower's
 
 
 class Metadata(Protocol):
@@ -45,6 +45,15 @@ class Grid(Protocol[M]):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[M]:
         """Return the replies that have arrived, each once."""
+        ...
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A grid that looks for replies of itself, until they have come or it is told to forget them."""
+
+    def forget(self, message_ids: Iterable[str]) -> None:
+        """Look no longer for the replies to these messages, and keep none of them."""
         ...
 
 
@@ -139,4 +148,8 @@ class Exchange(Generic[M]):
     def _forget(self, answered: Sent) -> None:
         """Await no second answer of a site to a question that was asked more than once."""
         same = (answered.site, answered.round)
-        self._outstanding = {i: sent for i, sent in self._outstanding.items() if (sent.site, sent.round) != same}
+        others = [i for i, sent in self._outstanding.items() if (sent.site, sent.round) == same]
+        for each in others:
+            del self._outstanding[each]
+        if isinstance(self.grid, Forgetful):
+            self.grid.forget(others)

@@ -54,6 +54,16 @@ class Post:
         return [Note(self.sent.pop(i)[1].name, id=i) for i in sorted(ready)] + strays
 
 
+@dataclass
+class KeenPost(Post):
+    """One that looks for replies of itself."""
+
+    forgotten: list[str] = field(default_factory=list)
+
+    def forget(self, message_ids: Iterable[str]) -> None:
+        self.forgotten += message_ids
+
+
 def made(post: Post) -> Exchange[Note]:
     return Exchange(post, Clock(now=lambda: post.seconds, wait=post.wait), poll_s=1.0)
 
@@ -131,6 +141,17 @@ def test_the_first_answer_to_a_question_asked_twice_is_the_only_one_and_no_lost_
     assert exchange.waiting() == frozenset()
     post.seconds = 20_000.0
     assert exchange.take_late(2) == []
+
+
+def test_a_grid_is_told_which_messages_are_awaited_no_more() -> None:
+    post = KeenPost()
+    exchange = made(post)
+    exchange.push("site", 1, Note("lost", 10_000.0))
+    exchange.push("other", 1, Note("other", 10_000.0))
+    exchange.push("site", 1, Note("again", 2.0))
+    assert [a.reply.name for a in exchange.collect(1, 5.0)] == ["again"]
+    assert post.forgotten == ["id-lost-0"]
+    assert exchange.waiting() == {"other"}
 
 
 def test_both_answers_to_a_question_at_once_are_one() -> None:
