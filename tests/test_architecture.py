@@ -25,6 +25,7 @@ TORCH_PLACES = (
 FLOWER_PLACES = (
     "server/app.py",
     "server/bounded_replies.py",
+    "server/coordinator/nodes.py",
     "server/flower_app.py",
     "client/app.py",
     "client/flower_runtime.py",
