@@ -18,7 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from common.adapter_folder import write_adapter
 from common.bundle import Bundle, read_bundle
-from common.errors import FedpeftError, ParticipationError, UserError
+from common.errors import CheckpointError, FedpeftError, ParticipationError, UserError
 from common.files import write_json
 from common.flower_backoff import shorten_backoff
 from common.keys import read_signing_key
@@ -38,7 +38,7 @@ from server.registered_grid import RegisteredGrid
 from server.report.render import write_report
 from server.results import of_real_sites
 from server.rounds import run_rounds
-from server.run_folder import ENDED, RESUME, RunFolder, State
+from server.run_folder import ENDED, RESUME, RunFolder, RunState, State
 from server.state import ServerState, fresh_state
 
 LOG = logging.getLogger("fedpeft")
@@ -52,7 +52,7 @@ def main(grid: Grid, context: Context) -> None:
     """Play the run that the run config names, or what is left of it."""
     silence(os.environ)  # this process was not started by the fedpeft command
     run = RunFolder(_path(context, "folder"))
-    with logging_to(run.log), run.alone(), noting(run):
+    with logging_to(run.log), run.alone(), noting(run, str(context.run_id)):
         if not shorten_backoff():
             LOG.warning("Flower's back-off has other names than in 1.41: replies take longer")
         play(grid, run)
@@ -104,16 +104,25 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def noting(run: RunFolder) -> Iterator[None]:
-    """Write down that the run goes on, and how the block ends."""
-    state = run.state()
-    run.note(replace(state, state="running", reason=None))
+def noting(run: RunFolder, flower: str) -> Iterator[None]:
+    """Write down that the run goes on, under which id of Flower's, and how the block ends.
+
+    Raises:
+        CheckpointError: the run was cancelled before its process began.
+    """
+    run.change(lambda state: _begun(run, state, flower))
     try:
         yield
     except BaseException as error:
         _note_end(run, error)
         raise
-    run.note(replace(state, state="finished", reason=None))
+    run.change(lambda state: replace(state, state="finished", reason=None))
+
+
+def _begun(run: RunFolder, state: RunState, flower: str) -> RunState:
+    if state.state in ENDED:
+        raise CheckpointError(f"run {run.name!r} was {state.state} before it began; {RESUME}")
+    return RunState("running", flower)
 
 
 def _note_end(run: RunFolder, error: BaseException) -> None:
@@ -121,11 +130,13 @@ def _note_end(run: RunFolder, error: BaseException) -> None:
     ended: State = "stopped" if isinstance(error, ParticipationError) else "failed"
     reason = _reason(error)
     LOG.error("the run %s: %s", ended, reason, exc_info=None if isinstance(error, FedpeftError) else error)
-    state = run.state()
-    if state.state in ENDED:  # cancelled: the signal came from there
-        return
     with suppress(OSError):
-        run.note(replace(state, state=ended, reason=reason))
+        run.change(lambda state: _unless_ended(state, ended, reason))
+
+
+def _unless_ended(state: RunState, ended: State, reason: str) -> RunState:
+    """A cancelled run stays so: the signal came from there."""
+    return state if state.state in ENDED else replace(state, state=ended, reason=reason)
 
 
 def _reason(error: BaseException) -> str:

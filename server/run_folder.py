@@ -6,7 +6,7 @@ checkpoint/, events.jsonl, receipts.jsonl, results.json, report.html, adapter/, 
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,10 @@ ENDED: frozenset[State] = frozenset({"finished", "stopped", "failed", "cancelled
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run is; `flower` is the id of its last submission, `reason` says why it ended early."""
+    """Where a run is; `flower` is the id of its last submission, empty until it is known.
+
+    `reason` says why it ended early.
+    """
 
     state: State
     flower: str
@@ -87,21 +90,34 @@ class RunFolder:
         """The server process's own log."""
         return self.path / "server.log"
 
+    @property
+    def state_file(self) -> Path:
+        """Where the run is; absent until it is submitted."""
+        return self.path / "state.json"
+
     def note(self, state: RunState) -> None:
         """Write where the run is."""
-        write_json(self.path / "state.json", asdict(state))
+        write_json(self.state_file, asdict(state))
 
     def state(self) -> RunState:
         """Return where the run is. Raises CheckpointError: there is no such run, or its state is damaged."""
         try:
-            found = RunState(**json.loads((self.path / "state.json").read_bytes()))
+            found = RunState(**json.loads(self.state_file.read_bytes()))
         except FileNotFoundError:
             raise CheckpointError(f"there is no run {self.name!r} here; `fedpeft server runs` lists them") from None
         except (ValueError, TypeError):
-            raise CheckpointError(f"{self.path / 'state.json'} is damaged") from None
+            raise CheckpointError(f"{self.state_file} is damaged") from None
         if found.state not in get_args(State):
-            raise CheckpointError(f"{self.path / 'state.json'} has the state {found.state!r}, which there is not")
+            raise CheckpointError(f"{self.state_file} has the state {found.state!r}, which there is not")
         return found
+
+    def change(self, step: Callable[[RunState], RunState]) -> RunState:
+        """Write and return what `step` makes of the state; what another process changes meanwhile is not lost."""
+        with (self.path / "state.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            state = step(self.state())
+            self.note(state)
+        return state
 
     @contextmanager
     def alone(self) -> Iterator[None]:

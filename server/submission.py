@@ -82,11 +82,24 @@ def submit(run: RunFolder, flower: Flower) -> None:
     """
     if run.results.exists():
         raise CheckpointError(f"run {run.name!r} is complete: {run.results}")
-    if (run.path / "state.json").exists() and run.state().state not in ENDED:
+    before = run.state() if run.state_file.exists() else None
+    if before is not None and before.state not in ENDED:
         raise CheckpointError(f"run {run.name!r} is under way; fedpeft server cancel ends it")
+    run.note(RunState("submitted", flower=""))  # before its process can look for it
     config = f"folder={json.dumps(str(run.path.resolve()))}"
-    answer = flower("run", str(run.app.resolve()), "local", "-c", config)
-    run.note(RunState("submitted", str(answer["run-id"])))
+    try:
+        answer = flower("run", str(run.app.resolve()), "local", "-c", config)
+    except UserError:
+        _restore(run, before)
+        raise
+    run.change(lambda state: replace(state, flower=state.flower or str(answer["run-id"])))
+
+
+def _restore(run: RunFolder, before: RunState | None) -> None:
+    if before is None:
+        run.state_file.unlink()
+    else:
+        run.note(before)
 
 
 def submit_new(run: RunFolder, flower: Flower) -> None:
@@ -99,25 +112,39 @@ def submit_new(run: RunFolder, flower: Flower) -> None:
 
 
 def cancel(run: RunFolder, flower: Flower) -> None:
-    """End a run at the SuperLink; what is in its checkpoint stays, and it can be resumed."""
-    state = refreshed_state(run, flower)
-    if state.state in ENDED:
-        raise CheckpointError(f"run {run.name!r} has ended already: {state.state}")
-    flower("stop", state.flower, "local")
-    run.note(replace(state, state="cancelled", reason="by fedpeft server cancel"))
+    """End a run at the SuperLink; what is in its checkpoint stays, and it can be resumed.
+
+    A run whose id is not known yet has no process; one that starts later finds it cancelled, and ends.
+    """
+    asked = refreshed_state(run, flower)
+
+    def cancelled(state: RunState) -> RunState:
+        if state.state == "finished":
+            raise CheckpointError(f"run {run.name!r} has ended already: {state.state}")
+        if state.flower != asked.flower:
+            raise CheckpointError(f"run {run.name!r} has just begun; cancel it again")
+        return replace(state, state="cancelled", reason="by fedpeft server cancel")
+
+    if asked.state in ENDED:
+        raise CheckpointError(f"run {run.name!r} has ended already: {asked.state}")
+    if asked.flower:
+        flower("stop", asked.flower, "local")
+    run.change(cancelled)
 
 
 def refreshed_state(run: RunFolder, flower: Flower) -> RunState:
     """Return where a run is; one whose server process is gone is noted as failed, by what the SuperLink says."""
-    state = run.state()
-    if state.state in ENDED:
-        return state
-    reason = _end_at_superlink(state.flower, flower)
-    state = run.state()  # it may have ended in good order meanwhile
-    if reason is not None and state.state not in ENDED:
-        state = replace(state, state="failed", reason=f"{reason}; {RESUME}")
-        run.note(state)
-    return state
+    asked = run.state()
+    if asked.state in ENDED or not asked.flower:
+        return asked
+    reason = _end_at_superlink(asked.flower, flower)
+
+    def failed(state: RunState) -> RunState:
+        if state.state in ENDED or state.flower != asked.flower:  # it ended in good order, or was resumed, meanwhile
+            return state
+        return replace(state, state="failed", reason=f"{reason}; {RESUME}")
+
+    return run.state() if reason is None else run.change(failed)
 
 
 def _end_at_superlink(run_id: str, flower: Flower) -> str | None:

@@ -1,6 +1,7 @@
 """A run as the SuperLink's process plays it, from the coordinator's folder to its results, over virtual sites."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -219,27 +220,30 @@ def test_a_study_that_no_site_can_run_ends_before_anyone_trains(
     assert all(not site.asked for site in bundled.sites.values())
 
 
-def test_how_a_run_ends_is_noted(run: RunFolder) -> None:
-    with noting(run):
-        assert run.state().state == "running"
-    assert run.state() == RunState("finished", "1")
-    with pytest.raises(ParticipationError), noting(run):
-        raise ParticipationError("too few\nsites")
-    assert run.state() == RunState("stopped", "1", "too few sites")
-    with pytest.raises(CheckpointError), noting(run):
-        raise CheckpointError("damaged")
-    assert run.state() == RunState("failed", "1", "damaged")
-    with pytest.raises(ZeroDivisionError), noting(run):
-        _ = 1 / 0
-    assert run.state() == RunState("failed", "1", "a defect; see server.log")
-    with pytest.raises(OSError, match="No space"), noting(run):
-        raise OSError(ENOSPC, "No space left on device")
-    assert run.state().state == "failed"
-    assert "make room, then go on with: fedpeft server resume" in (run.state().reason or "")
-    with pytest.raises(SystemExit), noting(run):
-        sys.exit(0)
-    assert run.state().state == "failed"
-    assert "was ended" in (run.state().reason or "")
+def test_a_run_in_good_order_is_noted_under_its_own_id(run: RunFolder) -> None:
+    run.note(RunState("submitted", ""))
+    with noting(run, "1"):
+        assert run.state() == RunState("running", "1")
+        run.note(RunState("running", "2"))  # a later word on its id counts
+    assert run.state() == RunState("finished", "2")
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (ParticipationError("too few\nsites"), "stopped", "^too few sites$"),
+        (CheckpointError("damaged"), "failed", "^damaged$"),
+        (ZeroDivisionError(), "failed", r"^a defect; see server\.log$"),
+        (OSError(ENOSPC, "No space left on device"), "failed", "make room, then go on with: fedpeft server resume"),
+        (SystemExit(0), "failed", "was ended"),
+    ],
+)
+def test_how_a_run_ends_is_noted(run: RunFolder, error: BaseException, state: str, reason: str) -> None:
+    with pytest.raises(type(error)), noting(run, "1"):
+        raise error
+    found = run.state()
+    assert (found.state, found.flower) == (state, "1")
+    assert re.search(reason, found.reason or "")
 
 
 def test_a_run_that_is_cancelled_stays_cancelled_when_its_process_is_told(run: RunFolder) -> None:
@@ -249,9 +253,16 @@ def test_a_run_that_is_cancelled_stays_cancelled_when_its_process_is_told(run: R
         run.note(cancelled)
         sys.exit(0)
 
-    with pytest.raises(SystemExit), noting(run):
+    with pytest.raises(SystemExit), noting(run, "1"):
         cancel()
     assert run.state() == cancelled
+
+
+def test_a_run_that_was_cancelled_before_its_process_began_is_not_played(run: RunFolder) -> None:
+    run.note(RunState("cancelled", ""))
+    with pytest.raises(CheckpointError, match="was cancelled before it began"), noting(run, "1"):
+        pytest.fail("it is played")
+    assert run.state() == RunState("cancelled", "")
 
 
 def test_a_state_that_a_full_disk_does_not_take_hides_nothing(run: RunFolder) -> None:
@@ -262,7 +273,7 @@ def test_a_state_that_a_full_disk_does_not_take_hides_nothing(run: RunFolder) ->
             super().note(state)
 
     full = FullDisk(run.path)
-    with pytest.raises(ZeroDivisionError), noting(full):
+    with pytest.raises(ZeroDivisionError), noting(full, "1"):
         _ = 1 / 0
     assert run.state().state == "running"
 

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,18 @@ def test_a_state_is_read_back_and_the_last_one_counts(tmp_path: Path) -> None:
     assert run.state() == RunState("submitted", "17", None)
     run.note(RunState("stopped", "17", "too few sites"))
     assert find_run(tmp_path, "a").state() == RunState("stopped", "17", "too few sites")
+
+
+def test_no_change_of_a_state_is_lost_to_another(tmp_path: Path) -> None:
+    run = noted(tmp_path, "a", RunState("running", ""))
+
+    def add(letter: str) -> RunState:
+        return run.change(lambda state: replace(state, flower=state.flower + letter))
+
+    with ThreadPoolExecutor(8) as pool:
+        returned = list(pool.map(add, "abcdefgh" * 5))
+    assert sorted(run.state().flower) == sorted("abcdefgh" * 5)
+    assert sorted(len(state.flower) for state in returned) == list(range(1, 41))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "asleep", "flower": "1"}', '{"flower": "1"}'])

@@ -207,3 +207,58 @@ def test_a_superlink_that_does_not_answer_has_not_forgotten(coordinator: Coordin
     with pytest.raises(UserError, match="is down"):
         refreshed_state(run, down)
     assert run.state() == RunState("submitted", "1")
+
+
+def test_a_process_that_begins_before_the_id_is_known_finds_its_run(
+    coordinator: CoordinatorFolder, tmp_path: Path
+) -> None:
+    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
+
+    def quick(*words: str) -> Any:
+        assert run.state() == RunState("submitted", "")
+        assert refreshed_state(run, flower) == run.state()
+        run.note(RunState("running", "1"))
+        return flower(*words)
+
+    submit(run, quick)
+    assert run.state() == RunState("running", "1")
+
+
+def test_a_run_that_is_not_taken_again_is_left_as_it_ended(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
+    run = made(coordinator, bundle(tmp_path / "b"))
+
+    def down(*words: str) -> Any:
+        raise UserError("the SuperLink is down")
+
+    with pytest.raises(UserError, match="is down"):
+        submit(run, down)
+    assert not run.state_file.exists()
+    run.note(RunState("stopped", "1", "too few sites"))
+    with pytest.raises(UserError, match="is down"):
+        submit(run, down)
+    assert run.state() == RunState("stopped", "1", "too few sites")
+
+
+def test_a_run_whose_id_is_not_known_is_cancelled_without_the_superlink(
+    coordinator: CoordinatorFolder, tmp_path: Path
+) -> None:
+    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
+    run.note(RunState("submitted", ""))
+    cancel(run, flower)
+    assert (run.state().state, flower.calls) == ("cancelled", [])
+    submit(run, flower)
+    assert run.state() == RunState("submitted", "1")
+
+
+def test_a_run_that_finishes_while_it_is_cancelled_is_finished(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
+    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
+    submit(run, flower)
+
+    def late(*words: str) -> Any:
+        if words[0] == "stop":
+            run.note(RunState("finished", "1"))
+        return flower(*words)
+
+    with pytest.raises(CheckpointError, match="has ended already: finished"):
+        cancel(run, late)
+    assert run.state() == RunState("finished", "1")
