@@ -92,9 +92,6 @@ def ask(session: Session, question: Question) -> Results:
     """
     job = session.job
     session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
-    for arrival in session.exchange.take_late(question.round):
-        if arrival.round:  # before round 1 nothing is asked that a receipt is of
-            _note_late(job, question.run, arrival)
     adapter = wire.pack_adapter(question.shared, job.schema)
     results: Results = {}
     for attempt in range(ATTEMPTS):
@@ -107,6 +104,7 @@ def ask(session: Session, question: Question) -> Results:
 
 
 def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, before: Results) -> Results:
+    _take_late(session, question)
     exchange, counted, results = session.exchange, accepted(before), dict(before)
     roster = refreshed(exchange, session.roster, session.job.sites)
     busy = exchange.waiting(since_s=_lost_after_s(session.job)) - exchange.waiting(question.round)
@@ -123,6 +121,13 @@ def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, 
         results[arrival.site] = _added(results[arrival.site], result)
         _tell(session, question, arrival.site, result, arrival.seconds)
     return results
+
+
+def _take_late(session: Session, question: Question) -> None:
+    """Take in what answers earlier rounds: its sites are free again, and are asked in this attempt."""
+    for arrival in session.exchange.take_late(question.round):
+        if arrival.round:  # before round 1 nothing is asked that a receipt is of
+            _note_late(session.job, question.run, arrival)
 
 
 def _lost_after_s(job: ServerJob) -> float | None:

@@ -177,6 +177,16 @@ def test_a_reply_is_told_with_its_status_and_bytes(lab: MakeLab) -> None:
         assert entry["bytes_up"] == told[site].bytes > 0
 
 
+def test_a_site_that_gets_free_between_two_attempts_is_asked_in_the_second(lab: MakeLab) -> None:
+    """Round 1 takes 10 seconds; site-b answers it at 10.5, site-c refuses round 2 at 11, which is asked again at 12."""
+    made = lab(3, site_c=lambda r, q: Refusal("REFUSED_BY_POLICY") if q.round == 2 else r)
+    made.delays = {"site-b": lambda number: 10.5 * (number == 1), "site-c": lambda number: 1.0 * (number == 2)}
+    outcome = made.run(rounds=2, quorum=0.6, deadline_s=10.0)
+    statuses = {site: entry["status"] for site, entry in outcome.rounds[1]["participation"].items()}
+    assert statuses == {"site-a": "accepted", "site-b": "accepted", "site-c": "refused"}
+    assert [request.round for request in made.sites["site-b"].asked] == [1, 2, 3]
+
+
 def test_bytes_of_every_attempt_are_counted(lab: MakeLab) -> None:
     made = lab(2, site_b=lambda r, q: Refusal("REFUSED_BY_POLICY") if len(made.sites["site-b"].asked) < 3 else r)
     outcome = made.run(rounds=1, quorum=1.0)
