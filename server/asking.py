@@ -187,17 +187,17 @@ def _judge_reply(
     size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
     try:
         answer = wire.decode_answer(without_signature(content), asked.schema, classes=session.job.classes)
-        _check_signed(session.job, question, arrival.site, content, answer)
+        _check_signed(session.job, question.run, arrival, question.kind, answer)
     except SchemaError as error:
         return SiteResult("refused", printable(str(error)), bytes_up=size), None
     return replace(_judge_answer(session, question, arrival.site, answer, asked), bytes_up=size), answer
 
 
-def _check_signed(job: ServerJob, question: Question, site: str, content: wire.Content, answer: Answer) -> None:
+def _check_signed(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage], kind: Kind, answer: Answer) -> None:
     """Raise SchemaError where an update is not signed by the enrolled key of its site; a refusal weighs nothing."""
     if job.signers is not None and isinstance(answer, Reply):
-        asked = AskedQuestion(job.study, question.run, question.round, question.kind)
-        check_signature(content, asked, job.signers().get(site, ""))
+        asked = AskedQuestion(job.study, run, arrival.round, kind)
+        check_signature(arrival.reply.content, asked, job.signers().get(arrival.site, ""))
 
 
 def _note(job: ServerJob, question: Question, site: str, result: SiteResult, answer: Answer | None) -> None:
@@ -211,10 +211,12 @@ def _note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) -
     size, answer = 0, None
     if wire.failure_of(arrival.reply) is None:
         size = wire.size_bytes(arrival.reply.content)
-        with suppress(SchemaError):  # then it is one that nobody could read
+        with suppress(SchemaError):  # then it is one that nobody could read, or that is not its site's
             schema = asked_schema(job.schema, kind, RoundPlan())
             content = without_signature(arrival.reply.content)
-            answer = wire.decode_answer(content, schema, classes=job.classes)
+            found = wire.decode_answer(content, schema, classes=job.classes)
+            _check_signed(job, run, arrival, kind, found)
+            answer = found
     result = SiteResult("late", "after its round was closed", bytes_up=size)
     _write_receipt(job, run, arrival.round, kind, arrival.site, result, answer)
 

@@ -14,12 +14,14 @@ from client.app import make_app
 from client.gate import Gate
 from client.journal import Journal
 from client.policy import Policy
+from common import wire
 from common.answers import payload_digest
 from common.errors import UserError
 from common.keys import public_text
 from common.protocol import Refusal, Reply, Request
 from common.receipt_check import read_log, verify
 from common.receipt_match import match
+from common.signed_reply import sign_reply
 from common.state import digest_state
 from server.receipts import Judged, Receipts, digest_of
 
@@ -60,6 +62,38 @@ def test_a_reply_that_comes_after_its_round_is_noted_as_late_with_its_digest(lab
     found = [e for e in entries(receipts) if (e["site"], e["round"]) == ("site-c", 1)]
     assert [(e["status"], e["kind"], e["digest"]) for e in found] == [("late", "train", kept["site-c", 1, "train"])]
     assert found[0]["size_bytes"] > 0
+
+
+def signing_app(made: Any, key_of: Callable[[str, int], Ed25519PrivateKey | None]) -> ClientApp:
+    """The honest app, whose replies leave a site with the signature of `key_of` (site, round), or with none."""
+    honest, app = make_app(made.site_of), ClientApp()
+
+    def work(message: Message, context: Context) -> Message:
+        reply, asked = honest(message, context), wire.peek_request(message.content)
+        key = key_of(made.site_of(context).name, asked.round)
+        return reply if key is None else Message(sign_reply(reply.content, asked, key), reply_to=message)
+
+    app.train()(work)
+    app.evaluate()(work)
+    app.query()(honest)
+    return app
+
+
+@pytest.mark.parametrize("forger", [None, Ed25519PrivateKey.generate()])
+def test_a_late_reply_that_its_site_did_not_sign_is_noted_without_a_digest(
+    forger: Ed25519PrivateKey | None, lab: MakeLab, receipts: Receipts
+) -> None:
+    """Site-c is late in rounds 1 and 3; only its first reply has its own signature."""
+    made, kept = lab(3), Kept()
+    keys = {site: Ed25519PrivateKey.generate() for site in made.sites}
+    made.app = signing_app(made, lambda site, number: forger if (site, number) == ("site-c", 3) else keys[site])
+    made.delays = {"site-c": lambda number: 10.5 if number in (1, 3) else 0.0, "site-a": lambda number: 2.0}
+    for name, site in made.sites.items():
+        site.change = keeping(kept, name, lambda r, q: r)
+    signers = {site: public_text(key) for site, key in keys.items()}
+    made.run(rounds=4, deadline_s=10.0, receipts=receipts, signers=lambda: signers)
+    late = {e["round"]: e["digest"] for e in entries(receipts) if e["status"] == "late"}
+    assert late == {1: kept["site-c", 1, "train"], 3: None}
 
 
 def test_every_reply_is_noted_with_the_digest_that_the_site_has(lab: MakeLab, receipts: Receipts) -> None:
