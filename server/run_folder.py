@@ -133,7 +133,7 @@ class RunFolder:
 def find_run(runs: Path, name: str) -> RunFolder:
     """Return the folder of a run that is there. Raises UserError."""
     if not NAME.fullmatch(name) or not (runs / name).is_dir():
-        there = sorted(path.name for path in runs.glob("*") if path.is_dir())
+        there = sorted(path.name for path in runs.glob("[!.]*") if path.is_dir())
         raise UserError(f"there is no run {name!r}; there are: {', '.join(there) or 'none'}")
     return RunFolder(runs / name)
 

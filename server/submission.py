@@ -3,9 +3,11 @@
 import json
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any  # what Flower's command prints is JSON
 
@@ -16,7 +18,7 @@ from common.endorsement import endorse, read_endorsement
 from common.errors import CheckpointError, StudyError, UserError
 from common.study import NAME
 from common.thin_app import thin_app
-from server.coordinator.flower_command import UnknownRunError
+from server.coordinator.flower_command import FlowerTimeoutError, UnknownRunError
 from server.coordinator.folder import CoordinatorFolder
 from server.run_folder import ENDED, RESUME, RunFolder, RunState
 
@@ -29,16 +31,38 @@ def new_run(coordinator: CoordinatorFolder, bundle_folder: Path, *, enrolled: se
 
     Raises:
         UserError: the bundle is damaged or signed by another coordinator, its sites are not all enrolled, the name is
-            taken.
+            taken, the disk is full.
     """
     bundle = read_bundle(bundle_folder)
     _check_enrolled(bundle, enrolled)
     run = RunFolder(coordinator.runs / _name(coordinator, bundle, name))
     _sign(coordinator, bundle_folder, bundle)
-    run.path.mkdir(parents=True, mode=0o700)
-    shutil.copytree(bundle_folder, run.bundle)
-    thin_app(run.app)
+    with _on_disk(f"run {run.name!r} cannot be laid out"):
+        _lay_out(run, bundle_folder)
     return run
+
+
+def _lay_out(run: RunFolder, bundle_folder: Path) -> None:
+    """Make the run's folder, whole or not at all."""
+    beside = RunFolder(run.path.with_name(f".{run.name}.{secrets.token_hex(6)}"))
+    try:
+        beside.path.mkdir(parents=True, mode=0o700)
+        shutil.copytree(bundle_folder, beside.bundle)
+        thin_app(beside.app)
+        beside.path.rename(run.path)
+    except BaseException:
+        shutil.rmtree(beside.path, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _on_disk(what: str) -> Iterator[None]:
+    """Say a full disk, or one that does not let us, in words."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or (error.args[0][0][2] if isinstance(error, shutil.Error) else type(error).__name__)
+        raise UserError(f"{what}: {why}; make room, or give this user the right") from None
 
 
 def _check_enrolled(bundle: Bundle, enrolled: set[str]) -> None:
@@ -85,30 +109,40 @@ def submit(run: RunFolder, flower: Flower) -> None:
     before = run.state() if run.state_file.exists() else None
     if before is not None and before.state not in ENDED:
         raise CheckpointError(f"run {run.name!r} is under way; fedpeft server cancel ends it")
-    run.note(RunState("submitted", flower=""))  # before its process can look for it
+    _hand_over(run, flower, if_refused=partial(_restore, run, before))
+
+
+def submit_new(run: RunFolder, flower: Flower) -> None:
+    """Hand a new run to the SuperLink; where it is surely not taken, nothing of the run is left."""
+    _hand_over(run, flower, if_refused=partial(shutil.rmtree, run.path))
+
+
+def _hand_over(run: RunFolder, flower: Flower, *, if_refused: Callable[[], None]) -> None:
+    """Note the run as submitted, submit it, and note its id.
+
+    `if_refused` undoes the first. After a time-out or Ctrl-C the run may have been taken, and stays.
+    """
     config = f"folder={json.dumps(str(run.path.resolve()))}"
     try:
+        with _on_disk(f"run {run.name!r} cannot be noted"):
+            run.note(RunState("submitted", flower=""))  # before its process can look for it
         answer = flower("run", str(run.app.resolve()), "local", "-c", config)
+    except FlowerTimeoutError as error:
+        raise UserError(
+            f"{error}; run {run.name!r} may begin all the same: fedpeft server follow shows it, cancel ends it"
+        ) from None
     except UserError:
-        _restore(run, before)
+        if_refused()
         raise
-    run.change(lambda state: replace(state, flower=state.flower or str(answer["run-id"])))
+    with _on_disk(f"run {run.name!r} is submitted, but its id cannot be noted"):
+        run.change(lambda state: replace(state, flower=state.flower or str(answer["run-id"])))
 
 
 def _restore(run: RunFolder, before: RunState | None) -> None:
     if before is None:
-        run.state_file.unlink()
-    else:
+        run.state_file.unlink(missing_ok=True)
+    elif run.state() != before:
         run.note(before)
-
-
-def submit_new(run: RunFolder, flower: Flower) -> None:
-    """Hand a new run to the SuperLink; where it is not taken, nothing of the run is left."""
-    try:
-        submit(run, flower)
-    except BaseException:
-        shutil.rmtree(run.path)
-        raise
 
 
 def cancel(run: RunFolder, flower: Flower) -> None:

@@ -29,6 +29,10 @@ class UnknownRunError(UserError):
     """The SuperLink knows no run of this id: its database is another one since."""
 
 
+class FlowerTimeoutError(UserError):
+    """A command of Flower's was not done in time: what it asks for may still happen."""
+
+
 def flower(coordinator: Path, *arguments: str) -> Any:
     """Run `flwr` with these arguments and return the JSON that it prints. Raises UserError with what it says."""
     folder = CoordinatorFolder(coordinator.resolve())
@@ -45,7 +49,7 @@ def flower(coordinator: Path, *arguments: str) -> Any:
             timeout=PATIENCE_S,
         )
     except subprocess.TimeoutExpired:
-        raise UserError(
+        raise FlowerTimeoutError(
             f"flwr {arguments[0]} was not done after {PATIENCE_S:.0f} s; look at logs/superlink.log"
         ) from None
     except FileNotFoundError:

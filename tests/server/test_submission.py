@@ -1,9 +1,7 @@
-"""Runs over real sites before they run: what is checked, laid out and handed to Flower, with Flower's command faked."""
+"""Runs over real sites before they run: what is checked, and what is laid out."""
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,35 +12,12 @@ from common.endorsement import endorse, read_endorsement
 from common.errors import CheckpointError, UserError
 from common.state import AdapterSchema
 from common.study import Study
-from server.coordinator.flower_command import UnknownRunError
 from server.coordinator.folder import CoordinatorFolder
-from server.run_folder import RunFolder, RunState
-from server.submission import cancel, new_run, refreshed_state, submit, submit_new
+from server.run_folder import RunFolder
+from server.submission import new_run
 
 SITES = ("north", "south")
 STATE = {"head.weight": np.ones((2, 3), np.float32)}
-
-
-class FakeFlower:
-    """Answers as `flwr ... --format json` does; `statuses` are those of the runs that it lists."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, ...]] = []
-        self.statuses: dict[str, str] = {}
-
-    def __call__(self, *words: str) -> Any:
-        self.calls.append(words)
-        if words[0] == "run":
-            number = str(len(self.statuses) + 1)
-            self.statuses[number] = "running"
-            return {"success": True, "run-id": number}
-        wanted = words[1] if words[0] == "stop" else words[-1]
-        if wanted not in self.statuses:
-            raise UnknownRunError(f"flwr {words[0]} local: [code: 16] Run ID not found.")
-        if words[0] == "stop":
-            self.statuses[words[1]] = "finished:stopped"
-            return {"success": True}
-        return {"success": True, "runs": [{"run-id": wanted, "status": self.statuses[wanted]}]}
 
 
 @pytest.fixture
@@ -124,141 +99,13 @@ def test_a_name_is_given_once(coordinator: CoordinatorFolder, tmp_path: Path) ->
     assert made(coordinator, folder, None).name != made(coordinator, folder, None).name
 
 
-def test_what_flower_is_told_names_the_folder_and_no_secret(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-    submit(run, flower)
-    app, folder = run.app.resolve(), json.dumps(str(run.path.resolve()))
-    assert flower.calls == [("run", str(app), "local", "-c", f"folder={folder}")]
-    assert run.state() == RunState("submitted", "1")
-
-
-def test_a_run_that_is_not_taken_leaves_nothing(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
-    run = made(coordinator, bundle(tmp_path / "b"))
-
-    def down(*words: str) -> Any:
-        raise UserError("the SuperLink is down")
-
-    with pytest.raises(UserError, match="is down"):
-        submit_new(run, down)
-    assert not run.path.exists()
-    submit_new(made(coordinator, tmp_path / "b"), FakeFlower())
-
-
-def test_a_run_under_way_is_not_submitted_again_and_an_ended_one_is(
-    coordinator: CoordinatorFolder, tmp_path: Path
-) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-    submit(run, flower)
-    with pytest.raises(CheckpointError, match="under way"):
-        submit(run, flower)
-    cancel(run, flower)
-    assert run.state().state == "cancelled"
-    with pytest.raises(CheckpointError, match="has ended already"):
-        cancel(run, flower)
-    submit(run, flower)
-    assert run.state() == RunState("submitted", "2")
-    run.results.write_text("{}")
-    run.note(RunState("finished", "2"))
-    with pytest.raises(CheckpointError, match="is complete"):
-        submit(run, flower)
-
-
-def test_a_server_process_that_was_killed_is_noted_as_failed(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-    submit(run, flower)
-    run.note(RunState("running", "1"))
-    assert refreshed_state(run, flower).state == "running"
-    flower.statuses["1"] = "finished:failed"
-    found = refreshed_state(run, flower)
-    assert found.state == "failed"
-    assert "resume" in (found.reason or "")
-    assert run.state() == found
-
-
-def test_a_run_that_ended_in_good_order_is_left_as_it_said(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-    submit(run, flower)
-    run.note(RunState("stopped", "1", "too few sites"))
-    flower.statuses["1"] = "finished:failed"
-    assert refreshed_state(run, flower) == RunState("stopped", "1", "too few sites")
-
-
-def test_a_run_that_the_superlink_forgot_has_failed_and_can_be_resumed(
-    coordinator: CoordinatorFolder, tmp_path: Path
-) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-    submit(run, flower)
-    run.note(RunState("running", "1"))
-    forgetful = FakeFlower()
-    with pytest.raises(CheckpointError, match="has ended already: failed"):
-        cancel(run, forgetful)
-    assert "state was lost; go on with: fedpeft server resume" in (run.state().reason or "")
-    submit(run, forgetful)
-    assert run.state() == RunState("submitted", "1")
-
-
-def test_a_superlink_that_does_not_answer_has_not_forgotten(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
-    run = made(coordinator, bundle(tmp_path / "b"))
-    submit(run, FakeFlower())
-
-    def down(*words: str) -> Any:
-        raise UserError("the SuperLink is down")
-
-    with pytest.raises(UserError, match="is down"):
-        refreshed_state(run, down)
-    assert run.state() == RunState("submitted", "1")
-
-
-def test_a_process_that_begins_before_the_id_is_known_finds_its_run(
-    coordinator: CoordinatorFolder, tmp_path: Path
-) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-
-    def quick(*words: str) -> Any:
-        assert run.state() == RunState("submitted", "")
-        assert refreshed_state(run, flower) == run.state()
-        run.note(RunState("running", "1"))
-        return flower(*words)
-
-    submit(run, quick)
-    assert run.state() == RunState("running", "1")
-
-
-def test_a_run_that_is_not_taken_again_is_left_as_it_ended(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
-    run = made(coordinator, bundle(tmp_path / "b"))
-
-    def down(*words: str) -> Any:
-        raise UserError("the SuperLink is down")
-
-    with pytest.raises(UserError, match="is down"):
-        submit(run, down)
-    assert not run.state_file.exists()
-    run.note(RunState("stopped", "1", "too few sites"))
-    with pytest.raises(UserError, match="is down"):
-        submit(run, down)
-    assert run.state() == RunState("stopped", "1", "too few sites")
-
-
-def test_a_run_whose_id_is_not_known_is_cancelled_without_the_superlink(
-    coordinator: CoordinatorFolder, tmp_path: Path
-) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-    run.note(RunState("submitted", ""))
-    cancel(run, flower)
-    assert (run.state().state, flower.calls) == ("cancelled", [])
-    submit(run, flower)
-    assert run.state() == RunState("submitted", "1")
-
-
-def test_a_run_that_finishes_while_it_is_cancelled_is_finished(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
-    run, flower = made(coordinator, bundle(tmp_path / "b")), FakeFlower()
-    submit(run, flower)
-
-    def late(*words: str) -> Any:
-        if words[0] == "stop":
-            run.note(RunState("finished", "1"))
-        return flower(*words)
-
-    with pytest.raises(CheckpointError, match="has ended already: finished"):
-        cancel(run, late)
-    assert run.state() == RunState("finished", "1")
+def test_a_bundle_that_cannot_be_copied_leaves_no_half_of_a_run(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "b")
+    (folder / "note.txt").symlink_to(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"run 'first' cannot be laid out: .*No such file"):
+        made(coordinator, folder)
+    assert list(coordinator.runs.iterdir()) == []
+    (folder / "note.txt").unlink()
+    run = made(coordinator, folder)
+    assert [path.name for path in coordinator.runs.iterdir()] == ["first"]
+    assert run.path.stat().st_mode & 0o777 == 0o700
