@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from common.errors import UserError
 from server.events import Event, Progress, from_json
 from server.exchange import SYSTEM_CLOCK, Clock
 from server.run_folder import ENDED, RunFolder, RunState
@@ -12,6 +13,8 @@ from server.run_folder import ENDED, RunFolder, RunState
 POLL_S: Final = 0.3
 ASK_EVERY_S: Final = 10.0
 """So often the SuperLink is asked whether the run's process still lives."""
+PATIENCE_S: Final = 300.0
+"""So long it may be away: the watch starts it again, and the run goes on."""
 
 
 @dataclass
@@ -53,14 +56,29 @@ def follow(
     """Hand every new event to `progress` until the run has ended; return its last state.
 
     ask_state: asks the SuperLink too, since a server process that was killed writes nothing.
+
+    Raises:
+        UserError: the SuperLink was asked for minutes, and did not answer. The run may go on.
     """
-    asked = clock.now()
+    asked = answered = clock.now()
     while True:
         state = reader.run.state()
         if clock.now() - asked >= ASK_EVERY_S:
-            state, asked = ask_state(), clock.now()
+            try:
+                state, answered = ask_state(), clock.now()
+            except UserError as error:
+                _check_patience(reader.run, clock.now() - answered, error)
+            asked = clock.now()
         for event in reader.new():  # after the state: what was written before it ended is not missed
             progress(event)
         if state.state in ENDED:
             return state
         clock.wait(POLL_S)
+
+
+def _check_patience(run: RunFolder, seconds: float, error: UserError) -> None:
+    if seconds > PATIENCE_S:
+        raise UserError(
+            f"the SuperLink has not answered for {seconds:.0f} s ({error}); run {run.name!r} may go on: see fedpeft "
+            "server status, then watch it with fedpeft server follow"
+        ) from None

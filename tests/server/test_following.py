@@ -4,6 +4,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from common.errors import UserError
 from server.events import Event, RoundStarted, RunFinished, RunStarted, to_json
 from server.exchange import Clock
 from server.following import EventReader, follow
@@ -60,6 +63,8 @@ class Story:
     acts: list[bytes | RunState]
     seconds: float = 0.0
     asked: list[float] = field(default_factory=list)
+    away: tuple[float, float] = (0.0, 0.0)
+    """From when to when the SuperLink does not answer."""
 
     def wait(self, seconds: float) -> None:
         self.seconds += seconds
@@ -72,6 +77,8 @@ class Story:
 
     def ask(self) -> RunState:
         self.asked.append(self.seconds)
+        if self.away[0] <= self.seconds < self.away[1]:
+            raise UserError("Connection to the SuperLink is unavailable")
         return self.run.state()
 
     def told(self) -> tuple[list[Event], RunState]:
@@ -91,3 +98,24 @@ def test_the_superlink_is_asked_now_and_then_whether_the_process_lives(tmp_path:
     _, state = story.told()
     assert state == RunState("failed", "1", "gone")
     assert len(story.asked) == 2  # 101 waits of 0.3 s; each time 10 s after the last
+
+
+def test_a_superlink_that_comes_back_in_time_ends_nothing(tmp_path: Path) -> None:
+    quiet = [b""] * 2500  # 750 s
+    story = Story(run_in(tmp_path), [*quiet, line(EVENTS[2]), RunState("finished", "1")], away=(20.0, 290.0))
+    heard, state = story.told()
+    assert (heard, state.state) == ([EVENTS[2]], "finished")
+    assert len(story.asked) > 60  # it goes on asking, as often as before
+
+
+def test_a_superlink_that_stays_away_is_said_and_the_run_is_left(tmp_path: Path) -> None:
+    story = Story(run_in(tmp_path), [b""] * 2500, away=(20.0, 1e9))
+    with pytest.raises(UserError, match=r"not answered for 3\d\d s \(Connection .* run 'run' may go on.* follow"):
+        story.told()
+    assert 310 <= story.seconds < 330
+    assert story.run.state() == RunState("running", "1")
+
+
+def test_an_end_is_heard_of_while_the_superlink_is_away(tmp_path: Path) -> None:
+    story = Story(run_in(tmp_path), [*[b""] * 100, RunState("finished", "1")], away=(0.0, 1e9))
+    assert story.told()[1] == RunState("finished", "1")
