@@ -71,11 +71,11 @@ def play(grid: Grid, run: RunFolder) -> None:
         signers=lambda: signers_of(run.coordinator),
     )
     registered = RegisteredGrid(grid, lambda: keys_of(run.coordinator))
-    begin = SYSTEM_CLOCK.now()
+    begin, state = SYSTEM_CLOCK.now(), begin_state(bundle, run)
     try:
         with bounded_replies(reply_bytes(bundle.schema)):
             outcome = run_rounds(
-                registered, job, begin_state(bundle, run), preflight=lambda session: check_sites(session, bundle)
+                registered, job, state, preflight=lambda session: check_sites(session, bundle, done=state.round)
             )
     finally:
         registered.close()

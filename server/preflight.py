@@ -1,4 +1,4 @@
-"""Before round 1: ask every connected site whether this study can work there, and stop where too few can."""
+"""Before the first round, of a resumed run too: ask every connected site whether this study can work there."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -43,8 +43,10 @@ class Checked:
         return "; ".join(words)
 
 
-def check_sites(session: Session, bundle: Bundle) -> None:
+def check_sites(session: Session, bundle: Bundle, *, done: int) -> None:
     """Ask the sites that are connected, and record what each says.
+
+    done: the last complete round. After the last of all only the closing evaluation is left, which has no quorum.
 
     Raises:
         ParticipationError: fewer are ready than a round's quorum needs; the text says who lacks what.
@@ -54,11 +56,11 @@ def check_sites(session: Session, bundle: Bundle) -> None:
         session.record(SiteChecked(checked.site, checked.is_ready, checked.lacks, _versions(checked)))
     ready = [site for site, checked in found.items() if checked.is_ready]
     needed = needed_replies(session.job.quorum, len(session.job.sites))
-    if len(ready) >= needed:
+    if len(ready) >= needed or done >= session.job.rounds:
         return
     lacking = [f"{site}: {checked.lacks}" for site, checked in found.items() if not checked.is_ready]
     reason = f"{len(ready)} of {len(found)} sites can run this study, {needed} are needed. {'. '.join(lacking)}"
-    session.record(RunStopped(0, reason))
+    session.record(RunStopped(done, reason))
     raise ParticipationError(reason)
 
 

@@ -13,8 +13,9 @@ from common.errors import ParticipationError
 from common.preflight import MEANINGS, NOTES, Problem, Question, Readiness
 from common.study import Study
 from server.asking import Session
-from server.events import RunFinished, SiteChecked
+from server.events import RunFinished, RunStopped, SiteChecked
 from server.preflight import check_sites
+from server.state import ServerState
 
 READY = Readiness(versions={"python": "3.11"}).model_dump()
 STUDY = Study.model_validate({"name": "s", "base_model": {"source": "dir:m"}, "task": {"labels": ["no", "yes"]}})
@@ -47,13 +48,16 @@ def answering(lab: Any, answers: Mapping[str, object]) -> ClientApp:
     return app
 
 
-def played(lab: Any, answers: Mapping[str, object], **changes: Any) -> dict[str, SiteChecked]:
+def played(
+    lab: Any, answers: Mapping[str, object], state: ServerState | None = None, **changes: Any
+) -> dict[str, SiteChecked]:
     lab.app = answering(lab, answers)
+    begin = state or lab.start()
 
     def check(session: Session) -> None:
-        check_sites(session, FakeBundle)  # type: ignore[arg-type] # the part that is used
+        check_sites(session, FakeBundle, done=begin.round)  # type: ignore[arg-type] # the part that is used
 
-    lab.run(preflight=check, **changes)
+    lab.run(begin, preflight=check, **changes)
     return {event.site: event for event in lab.events if isinstance(event, SiteChecked)}
 
 
@@ -100,6 +104,30 @@ def test_too_few_ready_sites_end_the_run_before_anyone_trains(lab: Callable[...,
     assert MEANINGS["NO_TRAINING_ROWS"] in text
     assert "1 MiB are free, 4 MiB are needed" in text
     assert all(not site.asked for site in federation.sites.values())
+
+
+def resumed(federation: Any, round_number: int) -> ServerState:
+    """The state after this round."""
+    state: ServerState = federation.run(rounds=round_number).state
+    federation.events.clear()
+    return state
+
+
+def test_a_resumed_run_that_stops_says_which_round_is_complete(lab: Callable[..., Any]) -> None:
+    federation = lab(3)
+    state = resumed(federation, 2)
+    with pytest.raises(ParticipationError, match="0 of 3 sites"):
+        played(federation, dict.fromkeys(federation.sites, lacking("PAUSED")), state)
+    (stopped,) = (event for event in federation.events if isinstance(event, RunStopped))
+    assert stopped.round == 2
+
+
+def test_a_run_whose_rounds_are_complete_is_closed_with_the_sites_that_are_ready(lab: Callable[..., Any]) -> None:
+    federation = lab(3)
+    state = resumed(federation, 3)
+    found = played(federation, {**dict.fromkeys(federation.sites, lacking("PAUSED")), "site-b": READY}, state)
+    assert [site for site, event in found.items() if event.is_ready] == ["site-b"]
+    assert isinstance(federation.events[-1], RunFinished)
 
 
 @pytest.mark.parametrize(
