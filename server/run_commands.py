@@ -63,9 +63,12 @@ def runs(folder: Folder, as_json: AsJson = False) -> None:
     import json
 
     from server.coordinator.folder import CoordinatorFolder
+    from server.coordinator.registration import link_is_up
     from server.run_folder import all_runs
+    from server.submission import states
 
-    found = {each.name: each.state() for each in all_runs(CoordinatorFolder(folder).runs)}
+    coordinator = CoordinatorFolder(folder)
+    found = states(all_runs(coordinator.runs), _flower(folder) if link_is_up(coordinator) else None)
     if as_json:
         typer.echo(json.dumps([{"run": name, **vars(state)} for name, state in found.items()]))
         return

@@ -3,7 +3,7 @@
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -179,6 +179,18 @@ def refreshed_state(run: RunFolder, flower: Flower) -> RunState:
         return replace(state, state="failed", reason=f"{reason}; {RESUME}")
 
     return run.state() if reason is None else run.change(failed)
+
+
+def states(runs: Iterable[RunFolder], flower: Flower | None) -> dict[str, RunState]:
+    """Return where each run is, by its name, as the SuperLink knows it; without its answer, as last noted."""
+    return {run.name: run.state() if flower is None else _state_or_last(run, flower) for run in runs}
+
+
+def _state_or_last(run: RunFolder, flower: Flower) -> RunState:
+    try:
+        return refreshed_state(run, flower)
+    except UserError:
+        return run.state()  # says itself what is wrong with the folder
 
 
 def _end_at_superlink(run_id: str, flower: Flower) -> str | None:

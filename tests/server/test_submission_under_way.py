@@ -10,7 +10,7 @@ import pytest
 from common.errors import CheckpointError, UserError
 from server.coordinator.flower_command import FlowerTimeoutError, UnknownRunError
 from server.run_folder import RunFolder, RunState
-from server.submission import cancel, refreshed_state, submit, submit_new
+from server.submission import cancel, refreshed_state, states, submit, submit_new
 
 
 class FakeFlower:
@@ -211,3 +211,17 @@ def test_a_run_that_finishes_while_it_is_cancelled_is_finished(run: RunFolder) -
     with pytest.raises(CheckpointError, match="has ended already: finished"):
         cancel(run, late)
     assert run.state() == RunState("finished", "1")
+
+
+def test_the_list_of_runs_says_what_the_superlink_knows_and_asks_only_of_those_under_way(run: RunFolder) -> None:
+    flower, ended = FakeFlower(), RunFolder(run.path.with_name("ended"))
+    ended.path.mkdir()
+    ended.note(RunState("stopped", "9", "too few sites"))
+    submit(run, flower)
+    flower.statuses["1"], flower.calls = "finished:failed", []
+    noted = {"first": RunState("submitted", "1"), "ended": ended.state()}
+    assert states([run, ended], None) == noted
+    assert states([run, ended], down) == noted
+    found = states([run, ended], flower)
+    assert {name: state.state for name, state in found.items()} == {"first": "failed", "ended": "stopped"}
+    assert flower.calls == [("list", "local", "--run-id", "1")]
