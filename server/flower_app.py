@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import httpx
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.run import RunNotRunningException
 
 from common.adapter_folder import write_adapter
 from common.bundle import Bundle, read_bundle
@@ -144,6 +146,10 @@ def _reason(error: BaseException) -> str:
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"the coordinator's disk does not take what is written ({error.strerror}); make room, then {RESUME}"
+    if isinstance(error, httpx.HTTPError | ConnectionError):
+        return f"the SuperLink did not answer as it should ({type(error).__name__}); {RESUME}"
+    if isinstance(error, RunNotRunningException):
+        return f"for the SuperLink this run is over; {RESUME}"
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return f"its server process was ended; {RESUME}"
     return "a defect; see server.log"

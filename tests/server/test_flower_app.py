@@ -10,10 +10,12 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.supercore.run import RunNotRunningException
 
 from client.app import guarded, respond
 from common import keys, receipt_check, wire
@@ -236,6 +238,9 @@ def test_a_run_in_good_order_is_noted_under_its_own_id(run: RunFolder) -> None:
         (ZeroDivisionError(), "failed", r"^a defect; see server\.log$"),
         (OSError(ENOSPC, "No space left on device"), "failed", "make room, then go on with: fedpeft server resume"),
         (SystemExit(0), "failed", "was ended"),
+        (httpx.ConnectError("h"), "failed", r"^the SuperLink .* \(ConnectError\); go on with: fedpeft server resume$"),
+        (ConnectionResetError("h"), "failed", r"^the SuperLink .* \(ConnectionResetError\); go on with: "),
+        (RunNotRunningException(), "failed", "^for the SuperLink this run is over; go on with: "),
     ],
 )
 def test_how_a_run_ends_is_noted(run: RunFolder, error: BaseException, state: str, reason: str) -> None:
