@@ -1,6 +1,7 @@
 """Runs handed to the SuperLink, ended and asked after, with Flower's command faked."""
 
 import json
+from collections.abc import Callable
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -173,11 +174,11 @@ def test_a_process_that_begins_before_the_id_is_known_finds_its_run(run: RunFold
     def quick(*words: str) -> Any:
         assert run.state() == RunState("submitted", "")
         assert refreshed_state(run, flower) == run.state()
-        run.note(RunState("running", "1"))
+        run.note(RunState("running", "7"))
         return flower(*words)
 
     submit(run, quick)
-    assert run.state() == RunState("running", "1")
+    assert run.state() == RunState("running", "7")  # the process's own word on its id counts
 
 
 def test_a_run_that_is_not_taken_again_is_left_as_it_ended(run: RunFolder) -> None:
@@ -197,6 +198,30 @@ def test_a_run_whose_id_is_not_known_is_cancelled_without_the_superlink(run: Run
     assert (run.state().state, flower.calls) == ("cancelled", [])
     submit(run, flower)
     assert run.state() == RunState("submitted", "1")
+
+
+def test_a_run_that_begins_while_it_is_cancelled_goes_on(run: RunFolder) -> None:
+    class Begins(RunFolder):
+        def change(self, step: Callable[[RunState], RunState]) -> RunState:
+            self.note(RunState("running", "1"))
+            return super().change(step)
+
+    run.note(RunState("submitted", ""))
+    with pytest.raises(CheckpointError, match="has just begun; cancel it again"):
+        cancel(Begins(run.path), FakeFlower())
+    assert run.state() == RunState("running", "1")
+
+
+def test_a_run_that_is_resumed_while_it_is_asked_after_has_not_failed(run: RunFolder) -> None:
+    flower = FakeFlower()
+    submit(run, flower)
+
+    def slow(*words: str) -> Any:
+        run.note(RunState("submitted", "2"))
+        return flower(*words)
+
+    flower.statuses["1"] = "finished:failed"
+    assert refreshed_state(run, slow) == RunState("submitted", "2")
 
 
 def test_a_run_that_finishes_while_it_is_cancelled_is_finished(run: RunFolder) -> None:
