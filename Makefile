@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all check static format bench clean
+.PHONY: help install demo test test-slow test-all check static format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -54,9 +54,10 @@ check: static ## Before a commit: the static checks and the tests without proces
 test: static ## Set up .venv and pass every check but the slow tests
 	$(PYTEST) -m 'not slow'
 
-test-all: static ## All tests; the slow ones take minutes, one after the other
-	$(PYTEST) -m 'not slow'
+test-slow: .venv/dev ## Only the slow tests, one after the other: faults and holes of a whole deployment, nginx, the README's Deploy
 	$(PYTEST) -n 0 -m slow
+
+test-all: test test-slow ## All tests
 
 format: .venv/dev ## Format the code and mend what ruff can
 	$(BIN)/ruff format .
