@@ -46,14 +46,17 @@ def start_site(folder: SiteFolder, *, ready_s: float = READY_S) -> None:
     check_complete(folder)
     if supervision.is_running(folder.run):  # its ports stay as they are written down
         raise UserError(f"the site in {folder.path} runs already; fedpeft site status {folder.path} tells how it is")
-    programs = site_programs(folder, choose_ports(folder))
-    folder.logs.mkdir(mode=0o700, exist_ok=True)
-    supervision.start(folder.run, [*programs, _watch(folder)], logs=folder.logs)
+    supervision.prepare_and_start(folder.run, lambda: _prepare(folder), logs=folder.logs)
     try:
         await_ready(folder, ready_s)
     except BaseException:
         supervision.stop(folder.run)
         raise
+
+
+def _prepare(folder: SiteFolder) -> list[Program]:
+    programs = site_programs(folder, choose_ports(folder))
+    return [*programs, _watch(folder)]
 
 
 def stop_site(folder: SiteFolder) -> None:

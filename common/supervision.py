@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,12 +80,22 @@ def start(folder: Path, programs: Sequence[Program], *, logs: Path) -> None:
     Raises:
         UserError: it runs already, or a program does not stay up (then nothing is left running).
     """
+    prepare_and_start(folder, lambda: programs, logs=logs)
+
+
+def prepare_and_start(folder: Path, prepare: Callable[[], Sequence[Program]], *, logs: Path) -> None:
+    """Do what `start` does with the programs that `prepare` returns.
+
+    It is called once nothing runs and no other start can begin, so the ports and files that it chooses and writes are
+    those of the programs that run. It must not call this module.
+    """
     for each in (folder, logs):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
     with exclusive(folder / "lock"):
         if is_running(folder):
             raise UserError(f"the processes of {folder} run already; stop them first")
         _clear(folder)
+        programs = prepare()
         place = Place(folder.resolve(), _socket_for(folder.resolve()), logs.resolve())
         stop_s = sum(each.stop_wait_s for each in programs)
         write_json(folder / _RECORD, {"socket": str(place.socket), "stop_s": stop_s, "logs": str(place.logs)})

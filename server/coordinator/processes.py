@@ -9,14 +9,14 @@ from time import monotonic
 
 from common import supervision
 from common.errors import UserError
-from common.supervision import ProgramState
+from common.supervision import Program, ProgramState
 from common.watch import Check
 from server.coordinator.flower_command import write_connection
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.ports import check_door, choose_ports, read_ports
 from server.coordinator.programs import checks, write_programs
 from server.coordinator.registration import synchronise
-from server.coordinator.settings import read_settings
+from server.coordinator.settings import ServerSettings, read_settings
 
 HEALTHY_S = 90.0
 """Until all programs answer; a SuperLink imports for 6 s."""
@@ -46,16 +46,20 @@ def start(coordinator: Path) -> None:
     settings = read_settings(folder.settings)
     if supervision.is_running(folder.run):
         raise UserError(f"the coordinator of {coordinator} runs already; fedpeft server status {coordinator}")
-    check_door(settings.listen, settings.port)
-    ports = choose_ports(folder)
-    write_connection(folder, ports)
-    supervision.start(folder.run, write_programs(folder, settings, ports), logs=folder.logs)
+    supervision.prepare_and_start(folder.run, lambda: _prepare(folder, settings), logs=folder.logs)
     try:
-        _await_healthy(folder, checks(folder, settings, ports))
+        _await_healthy(folder, checks(folder, settings, read_ports(folder)))
         synchronise(coordinator)
     except BaseException:
         supervision.stop(folder.run)
         raise
+
+
+def _prepare(folder: CoordinatorFolder, settings: ServerSettings) -> list[Program]:
+    check_door(settings.listen, settings.port)
+    ports = choose_ports(folder)
+    write_connection(folder, ports)
+    return write_programs(folder, settings, ports)
 
 
 def stop(coordinator: Path) -> None:

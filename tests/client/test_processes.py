@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -24,9 +25,11 @@ from client.initialise import initialise
 from client.ports import choose_ports, read_ports
 from client.processes import site_programs, site_status, start_site, stop_site, supernode_command
 from client.site_folder import SiteFolder
+from common import supervision
 from common.errors import UserError
 from common.keys import public_text
 from common.leftovers import find_leftovers
+from common.supervision import Program
 
 
 def authority() -> str:
@@ -145,3 +148,24 @@ def test_a_supernode_that_does_not_stay_up_is_told_and_nothing_left(folder: Site
         start_site(folder)
     assert site_status(folder)["running"] is False
     assert find_leftovers(str(folder.run.resolve())) == []
+
+
+@pytest.mark.processes
+def test_a_start_beside_another_changes_no_port(folder: SiteFolder) -> None:
+    under_way, go = Event(), Event()
+
+    def prepare() -> list[Program]:
+        under_way.set()
+        assert go.wait(30)
+        return [Program("sleeper", ("sleep", "1000"))]
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(supervision.prepare_and_start, folder.run, prepare, logs=folder.logs)
+        assert under_way.wait(30)
+        second = pool.submit(start_site, folder)
+        Event().wait(0.5)  # so that the second is where it would write, were it not to wait
+        go.set()
+        first.result()
+        with pytest.raises(UserError, match=r"runs? already"):
+            second.result()
+    assert not (folder.run / "ports.json").exists()

@@ -1,5 +1,6 @@
 """Programs under a real supervisord: they come back, they end, and nothing is left."""
 
+import fcntl
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from common.errors import UserError
 from common.leftovers import find_leftovers, is_alive
-from common.supervision import MAX_SOCKET, Program, is_running, restart, start, states, stop
+from common.supervision import MAX_SOCKET, Program, is_running, prepare_and_start, restart, start, states, stop
 
 pytestmark = pytest.mark.processes
 
@@ -92,6 +93,21 @@ def test_a_program_that_ends_comes_back(folder: Path, number: signal.Signals) ->
     pid = pid_of(folder, "sleeper")
     os.kill(pid, number)
     wait_until(lambda: states(folder)["sleeper"].pid not in {pid, None})
+
+
+def test_what_is_prepared_is_prepared_under_the_lock_and_only_if_nothing_runs(folder: Path) -> None:
+    calls = []
+
+    def prepare() -> list[Program]:
+        with (folder / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        calls.append("prepared")
+        return [SLEEPER]
+
+    prepare_and_start(folder, prepare, logs=folder.parent / "logs")
+    with pytest.raises(UserError, match="run already"):
+        prepare_and_start(folder, prepare, logs=folder.parent / "logs")
+    assert calls == ["prepared"]
 
 
 def test_a_program_that_exits_0_comes_back(folder: Path) -> None:

@@ -8,15 +8,18 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from time import monotonic
 
 import pytest
 
+from common import supervision
 from common.command import main
 from common.errors import UserError
 from common.leftovers import find_leftovers, is_alive
+from common.supervision import Program
 from server.coordinator import processes
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.initialise import initialise
@@ -107,3 +110,24 @@ def test_a_door_that_cannot_open_is_named_and_nothing_is_left(coordinator: Path)
         processes.start(coordinator)
     assert find_leftovers(str(CoordinatorFolder(coordinator).run.resolve())) == []
     assert processes.status(coordinator) == []
+
+
+def test_a_start_beside_another_changes_no_port(coordinator: Path) -> None:
+    folder = CoordinatorFolder(coordinator)
+    under_way, go = Event(), Event()
+
+    def prepare() -> list[Program]:
+        under_way.set()
+        assert go.wait(30)
+        return [Program("sleeper", ("sleep", "1000"))]
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(supervision.prepare_and_start, folder.run, prepare, logs=folder.logs)
+        assert under_way.wait(30)
+        second = pool.submit(processes.start, coordinator)
+        Event().wait(0.5)  # so that the second is where it would write, were it not to wait
+        go.set()
+        first.result()
+        with pytest.raises(UserError, match=r"runs? already"):
+            second.result()
+    assert not (folder.run / "ports.json").exists()
