@@ -1,6 +1,6 @@
 """Starting and stopping a coordinator, and how it fares."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +48,7 @@ def start(coordinator: Path) -> None:
         raise UserError(f"the coordinator of {coordinator} runs already; fedpeft server status {coordinator}")
     supervision.prepare_and_start(folder.run, lambda: _prepare(folder, settings), logs=folder.logs)
     try:
-        _await_healthy(folder, checks(folder, settings, read_ports(folder)))
+        await_healthy(folder, checks(folder, settings, read_ports(folder)))
         synchronise(coordinator)
     except BaseException:
         supervision.stop(folder.run)
@@ -85,7 +85,8 @@ def _service(state: ProgramState, check: Check | None) -> Service:
     return Service(state.name, state.state, state.pid, state.since, healthy)
 
 
-def _await_healthy(folder: CoordinatorFolder, waiting: Sequence[Check]) -> None:
+def await_healthy(folder: CoordinatorFolder, waiting: Sequence[Check]) -> None:
+    """Wait until the programs of all checks answer. Raises UserError: one does not, or ends again and again."""
     pids: dict[str, set[int | None]] = {check.program: set() for check in waiting}
     deadline = monotonic() + HEALTHY_S
     while waiting := [check for check in waiting if not check.passes()]:
@@ -93,6 +94,15 @@ def _await_healthy(folder: CoordinatorFolder, waiting: Sequence[Check]) -> None:
         for check in waiting:
             name = check.program
             pids[name].add(states[name].pid if name in states else None)
-            if len(pids[name]) >= _MOST_PIDS or monotonic() > deadline:
+            if ends_again_and_again(pids[name]) or monotonic() > deadline:
                 raise UserError(f"program {name!r} does not come up; its log says why: {folder.logs.name}/{name}.log")
         Event().wait(_POLL_S)
+
+
+def ends_again_and_again(pids: Set[int | None]) -> bool:
+    """Whether a program that had these pids while it was waited for does not stay up; None: none at that moment.
+
+    >>> ends_again_and_again({100, None, 101}), ends_again_and_again({100, 101, 102})
+    (False, True)
+    """
+    return len(pids - {None}) >= _MOST_PIDS

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,9 +21,13 @@ from common.command import main
 from common.errors import UserError
 from common.leftovers import find_leftovers, is_alive
 from common.supervision import Program
+from common.watch import Check
 from server.coordinator import processes
+from server.coordinator.certificates import CertificateFolder
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.initialise import initialise
+from server.coordinator.ports import choose_ports
+from server.coordinator.programs import link_check
 from server.coordinator.registration import enroll, node_states, revoke, site_states
 from server.coordinator.settings import read_settings
 
@@ -131,3 +136,47 @@ def test_a_start_beside_another_changes_no_port(coordinator: Path) -> None:
         with pytest.raises(UserError, match=r"runs? already"):
             second.result()
     assert not (folder.run / "ports.json").exists()
+
+
+RESTARTED_ONCE = """
+import http.server, pathlib, ssl, sys, time
+began = pathlib.Path("began")
+time.sleep(1.5)
+if not began.exists():
+    began.touch()
+    sys.exit(1)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(*sys.argv[2:])
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Healthy)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+def begin(folder: CoordinatorFolder, *command: str) -> Check:
+    """Start a command in the place of the SuperLink, and return how it is asked."""
+    supervision.start(folder.run, [Program("superlink", command)], logs=folder.logs)
+    return link_check(folder, choose_ports(folder))
+
+
+def test_a_program_that_is_restarted_once_is_waited_for(coordinator: Path, tmp_path: Path) -> None:
+    folder = CoordinatorFolder(coordinator)
+    pair = CertificateFolder(folder.certificates).link
+    script = tmp_path / "restarted_once.py"
+    script.write_text(RESTARTED_ONCE)
+    port = str(choose_ports(folder).link)
+    check = begin(folder, sys.executable, str(script), port, str(pair.certificate), str(pair.key))
+    processes.await_healthy(folder, [check])
+    assert (folder.run / "began").exists()
+
+
+def test_a_program_that_ends_again_and_again_is_not(coordinator: Path) -> None:
+    folder = CoordinatorFolder(coordinator)
+    began = monotonic()
+    with pytest.raises(UserError, match="'superlink' does not come up"):
+        processes.await_healthy(folder, [begin(folder, "sleep", "1.2")])
+    assert monotonic() - began < processes.HEALTHY_S / 2
