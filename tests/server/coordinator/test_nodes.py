@@ -125,6 +125,17 @@ def test_a_key_that_was_revoked_is_refused_and_nothing_is_written(coordinator: P
     assert read_roster(CoordinatorFolder(coordinator)) == Roster()
 
 
+def test_a_site_whose_key_is_spent_stops_a_start_until_it_is_revoked(coordinator: Path, enrolment_file: Make) -> None:
+    site = enroll(coordinator, enrolment_file("north"))
+    revoke(coordinator, "north")
+    note(coordinator, unaware(site))
+    with pytest.raises(UserError, match="revoke north if it is enrolled"):
+        synchronise(coordinator)
+    revoke(coordinator, "north")
+    synchronise(coordinator)
+    assert not noted(coordinator).registered
+
+
 def test_a_site_is_on_the_roster_before_the_superlink_has_it(coordinator: Path, enrolment_file: Make) -> None:
     folder = CoordinatorFolder(coordinator)
     config = folder.flower_home / "config.toml"
