@@ -10,7 +10,7 @@ from client.initialise import read_join
 from client.journal import Journal
 from client.policy import Policy, read_policy
 from client.settings import read_settings
-from client.site import open_trainer
+from client.site import find_base_model, open_trainer
 from client.site_folder import SiteFolder
 from client.store import SiteStore
 from client.table_files import read_raw
@@ -66,7 +66,8 @@ def exported(virtual: VirtualSites, join_file: Path) -> dict[str, SiteFolder]:
 def opened(virtual: VirtualSites, folder: SiteFolder) -> Trainer:
     settings, policy = read_settings(folder), read_policy(folder.policy)
     gate = Gate(settings.site, policy, virtual.bundle.schema, Journal(folder.journal))
-    return open_trainer(settings, virtual.bundle, store=SiteStore(folder.state, classes=2), gate=gate)
+    base = find_base_model(settings, virtual.bundle.study)
+    return open_trainer(settings, virtual.bundle, base, store=SiteStore(folder.state, classes=2), gate=gate)
 
 
 def test_a_real_site_has_the_rows_split_and_execution_of_its_virtual_one(
