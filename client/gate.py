@@ -20,32 +20,18 @@ from common.errors import NotFiniteError, RefusedError, SchemaError
 from common.files import canonical_json
 from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
-from common.protocol import TRAIN_FIGURES, Answer, Kind, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
+from common.protocol import (
+    TRAIN_FIGURES,
+    Answer,
+    AskedQuestion,
+    Refusal,
+    Reply,
+    Request,
+    Split,
+    SplitEvaluation,
+    asked_schema,
+)
 from common.state import AdapterSchema, norm
-
-
-class Asked(Protocol):
-    """What the journal says of a question: a request, or the head of one."""
-
-    @property
-    def study(self) -> str:
-        """Digest of the study."""
-        ...
-
-    @property
-    def run(self) -> str:
-        """Name of the run."""
-        ...
-
-    @property
-    def round(self) -> int:
-        """Number of the round."""
-        ...
-
-    @property
-    def kind(self) -> Kind:
-        """Whether to train."""
-        ...
 
 
 class EntryLog(Protocol):
@@ -127,7 +113,7 @@ class Gate:
             self.note_refusal(request, error.reason)
             raise
 
-    def note_refusal(self, request: Asked, reason: str) -> None:
+    def note_refusal(self, request: AskedQuestion, reason: str) -> None:
         """Write down that a request was refused before there was anything to release."""
         self.journal.append(refusal_entry(self.site, request, reason))
 
@@ -139,7 +125,7 @@ class Gate:
             self.journal.append(_entry(self.site, request, "repeated", reply=answer))
 
 
-def refusal_entry(site: str, asked: Asked, reason: str) -> Entry:
+def refusal_entry(site: str, asked: AskedQuestion, reason: str) -> Entry:
     """Return the journal's entry for a refusal."""
     return _entry(site, asked, "refused", reason=reason)
 
@@ -150,7 +136,7 @@ def size_of(reply: Reply) -> int:
 
 
 def _entry(
-    site: str, request: Asked, decision: Decision, *, reason: str | None = None, reply: Reply | None = None
+    site: str, request: AskedQuestion, decision: Decision, *, reason: str | None = None, reply: Reply | None = None
 ) -> Entry:
     """`digest` is over everything that leaves: tensors, counts, figures, metrics and histograms."""
     evaluations = reply.evaluations if reply else {}

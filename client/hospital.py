@@ -18,7 +18,7 @@ from client.app import SITE_LOG, guarded, respond
 from client.approval import Approved, Signed, Stamp, approvals, find
 from client.budget import FILE as SPENT
 from client.budget import Budget
-from client.gate import Asked, Gate, refusal_entry
+from client.gate import Gate, refusal_entry
 from client.hours import is_open
 from client.journal import Journal
 from client.limited_log import LimitedLog
@@ -34,6 +34,7 @@ from common import wire
 from common.errors import RefusedError, SchemaError, UserError
 from common.keys import read_signing_key
 from common.preflight import MESSAGE_KIND, Question, Readiness
+from common.protocol import AskedQuestion
 from common.signed_reply import sign_reply
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ class Hospital:
         with self._lock:
             return readiness(question, open_study)
 
-    def _trainer_for(self, head: Asked) -> Trainer:
+    def _trainer_for(self, head: AskedQuestion) -> Trainer:
         """Return the trainer of the study that a message is of, or raise RefusedError and write it down."""
         try:
             agreed = self._agreed(head.study)
@@ -172,7 +173,7 @@ class Hospital:
         self.base_model_loads += 1
         return Resident(bundle.digest, settings, base, trainer)
 
-    def _note_refusal(self, head: Asked, reason: str) -> None:
+    def _note_refusal(self, head: AskedQuestion, reason: str) -> None:
         log = self._log(head.study if head.study in self._logs else _STRANGERS)
         log.append(refusal_entry(read_settings(self.folder).site, head, reason))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from common.files import digest_json
 from common.metrics.types import ScoreHistogram, Scores
@@ -128,3 +128,27 @@ class Refusal:
 
 
 Answer = Reply | Refusal
+
+
+class AskedQuestion(Protocol):
+    """What an answer is known by: a request, or the head of one."""
+
+    @property
+    def study(self) -> str:
+        """Digest of the study."""
+        ...
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        ...
+
+    @property
+    def round(self) -> int:
+        """Number of the round."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """Whether to train."""
+        ...

@@ -6,7 +6,7 @@ neither gateway, front door nor SuperLink can pass off a reply as another site's
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import ConfigRecord, RecordDict
@@ -14,34 +14,10 @@ from flwr.app import ConfigRecord, RecordDict
 from common import keys, wire
 from common.errors import SchemaError
 from common.files import canonical_json
-from common.protocol import Kind
+from common.protocol import AskedQuestion, Kind
 
 _RECORD: Final = "signature"
 _MAX_CHARACTERS: Final = 200
-
-
-class Question(Protocol):
-    """What a reply answers: a request, or the head of one."""
-
-    @property
-    def study(self) -> str:
-        """Digest of the study."""
-        ...
-
-    @property
-    def run(self) -> str:
-        """Name of the run."""
-        ...
-
-    @property
-    def round(self) -> int:
-        """Number of the round."""
-        ...
-
-    @property
-    def kind(self) -> Kind:
-        """Whether to train."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +30,7 @@ class Asked:
     kind: Kind
 
 
-def sign_reply(content: RecordDict, question: Question, key: Ed25519PrivateKey) -> RecordDict:
+def sign_reply(content: RecordDict, question: AskedQuestion, key: Ed25519PrivateKey) -> RecordDict:
     """Return the content of a reply with the site's signature beside it."""
     signature = keys.sign(key, _signed_bytes(content, question))
     return RecordDict({**content, _RECORD: ConfigRecord({_RECORD: signature})})
@@ -65,7 +41,7 @@ def without_signature(content: RecordDict) -> RecordDict:
     return RecordDict({name: record for name, record in content.items() if name != _RECORD})
 
 
-def check_signature(content: RecordDict, question: Question, public: str) -> None:
+def check_signature(content: RecordDict, question: AskedQuestion, public: str) -> None:
     """Raise SchemaError unless the reply is signed by the key `public`, and as the answer to this question."""
     record = content.get(_RECORD)
     signature = record.get(_RECORD) if isinstance(record, ConfigRecord) and len(record) == 1 else None
@@ -77,6 +53,6 @@ def check_signature(content: RecordDict, question: Question, public: str) -> Non
         raise SchemaError("the reply's signature is not by the site's enrolled key, or of another question") from None
 
 
-def _signed_bytes(content: RecordDict, question: Question) -> bytes:
+def _signed_bytes(content: RecordDict, question: AskedQuestion) -> bytes:
     asked = [question.study, question.run, question.round, question.kind]
     return b"fedpeft reply\n" + canonical_json([*asked, wire.digest_of(content)])
