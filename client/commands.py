@@ -41,4 +41,4 @@ def predict(
     folder = base_model or locate(source)
     predictions = score(adapter, data, base_folder=folder, private=private, threads=threads)
     write_predictions(predictions, out)
-    typer.echo(f"wrote {out}: {len(predictions.probabilities)} rows")
+    typer.echo(f"wrote {out}: {len(predictions.rows)} rows")

@@ -1,6 +1,5 @@
 """What a study would do at this site, in plain words, for the person who approves it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,8 +14,10 @@ from client.site import find_base_model
 from client.split import split_patients
 from common.errors import UserError
 from common.keys import fingerprint
+from common.labels import counted
 from common.state import AdapterSchema
 from common.study import Study
+from common.study_task import task_of
 from common.visible import visible
 
 T = TypeVar("T")
@@ -95,9 +96,8 @@ def _parts(rows: Rows, study: Study) -> dict[str, Rows]:
 
 
 def _counted(rows: Rows, study: Study) -> str:
-    counts = Counter(study.task.labels[label] for label in rows.labels)
-    labels = ", ".join(f"{label} {counts[label]}" for label in study.task.labels)
-    return f"{len(rows)} rows of {len(set(rows.patients))} patients ({labels})"
+    groups = counted(task_of(study.task), rows.labels)
+    return f"{len(rows)} rows of {len(set(rows.patients))} patients{f' ({groups})' if groups else ''}"
 
 
 def _leaving_lines(signed: Signed, policy: Policy) -> Iterator[str]:
@@ -111,7 +111,7 @@ def _leaving_lines(signed: Signed, policy: Policy) -> Iterator[str]:
         f"withheld      of fewer than {policy.minimum_patients} patients, or {policy.minimum_class_patients} of a class"
     )
     yield "counts        training rows; rows and patients of each part that is scored; loss, steps, seconds"
-    yield f"histograms    {'yes: counts of patients by predicted probability' if policy.release_histograms else 'no'}"
+    yield f"summaries     {'yes: score histograms, or sums over rows' if policy.release_histograms else 'no'}"
 
 
 def _tensor_lines(schema: AdapterSchema) -> Iterator[str]:

@@ -18,7 +18,6 @@ from client.policy import Policy
 from common import answers
 from common.errors import NotFiniteError, RefusedError, SchemaError
 from common.files import canonical_json
-from common.metrics.evaluation import METRICS
 from common.metrics.types import Metric
 from common.protocol import (
     TRAIN_FIGURES,
@@ -32,6 +31,7 @@ from common.protocol import (
     asked_schema,
 )
 from common.state import AdapterSchema, norm
+from common.study_task import metric_names
 
 
 class EntryLog(Protocol):
@@ -152,7 +152,7 @@ def _entry(
         size_bytes=_size(reply) if reply else 0,
         digest=answers.payload_digest(reply) if reply else None,
         metrics=sorted({f"{split} {m}" for split, e in evaluations.items() for m in e.scores.metrics}),
-        histograms=sorted(split for split, e in evaluations.items() if e.histogram is not None),
+        histograms=sorted(split for split, e in evaluations.items() if e.summary is not None),
         examples=reply.examples if reply else None,
     )
 
@@ -177,7 +177,7 @@ def _forbidden(reply: Reply, asked: AdapterSchema, policy: Policy) -> Objection 
         return Objection(f"update norm over {policy.max_update_norm}")
     if not all(policy.lets_out(name) for name in reply.update):
         return Objection("a tensor that the policy does not let out")
-    unknown = any(set(e.scores.metrics) - set(METRICS) for e in reply.evaluations.values())
+    unknown = any(set(e.scores.metrics) - set(metric_names()) for e in reply.evaluations.values())
     return Objection("a metric that nobody knows") if unknown else None
 
 
@@ -196,9 +196,7 @@ def _withhold(evaluation: SplitEvaluation, policy: Policy, rarest: int) -> Split
     if scores.patients < policy.minimum_patients or rarest < policy.minimum_class_patients:
         return SplitEvaluation(replace(scores, metrics={m: _hidden(v, FEW) for m, v in scores.metrics.items()}))
     metrics = {m: v if m in policy.metrics else _hidden(v, NOT_RELEASED) for m, v in scores.metrics.items()}
-    return SplitEvaluation(
-        replace(scores, metrics=metrics), evaluation.histogram if policy.release_histograms else None
-    )
+    return SplitEvaluation(replace(scores, metrics=metrics), evaluation.summary if policy.release_histograms else None)
 
 
 def _hidden(metric: Metric, reason: str) -> Metric:

@@ -36,6 +36,7 @@ from common.keys import read_signing_key
 from common.preflight import MESSAGE_KIND, Question, Readiness
 from common.protocol import AskedQuestion
 from common.signed_reply import sign_reply
+from common.study_task import task_of
 
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ class Hospital:
         base = find_base_model(settings, bundle.study)
         state = self.folder.study_state(bundle.digest)
         seal = Seal(read_storage_key(self.folder.storage_key))
-        store = SiteStore(state, classes=len(bundle.study.task.labels), seal=seal)
+        store = SiteStore(state, measure=task_of(bundle.study.task).measure, seal=seal)
         gate = Gate(settings.site, agreed.policy, bundle.schema, self._log(bundle.study.digest), Budget(state / SPENT))
         trainer = open_trainer(settings, bundle, base, store=store, gate=gate)
         self.base_model_loads += 1

@@ -10,8 +10,10 @@ import os
 from pathlib import Path
 
 from client.execution import Execution
+from common.models import auto_class
 from common.state import AdapterSchema
 from common.study import Study
+from common.study_task import task_of
 
 STATES = 4
 """A trained number, its gradient, and Adam's two moments."""
@@ -22,11 +24,11 @@ RUNTIME_BYTES = 400 * 2**20
 def needed_bytes(base_model: Path, study: Study, schema: AdapterSchema, execution: Execution) -> int:
     """Return an upper estimate of the bytes that training takes on the device."""
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(base_model, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
-        model = AutoModel.from_config(config, trust_remote_code=False)
+        model = auto_class(task_of(study.task).architecture).from_config(config, trust_remote_code=False)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     activations = activation_bytes(
         layers=config.num_hidden_layers,

@@ -14,8 +14,8 @@ from common import keys, plugins
 from common.bundle import Bundle
 from common.errors import UserError
 from common.files import digest_json
-from common.metrics.evaluation import METRICS
 from common.study_file import first_error
+from common.study_task import metric_names
 
 METHODS = "common.peft_methods"
 REFUSED_METHOD = "full"
@@ -51,7 +51,7 @@ class Policy(BaseModel):
     max_update_norm: float | None = Field(default=None, gt=0)
     minimum_patients: int = Field(default=10, ge=0)
     minimum_class_patients: int = Field(default=5, ge=0)
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = Field(default_factory=metric_names)
     release_histograms: bool = False
     hours: tuple[str, ...] = ()
     runs: int = Field(default=1, ge=1)
@@ -75,7 +75,7 @@ class Policy(BaseModel):
     @field_validator("metrics")
     @classmethod
     def _are_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        _check_known("metric", names, METRICS)
+        _check_known("metric", names, metric_names())
         return names
 
     @field_validator("hours")

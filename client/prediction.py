@@ -1,17 +1,15 @@
 """Predictions of an exported adapter for rows of a file: what a hospital does with the joint model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.numpy
-from numpy.typing import NDArray
 
 from client.execution import limited_threads, resolve
 from client.rows import read_inputs
-from client.scoring import score
+from client.scoring import predicted_rows
 from common.adapter_folder import Exported, read_adapter
 from common.base_files import check_digest
 from common.errors import BundleError, SchemaError, UserError
@@ -24,35 +22,32 @@ PRIVATE = "private.safetensors"
 
 @dataclass(frozen=True)
 class Predictions:
-    """labels: class names. probabilities: (n, classes), in the order of the file's rows."""
+    """One mapping of columns for each row, in the order of the file's rows; all rows have the same columns."""
 
-    labels: Sequence[str]
-    probabilities: NDArray[np.float64]
+    rows: Sequence[Mapping[str, object]]
 
-    @property
-    def classes(self) -> list[str]:
-        """The most probable class of each row."""
-        return [self.labels[i] for i in self.probabilities.argmax(axis=1)]
+    def column(self, name: str) -> list[object]:
+        """Return one column."""
+        return [row[name] for row in self.rows]
 
 
 def predict(
     adapter: Path, data: Path, *, base_folder: Path, private: Path | None = None, threads: int = 1
 ) -> Predictions:
-    """Score every row of `data` with the adapter on the base model in `base_folder`, whose digest must be the study's.
+    """Predict every row of `data` with the adapter on the base model in `base_folder`; its digest must be the study's.
 
     private: the folder with a site's own `private.safetensors`, needed where the study has private groups.
     """
     exported = read_adapter(adapter)
     study = exported.study
     check_digest(base_folder, study.base_model.digest)
-    texts = read_inputs(data, study).texts
+    inputs = read_inputs(data, study).inputs
     execution = resolve(precision=study.training.precision, threads=threads)
     bench = open_workbench(study, base_folder, attention=execution.attention).to(execution.device)
     bench.write({**exported.shared, **_private_tensors(exported, private)})
-    examples = bench.task.encode(bench.tokenizer, texts, [0] * len(texts), max_length=bench.max_length)
+    examples = bench.task.encode(bench.reader, inputs, None, max_length=bench.max_length)
     with limited_threads(execution.threads):
-        probabilities = score(bench, examples, classes=len(study.task.labels), execution=execution)
-    return Predictions(study.task.labels, probabilities)
+        return Predictions(predicted_rows(bench, examples, execution=execution))
 
 
 def _private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
@@ -75,12 +70,10 @@ def _private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
 
 
 def write_predictions(predictions: Predictions, out: Path) -> None:
-    """Write a CSV: row number from 1, predicted label, one probability column per label. Raises UserError."""
+    """Write a CSV: row number from 1, then the columns of the task's predictions. Raises UserError."""
     import pandas
 
-    table = pandas.DataFrame({"row": range(1, len(predictions.probabilities) + 1), "prediction": predictions.classes})
-    for index, label in enumerate(predictions.labels):
-        table[f"probability_{label}"] = predictions.probabilities[:, index]
+    table = pandas.DataFrame([{"row": number, **row} for number, row in enumerate(predictions.rows, start=1)])
     content = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     try:
         write_bytes(out, content.encode())

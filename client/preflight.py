@@ -9,13 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from client.app import SITE_LOG
 from client.execution import Execution
 from client.memory import free_bytes, needed_bytes
 from client.trainer import Trainer
 from common.errors import DataError, DeviceError, ModelError, RefusedError, UserError
+from common.labels import is_uniform
 from common.machine import versions
 from common.preflight import Note, Problem, Question, Readiness
 
@@ -89,4 +88,4 @@ def _row_problems(trainer: Trainer) -> list[Problem]:
 
 
 def _notes(trainer: Trainer) -> tuple[Note, ...]:
-    return ("ONE_LABEL",) if len(np.unique(trainer.rows.train.labels)) == 1 else ()
+    return ("ONE_LABEL",) if is_uniform(trainer.bench.task, trainer.rows.train.labels) else ()

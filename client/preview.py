@@ -33,6 +33,7 @@ from common.keys import read_signing_key
 from common.protocol import Answer, Reply, Request, RoundPlan, asked_schema
 from common.signed_reply import sign_reply
 from common.state import Array
+from common.study_task import task_of
 from common.visible import visible
 
 FRAME, SUMMARY, TEXT = "reply.frame", "summary.json", "summary.txt"
@@ -73,7 +74,7 @@ def play(folder: SiteFolder, source: Path) -> Preview:
     with TemporaryDirectory(prefix="fedpeft-preview-") as place:
         state, log = Path(place) / "state", Journal(Path(place) / "journal.jsonl", durable=False)
         seal = Seal(os.urandom(KEY_BYTES))  # lost with this function: what is left after a crash cannot be read
-        store = SiteStore(state, classes=len(bundle.study.task.labels), durable=False, seal=seal)
+        store = SiteStore(state, measure=task_of(bundle.study.task).measure, durable=False, seal=seal)
         gate = Gate(settings.site, policy, bundle.schema, log, Budget(state / SPENT, durable=False))
         check_member(settings.site, bundle.study)
         trainer = open_trainer(settings, bundle, find_base_model(settings, bundle.study), store=store, gate=gate)
@@ -146,7 +147,7 @@ def _lines_of(made: Preview) -> Iterator[str]:
         yield f"and of {evaluation.scores.n} {split} rows of {evaluation.scores.patients} patients:"
         for name, metric in evaluation.scores.metrics.items():
             yield f"  {name} {metric.value if metric.value is not None else f'withheld or undefined: {metric.reason}'}"
-        yield f"  score histogram: {'no' if evaluation.histogram is None else 'yes'}"
+        yield f"  summary for metrics over sites: {'no' if evaluation.summary is None else 'yes'}"
     yield "After the last round, metrics of the test rows would leave in the same form."
 
 

@@ -1,6 +1,5 @@
 """All that is wrong with a site's rows for a study, counted by column; no text of a patient is in the result."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from common.data_schema import CategoryColumn, Column, canonical
 from common.errors import DataError
 from common.rendering import is_missing, values_of
 from common.study import Study
+from common.study_task import task_of
 
 Counts = Mapping[str, int]
 
@@ -75,7 +75,8 @@ def check_rows(path: Path, study: Study) -> RowReport:
 def lines_of(report: RowReport) -> Iterator[str]:
     """Yield the report for a person."""
     yield f"{report.rows} rows of {report.patients} patients"
-    yield "labels: " + ", ".join(f"{label} {count}" for label, count in report.labels.items())
+    if report.labels:
+        yield "labels: " + ", ".join(f"{label} {count}" for label, count in report.labels.items())
     yield "parts: " + ", ".join(f"{part} {count}" for part, count in report.parts.items())
     yield from (f"column {name!r}: not in the file" for name in report.absent)
     for column in report.columns:
@@ -94,9 +95,9 @@ def _column(name: str, cells: Sequence[str], study: Study) -> ColumnReport:
         return _input(name, cells, columns[name])
     missing = [is_missing(cell) for cell in cells]
     if name == study.task.target:
-        known = {canonical(label) for label in study.task.labels}
-        wrong = [gap or canonical(cell) not in known for gap, cell in zip(missing, cells, strict=True)]
-        return _report(name, missing, wrong, f"not one of the labels {', '.join(study.task.labels)}")
+        task = task_of(study.task)
+        wrong = [gap or task.read_label(cell) is None for gap, cell in zip(missing, cells, strict=True)]
+        return _report(name, missing, wrong, f"no label: {task.expected}")
     return _report(name, missing, missing, "a row without a patient")
 
 
@@ -124,8 +125,10 @@ def _report(name: str, missing: Sequence[bool], wrong: Sequence[bool], why: str)
 
 def _labels(raw: RawTable, study: Study) -> Counts:
     """Rows by label; what is no label is counted in its column's report only."""
-    counts = Counter(canonical(cell) for cell in raw.get(study.task.target, ()))
-    return {label: counts[canonical(label)] for label in study.task.labels}
+    task = task_of(study.task)
+    read = [task.read_label(cell) for cell in raw.get(study.task.target, ())]
+    known = task.stack([label for label in read if label is not None])
+    return {name: int(rows.sum()) for name, rows in task.groups(known).items()}
 
 
 def _patients(raw: RawTable, study: Study) -> list[str]:

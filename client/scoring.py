@@ -1,6 +1,6 @@
-"""Predicted probabilities of a model for rows, in the rows' order."""
+"""A model's scores for rows, in the rows' order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,22 +8,38 @@ from numpy.typing import NDArray
 from client.batches import scoring_batches, take
 from client.execution import Execution
 from client.training import pad_id, to_device
-from common.tasks import Example
+from common.tasks import AnyExample
 from common.workbench import Workbench
 
 SCORING_BATCH = 64
 
 
-def score(bench: Workbench, examples: Sequence[Example], *, classes: int, execution: Execution) -> NDArray[np.float64]:
-    """Return (n, classes) probabilities from the state that is in the workbench; evaluation mode, no gradients."""
+def score(bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution) -> NDArray[np.float64]:
+    """Return scores (n, width), as the task's measure takes them, of what is in the workbench; evaluation mode."""
     import torch
 
     bench.model.eval()
     bench.head.eval()
-    result = np.empty((len(examples), classes))
+    result = np.empty((len(examples), bench.task.measure.width))
     with torch.inference_mode(), execution.autocast():
-        for index in scoring_batches([len(e.input_ids) for e in examples], batch_size=SCORING_BATCH):
+        for index in scoring_batches([e.length for e in examples], batch_size=SCORING_BATCH):
             batch = to_device(bench.task.collate(take(examples, index), pad_id=pad_id(bench)), execution)
             logits = bench.task.logits(bench.model, bench.head, batch)
-            result[index] = bench.task.probabilities(logits.double()).cpu().numpy()
+            result[index] = bench.task.scores(logits, batch).cpu().numpy()
     return result
+
+
+def predicted_rows(
+    bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution
+) -> list[Mapping[str, object]]:
+    """Return each row's prediction from the state that is in the workbench, as the task says it."""
+    import torch
+
+    bench.model.eval()
+    bench.head.eval()
+    found: dict[int, Mapping[str, object]] = {}
+    with torch.inference_mode(), execution.autocast():
+        for index in scoring_batches([e.length for e in examples], batch_size=SCORING_BATCH):
+            batch = to_device(bench.task.collate(take(examples, index), pad_id=pad_id(bench)), execution)
+            found |= zip(index.tolist(), bench.task.predict(bench.model, bench.head, batch, bench.reader), strict=True)
+    return [found[row] for row in range(len(examples))]

@@ -19,6 +19,7 @@ from client.sealing import Seal
 from common import answers
 from common.errors import CheckpointError, RefusedError, SchemaError
 from common.files import write_bytes
+from common.metrics.measure import Measure
 from common.protocol import Answer, Reply, Request
 from common.state import AdapterState, Array
 from common.tensor_files import group_of, joined, metadata_of, to_safetensors
@@ -45,7 +46,7 @@ class SiteStore:
     """
 
     folder: Path
-    classes: int
+    measure: Measure
     durable: bool = True
     seal: Seal | None = None
 
@@ -94,14 +95,14 @@ class SiteStore:
         for old in self._rounds(request.run, request.kind)[:-KEPT_ROUNDS]:
             self._path(request.run, request.kind, old).unlink(missing_ok=True)
 
-    def save_test_scores(self, run: str, probabilities: NDArray[np.float64]) -> None:
-        """Keep the (n, classes) probabilities of the site's test rows, in their order; they never leave."""
-        self._write(self._runs / safe_name(run) / TEST_SCORES, to_safetensors({"probabilities": probabilities}))
+    def save_test_scores(self, run: str, scores: NDArray[np.float64]) -> None:
+        """Keep the scores (n, width) of the site's test rows, in their order; they never leave."""
+        self._write(self._runs / safe_name(run) / TEST_SCORES, to_safetensors({"scores": scores}))
 
     def test_scores(self, run: str) -> NDArray[np.float64]:
         """Return what `save_test_scores` kept."""
         tensors, _ = self._load(self._runs / safe_name(run) / TEST_SCORES)
-        return tensors["probabilities"].astype(np.float64, copy=False)
+        return tensors["scores"].astype(np.float64, copy=False)
 
     def _path(self, run: str, kind: str, round_number: int) -> Path:
         return self._runs / safe_name(run) / f"{kind}-{round_number:06d}.safetensors"
@@ -116,7 +117,7 @@ class SiteStore:
                 json.loads(head["answer"]),
                 update=group_of(tensors, "update"),
                 extra=group_of(tensors, "extra"),
-                classes=self.classes,
+                measure=self.measure,
             )
             return Stored(request=head["request"], answer=answer, private=group_of(tensors, "private"))
         except (KeyError, ValueError, SchemaError) as error:

@@ -10,9 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from client.consent import check_request
 from client.data import Rows
 from client.execution import Execution, limited_threads
@@ -23,14 +20,13 @@ from client.store import SiteStore
 from client.training import Recipe, Trained, train
 from common.bundle import Bundle
 from common.errors import RefusedError
-from common.metrics.evaluation import evaluate
-from common.metrics.histogram import score_histogram
-from common.metrics.types import ScoreHistogram
+from common.labels import rarest
+from common.metrics.measure import Labels
 from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
 from common.seeds import generator, integer_seed
 from common.state import AdapterSchema, AdapterState, Array, subtract
 from common.study import Study
-from common.tasks import Example
+from common.tasks import AnyExample
 from common.workbench import Workbench
 
 VALIDATION_RESAMPLES = 200
@@ -40,17 +36,12 @@ VALIDATION_RESAMPLES = 200
 class SplitRows:
     """One part of a site's rows, tokenised once."""
 
-    examples: Sequence[Example]
-    labels: NDArray[np.int64]
+    examples: Sequence[AnyExample]
+    labels: Labels
     patients: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.examples)
-
-    def rarest(self, classes: int) -> int:
-        """Return how many patients the rarest class has."""
-        pairs = set(zip(self.labels.tolist(), self.patients, strict=True))
-        return min(sum(1 for label, _ in pairs if label == each) for each in range(classes))
 
 
 @dataclass(frozen=True)
@@ -83,7 +74,7 @@ def split_of(rows: Rows, study: Study) -> Parts:
 
 
 def _encode(rows: Rows, bench: Workbench) -> SplitRows:
-    examples = bench.task.encode(bench.tokenizer, rows.texts, rows.labels.tolist(), max_length=bench.max_length)
+    examples = bench.task.encode(bench.reader, rows.inputs, rows.labels, max_length=bench.max_length)
     return SplitRows(examples, rows.labels, rows.patients)
 
 
@@ -178,8 +169,8 @@ class Trainer:
         return Reply(update, len(self.rows.train), measured, evaluations), kept
 
     def _rarest(self, request: Request) -> Mapping[Split, int]:
-        classes = len(self.bundle.study.task.labels)
-        return {split: self.rows.part(split).rarest(classes) for split in request.splits}
+        parts = {split: self.rows.part(split) for split in request.splits}
+        return {split: rarest(self.bench.task, part.labels, part.patients) for split, part in parts.items()}
 
     def _asked(self, request: Request) -> tuple[str, ...]:
         return asked_schema(self.schema, request.kind, request.plan).names
@@ -201,26 +192,18 @@ class Trainer:
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
         """Score what is in the workbench on one split; test scores are also kept on the site's own disk."""
         part = self.rows.part(split)
-        classes = len(self.bundle.study.task.labels)
-        probabilities = score(self.bench, part.examples, classes=classes, execution=self.execution)
+        measure, outputs = self.bench.task.measure, score(self.bench, part.examples, execution=self.execution)
         if split == "test":
-            self.store.save_test_scores(request.run, probabilities)
+            self.store.save_test_scores(request.run, outputs)
         wanted = self.bundle.study.evaluation.resamples
-        scores = evaluate(
-            probabilities,
+        scores = measure.evaluate(
+            outputs,
             part.labels,
             part.patients,
             resamples=wanted if split == "test" else min(wanted, VALIDATION_RESAMPLES),
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose=f"bootstrap {split}"),
         )
-        return SplitEvaluation(scores, _histogram(probabilities, part.labels, classes))
-
-
-def _histogram(probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> ScoreHistogram | None:
-    """A diverged model's probabilities are not finite: then there is no histogram to send."""
-    if not len(labels) or not np.isfinite(probabilities).all():
-        return None
-    return score_histogram(probabilities, labels, classes=classes)
+        return SplitEvaluation(scores, measure.summary(outputs, part.labels, part.patients))
 
 
 def recipe_of(study: Study, *, round_number: int, proximal_mu: float = 0.0) -> Recipe:

@@ -15,7 +15,7 @@ from client.batches import count_steps, take, training_batches
 from client.execution import Execution
 from client.schedule import Schedule, factor, progress
 from common.errors import RefusedError
-from common.tasks import Example
+from common.tasks import AnyExample
 from common.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Trained:
 
 def train(
     bench: Workbench,
-    examples: Sequence[Example],
+    examples: Sequence[AnyExample],
     recipe: Recipe,
     *,
     active: Collection[str],
@@ -71,7 +71,7 @@ def train(
     """
     import torch
 
-    lengths = [len(e.input_ids) for e in examples]
+    lengths = [e.length for e in examples]
     steps = count_steps(len(examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
     batches = training_batches(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, rng=rng)
     loop = _Loop.start(bench, recipe, active=active, private=private, execution=execution, steps=steps)
@@ -145,7 +145,7 @@ class _Loop:
             steps=steps,
         )
 
-    def step(self, step: int, examples: Sequence[Example]) -> None:
+    def step(self, step: int, examples: Sequence[AnyExample]) -> None:
         loss = self._loss(examples)
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         self.losses += loss.detach()
@@ -160,7 +160,7 @@ class _Loop:
             self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _loss(self, examples: Sequence[Example]) -> Tensor:
+    def _loss(self, examples: Sequence[AnyExample]) -> Tensor:
         task, bench = self.bench.task, self.bench
         batch = to_device(task.collate(examples, pad_id=pad_id(bench)), self.execution)
         with self.execution.autocast():
@@ -198,8 +198,8 @@ def _optimizer(trained: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.A
 
 
 def pad_id(bench: Workbench) -> int:
-    """Return the tokenizer's padding id; decoders without one pad with 0, which the mask hides."""
-    return int(bench.tokenizer.pad_token_id or 0)
+    """Return the reader's padding id; decoders without one pad with 0, which the mask hides, and images need none."""
+    return int(getattr(bench.reader, "pad_token_id", None) or 0)
 
 
 def to_device(batch: Mapping[str, Tensor], execution: Execution) -> Mapping[str, Tensor]:

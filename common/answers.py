@@ -6,7 +6,8 @@ from typing import Any, cast  # JSON values
 
 from common.errors import SchemaError
 from common.files import digest_json
-from common.metrics.types import ScoreHistogram, Scores
+from common.metrics.measure import Measure
+from common.metrics.types import Scores
 from common.protocol import REASONS, Answer, Refusal, Reply, Split, SplitEvaluation
 from common.state import AdapterState, digest_state
 
@@ -20,12 +21,12 @@ def to_json(answer: Answer) -> dict[str, Any]:
 
 
 def _evaluation_to_json(evaluation: SplitEvaluation) -> dict[str, Any]:
-    histogram = None if evaluation.histogram is None else evaluation.histogram.to_json()
-    return {"scores": evaluation.scores.to_json(), "histogram": histogram}
+    summary = None if evaluation.summary is None else evaluation.summary.to_json()
+    return {"scores": evaluation.scores.to_json(), "summary": summary}
 
 
 def payload_digest(answer: Answer) -> str | None:
-    """Return the digest of everything that a reply carries: tensors, counts, figures, metrics, histograms.
+    """Return the digest of everything that a reply carries: tensors, counts, figures, metrics, summaries.
 
     A site takes it of what leaves, the server of what it read, and both have the same. None for a refusal: nothing of
     the rows is in its one word.
@@ -40,7 +41,7 @@ def payload_digest(answer: Answer) -> str | None:
     return digest_json([content, digest_state(answer.update), digest_state(answer.extra)])
 
 
-def from_json(content: Any, *, update: AdapterState, extra: AdapterState, classes: int) -> Answer:
+def from_json(content: Any, *, update: AdapterState, extra: AdapterState, measure: Measure) -> Answer:
     """Read what `to_json` wrote, with the tensors beside it; anything unexpected is a SchemaError."""
     if not isinstance(content, Mapping):
         raise SchemaError(f"the answer is {type(content).__name__}, expected a table")
@@ -54,7 +55,7 @@ def from_json(content: Any, *, update: AdapterState, extra: AdapterState, classe
         update=update,
         examples=_count(content["examples"]),
         train=_numbers(content["train"]),
-        evaluations=_evaluations(content["evaluations"], classes),
+        evaluations=_evaluations(content["evaluations"], measure),
         extra=extra,
     )
 
@@ -74,19 +75,19 @@ def _numbers(content: Any) -> dict[str, float]:
     return {str(name): float(value) for name, value in content.items()}
 
 
-def _evaluations(content: Any, classes: int) -> dict[Split, SplitEvaluation]:
+def _evaluations(content: Any, measure: Measure) -> dict[Split, SplitEvaluation]:
     if not isinstance(content, Mapping) or not set(content) <= {"validation", "test"}:
         raise SchemaError("evaluations are not a table by split")
-    return {cast("Split", split): _evaluation(value, classes) for split, value in content.items()}
+    return {cast("Split", split): _evaluation(value, measure) for split, value in content.items()}
 
 
-def _evaluation(content: Any, classes: int) -> SplitEvaluation:
-    if not isinstance(content, Mapping) or set(content) != {"scores", "histogram"}:
-        raise SchemaError("an evaluation has other keys than scores and histogram")
+def _evaluation(content: Any, measure: Measure) -> SplitEvaluation:
+    if not isinstance(content, Mapping) or set(content) != {"scores", "summary"}:
+        raise SchemaError("an evaluation has other keys than scores and summary")
     scores = Scores.from_json(content["scores"])
-    if content["histogram"] is None:
+    if content["summary"] is None:
         return SplitEvaluation(scores)
-    histogram = ScoreHistogram.from_json(content["histogram"], classes=classes)
-    if histogram.n != scores.n:
-        raise SchemaError(f"the score histogram holds {histogram.n} rows, the scores say {scores.n}")
-    return SplitEvaluation(scores, histogram)
+    summary = measure.read_summary(content["summary"])
+    if summary.n != scores.n:
+        raise SchemaError(f"the summary holds {summary.n} rows, the scores say {scores.n}")
+    return SplitEvaluation(scores, summary)

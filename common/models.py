@@ -11,20 +11,34 @@ from common.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
+    from common.tasks import Architecture
+
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
-def load_base(folder: Path, *, attention: str = "eager") -> nn.Module:
+def auto_class(architecture: Architecture) -> Any:
+    """Return transformers' class that loads, or makes from a config, a base model for such tasks."""
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    return AutoModelForCausalLM if architecture == "causal-lm" else AutoModel
+
+
+def hidden_size(base: Any) -> int:
+    """Return the width of the base model's last hidden states; convolutional models list one for each stage."""
+    config = base.config
+    return int(config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1])
+
+
+def load_base(folder: Path, *, attention: str = "eager", architecture: Architecture = "encoder") -> nn.Module:
     """Return the base model of `folder` in float32 on the CPU, every parameter frozen.
 
     attention: `eager` or `sdpa`, transformers' attention implementation; it changes the bytes of a result.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModel
 
     try:
-        model, found = AutoModel.from_pretrained(
+        model, found = auto_class(architecture).from_pretrained(
             folder,
             attn_implementation=attention,
             dtype=torch.float32,
@@ -33,7 +47,7 @@ def load_base(folder: Path, *, attention: str = "eager") -> nn.Module:
             trust_remote_code=False,  # said, or transformers asks on the terminal whether it may
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **_without_pooler(folder),
+            **_without_pooler(folder, architecture),
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from None
@@ -58,12 +72,13 @@ def _check_whole(folder: Path, found: Mapping[str, Any]) -> None:
         )
 
 
-def _without_pooler(folder: Path) -> dict[str, Any]:
+def _without_pooler(folder: Path, architecture: Architecture) -> dict[str, Any]:
     """BERT's pooler is never used (masked mean pooling is better), so it is not loaded, counted or exported."""
     from transformers import AutoConfig
 
     kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
-    return {"add_pooling_layer": False} if kind in {"bert", "roberta", "electra", "camembert", "xlm-roberta"} else {}
+    is_bert = kind in {"bert", "roberta", "electra", "camembert", "xlm-roberta"}
+    return {"add_pooling_layer": False} if is_bert and architecture == "encoder" else {}
 
 
 def load_tokenizer(folder: Path) -> Any:

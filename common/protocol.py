@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from common.files import digest_json
-from common.metrics.types import ScoreHistogram, Scores
+from common.metrics.measure import Summary
+from common.metrics.types import Scores
 from common.state import AdapterSchema, AdapterState, digest_state
 
 Kind = Literal["train", "evaluate"]
@@ -100,10 +101,10 @@ class Request:
 
 @dataclass(frozen=True)
 class SplitEvaluation:
-    """Metrics of one split at one site, and the score histogram where the site's policy releases it."""
+    """Metrics of one split at one site, and the summary for metrics over sites where the site's policy releases it."""
 
     scores: Scores
-    histogram: ScoreHistogram | None = None
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True)

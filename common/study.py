@@ -61,12 +61,16 @@ def _named_in(table: Mapping[str, Any]) -> list[str]:
     return [str(table["method"])] if "method" in table else []
 
 
-class TaskSection(Section):
-    """What is learned. `target` is a column; `labels` are its values in class order."""
+class TaskSection(BaseModel):
+    """What is learned. `target` is a column; keys other than these are the task's own options.
 
+    labels: the target's values, in class order, for tasks that have such.
+    """
+
+    model_config = OPEN
     kind: str = "sequence-classification"
     target: str = "label"
-    labels: tuple[str, ...] = Field(min_length=2)
+    labels: tuple[str, ...] = ()
     max_length: int = Field(default=128, ge=4, le=8192)
 
     @field_validator("labels", mode="before")
@@ -79,6 +83,11 @@ class TaskSection(Section):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must differ from each other")
         return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the task is built with: its own options, and labels where the study has some."""
+        return {**({"labels": self.labels} if self.labels else {}), **(self.model_extra or {})}
 
 
 class TrainingSection(Section):

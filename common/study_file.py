@@ -79,7 +79,7 @@ def _check_plugins(study: Study) -> None:
     """Build every plugin that the study names, which checks names and options; none of them needs torch for it."""
     chosen: list[tuple[str, str, Mapping[str, Any]]] = [
         ("common.peft_methods", study.peft.method, study.peft.options),
-        ("common.tasks", study.task.kind, {}),
+        ("common.tasks", study.task.kind, study.task.arguments),
         ("client.data", study.data.kind, {}),
         ("server.aggregation", study.aggregation.name, study.aggregation.options),
     ]

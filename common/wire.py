@@ -21,6 +21,7 @@ from common.errors import RefusedError, SchemaError
 from common.extra import extra_schema
 from common.failures import word_of
 from common.files import digest_bytes, digest_json
+from common.metrics.measure import Measure
 from common.protocol import REASONS, Answer, Kind, Refusal, Request, RoundPlan, Split
 from common.state import AdapterSchema, AdapterState
 from common.tensor_files import metadata_of, to_safetensors
@@ -119,8 +120,8 @@ def encode_answer(answer: Answer, asked: AdapterSchema) -> RecordDict:
     return RecordDict({_HEAD: _text(head), **{name: record for name, record in packed.items() if record}})
 
 
-def decode_answer(content: RecordDict, asked: AdapterSchema, *, classes: int) -> Answer:
-    """Read a reply; `classes` is the number of the task's labels.
+def decode_answer(content: RecordDict, asked: AdapterSchema, *, measure: Measure) -> Answer:
+    """Read a reply; `measure` is the task's.
 
     Raises:
         SchemaError: anything at all is not as it was asked for.
@@ -130,18 +131,18 @@ def decode_answer(content: RecordDict, asked: AdapterSchema, *, classes: int) ->
         raise SchemaError("head of the reply lacks answer, schema or extra, or has more")
     if head["schema"] is None:
         _check_records(content, {_HEAD})
-        return _refusal(head["answer"], classes)
+        return _refusal(head["answer"], measure)
     schemas = {_UPDATE: asked, _EXTRA: extra_schema(head["extra"])}
     filled = [name for name, schema in schemas.items() if schema.tensors]
     _check_records(content, {_HEAD, *filled})
     if head["schema"] != asked.digest:
         raise SchemaError("reply has the tensors of another schema than was asked for")
     read = {name: _unpack(content, name, schemas[name]) for name in filled}
-    return answers.from_json(head["answer"], update=read.get(_UPDATE, {}), extra=read.get(_EXTRA, {}), classes=classes)
+    return answers.from_json(head["answer"], update=read.get(_UPDATE, {}), extra=read.get(_EXTRA, {}), measure=measure)
 
 
-def _refusal(content: Any, classes: int) -> Refusal:
-    answer = answers.from_json(content, update={}, extra={}, classes=classes)
+def _refusal(content: Any, measure: Measure) -> Refusal:
+    answer = answers.from_json(content, update={}, extra={}, measure=measure)
     if not isinstance(answer, Refusal):
         raise SchemaError("reply without tensors is not a refusal")
     return answer

@@ -14,12 +14,13 @@ from common.errors import StudyError
 from common.peft_methods import StartsFromText
 from common.state import HEAD, AdapterState, Array
 from common.study import Study
+from common.study_task import task_of
+from common.tasks import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
     from common.peft_methods import PeftMethod
-    from common.tasks import Task
 
 SHORTEST_TEXT = 4
 """Positions of the shortest text worth reading, two special tokens included; the least of `task.max_length`."""
@@ -29,7 +30,8 @@ SHORTEST_TEXT = 4
 class Workbench:
     """Base model with the method attached, the task's head, and the trainable parameters by canonical name, sorted.
 
-    `base_parameters` counts those of the base model that stay frozen: a method may train some of its own.
+    `reader` is the tokenizer, or what else reads inputs.
+    `base_parameters` counts the base model's that stay frozen: a method may train some of its own.
     `max_length` is the study's, less the method's virtual tokens where the model has no room for both.
     """
 
@@ -38,7 +40,7 @@ class Workbench:
     model: nn.Module
     head: nn.Module
     parameters: Mapping[str, nn.Parameter]
-    tokenizer: Any
+    reader: Any
     max_length: int
     base_parameters: int
 
@@ -70,17 +72,17 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
     method = cast(
         "PeftMethod", plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
     )
-    task = cast("Task", plugins.build("common.tasks", study.task.kind, {}, key="task.kind"))
-    base = models.load_base(base_folder, attention=attention)
-    tokenizer = models.load_tokenizer(base_folder)
-    of_base, hidden = list(base.parameters()), int(cast("Any", base).config.hidden_size)
+    task = task_of(study.task)
+    base = models.load_base(base_folder, attention=attention, architecture=task.architecture)
+    reader = task.open_reader(base_folder)
+    of_base, hidden = list(base.parameters()), models.hidden_size(base)
     max_length = _max_length(study.task.max_length, base, method.virtual_tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer_seed(seed, purpose="initial adapter"))
         model = method.attach(base)
         if isinstance(method, StartsFromText):
-            method.start(model, tokenizer)
-        head = task.build_head(hidden_size=hidden, classes=len(study.task.labels))
+            method.start(model, reader)
+        head = task.build_head(hidden_size=hidden)
     parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
     return Workbench(
         method=method,
@@ -88,7 +90,7 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
         model=model,
         head=head,
         parameters=dict(sorted(parameters.items())),
-        tokenizer=tokenizer,
+        reader=reader,
         max_length=max_length,
         base_parameters=sum(p.numel() for p in of_base if not p.requires_grad),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from common.errors import SchemaError
-from common.metrics.evaluation import METRICS
+from common.metrics.measure import MetricInfo
 from common.metrics.types import Metric
 from common.protocol import TRAIN_FIGURES, Reply, RoundPlan, Split, SplitEvaluation
 from common.state import AdapterSchema, norm
@@ -16,7 +16,8 @@ MAX_NORM: Final = 1e30
 """Bound where the study sets none: no number of such updates can take a float32 adapter to infinity."""
 _MAX_REASON: Final = 200
 MAX_FIGURE: Final = 1e9
-MAX_LOG_LOSS: Final = 1e4
+MAX_METRIC: Final = 1e4
+"""Of metrics without a largest value, such as a loss."""
 
 Weighting = Literal["examples", "uniform"]
 
@@ -27,7 +28,7 @@ class Asked:
 
     schema: the tensors asked for, none where nothing is trained. splits: those to evaluate. declared: the example count
     of this site's first accepted reply of the run, None before it. norm_bound: largest Euclidean norm of an update,
-    None for MAX_NORM.
+    None for MAX_NORM. infos: the metrics that there may be.
     """
 
     schema: AdapterSchema
@@ -36,6 +37,7 @@ class Asked:
     declared: int | None
     norm_bound: float | None
     weighting: Weighting
+    infos: tuple[MetricInfo, ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def admit(site: str, reply: Reply, asked: Asked) -> Accepted | Refused:
         _check_norm(length, asked.norm_bound)
         _check_examples(reply.examples, asked)
         _check_train(reply.train)
-        _check_evaluations(reply.evaluations, asked.splits)
+        _check_evaluations(reply.evaluations, asked)
         _check_extra(reply, asked.plan)
     except SchemaError as error:
         return Refused(printable(str(error)))
@@ -104,24 +106,25 @@ def _check_train(train: Mapping[str, float]) -> None:
             raise SchemaError(f"train {name} is not between 0 and {MAX_FIGURE:g}")
 
 
-def _check_evaluations(evaluations: Mapping[Split, SplitEvaluation], splits: tuple[Split, ...]) -> None:
-    if set(evaluations) != set(splits):
-        raise SchemaError(f"evaluates {sorted(evaluations)}, asked for {sorted(splits)}")
+def _check_evaluations(evaluations: Mapping[Split, SplitEvaluation], asked: Asked) -> None:
+    if set(evaluations) != set(asked.splits):
+        raise SchemaError(f"evaluates {sorted(evaluations)}, asked for {sorted(asked.splits)}")
+    known = {info.name: info for info in asked.infos}
     for evaluation in evaluations.values():
         scores = evaluation.scores
         if not 0 <= scores.patients <= scores.n <= MAX_EXAMPLES:
             raise SchemaError(f"{scores.patients} patients in {scores.n} rows, at most {MAX_EXAMPLES} rows are allowed")
-        if not set(scores.metrics) <= set(METRICS):
-            raise SchemaError(f"metrics other than {', '.join(METRICS)}")
+        if not set(scores.metrics) <= set(known):
+            raise SchemaError(f"metrics other than {', '.join(known)}")
         for name, metric in scores.metrics.items():
-            _check_metric(name, metric, scores.n)
+            _check_metric(known[name], metric, scores.n)
 
 
-def _check_metric(name: str, metric: Metric, rows: int) -> None:
+def _check_metric(info: MetricInfo, metric: Metric, rows: int) -> None:
+    name, least, largest = info.name, max(info.low, -MAX_METRIC), min(info.high, MAX_METRIC)
     numbers = [x for x in (metric.low, metric.value, metric.high, metric.error) if x is not None]
-    largest = MAX_LOG_LOSS if name == "log_loss" else 1.0
-    if not all(0 <= x <= largest for x in numbers):
-        raise SchemaError(f"metric {name} is not between 0 and {largest:g}")
+    if not all(least <= x <= largest for x in numbers):
+        raise SchemaError(f"metric {name} is not between {least:g} and {largest:g}")
     if metric.low is not None and metric.high is not None and metric.low > metric.high:
         raise SchemaError(f"metric {name} has an interval from high to low")
     if metric.reason is not None and (len(metric.reason) > _MAX_REASON or not metric.reason.isprintable()):

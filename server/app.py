@@ -9,6 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 from common import plugins
 from common.state import AdapterSchema
 from common.study import Study
+from common.study_task import task_of
 from server.closing import Outcome
 from server.events import Progress, ignore
 from server.job import ServerJob
@@ -40,7 +41,7 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
     return ServerJob(
         study=study.digest,
         schema=schema,
-        classes=len(study.task.labels),
+        measure=task_of(study.task).measure,
         strategy=plugins.build("server.aggregation", aggregation.name, aggregation.options, key="aggregation.name"),
         sites=sites,
         rounds=federation.rounds,

@@ -186,7 +186,7 @@ def _judge_reply(
     content = arrival.reply.content
     size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
     try:
-        answer = wire.decode_answer(without_signature(content), asked.schema, classes=session.job.classes)
+        answer = wire.decode_answer(without_signature(content), asked.schema, measure=session.job.measure)
         _check_signed(session.job, question.run, arrival, question.kind, answer)
     except SchemaError as error:
         return SiteResult("refused", printable(str(error)), bytes_up=size), None
@@ -214,7 +214,7 @@ def _note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) -
         with suppress(SchemaError):  # then it is one that nobody could read, or that is not its site's
             schema = asked_schema(job.schema, kind, RoundPlan())
             content = without_signature(arrival.reply.content)
-            found = wire.decode_answer(content, schema, classes=job.classes)
+            found = wire.decode_answer(content, schema, measure=job.measure)
             _check_signed(job, run, arrival, kind, found)
             answer = found
     result = SiteResult("late", "after its round was closed", bytes_up=size)
@@ -270,6 +270,7 @@ def _asked(job: ServerJob, question: Question, site: str) -> Asked:
         splits=question.splits,
         declared=question.declared.get(site),
         norm_bound=job.norm_bound,
+        infos=job.measure.infos,
         weighting=job.weighting,
     )
 

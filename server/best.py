@@ -1,27 +1,34 @@
 """Which round's adapter was the best on validation rows."""
 
 from collections.abc import Mapping
-from typing import Any, Final  # JSON values
+from typing import Any  # JSON values
 
+from common.metrics.measure import Measure
 from common.state import AdapterState
 from server.state import Best
 
-_HIGHER_IS_BETTER: Final = {"auroc": True, "log_loss": False}
-"""Metrics that can choose, the preferred one first: without score histograms there is no pooled AUROC."""
-
 
 def better(
-    best: Best | None, *, round_number: int, pooled: Mapping[str, Any], sites: tuple[str, ...], shared: AdapterState
+    best: Best | None,
+    *,
+    round_number: int,
+    pooled: Mapping[str, Any],
+    measure: Measure,
+    sites: tuple[str, ...],
+    shared: AdapterState,
 ) -> Best | None:
-    """Return the best of `best` and this round, by pooled AUROC, or by log loss where no round had one.
+    """Return the best of `best` and this round, by the first of the measure's choosing metrics that some round has.
+
+    So a classifier is chosen by AUROC, or by log loss where no round had one: without score histograms none is pooled.
 
     Only rounds that the same sites validated are compared: a site that was away would otherwise choose. A round with
     all those sites and more replaces the best; one that lacks any of them does not compete. Equal values keep the
     earlier round, and a round without either metric never wins.
     """
-    for metric, higher in _HIGHER_IS_BETTER.items():
+    higher_is_better = {info.name: info.higher_is_better for info in measure.infos}
+    for metric in measure.choosing:
         value = (pooled.get(metric) or {}).get("value")
-        if value is not None and _beats(best, metric, value, sites, higher=higher):
+        if value is not None and _beats(best, metric, value, sites, higher=higher_is_better[metric]):
             return Best(round=round_number, metric=metric, value=value, sites=sites, shared=shared)
         if value is not None or (best is not None and best.metric == metric):
             return best

@@ -68,13 +68,14 @@ def validated(job: ServerJob, state: ServerState, results: Results) -> ServerSta
     rng = generator(job.seed, round_number=state.round, purpose="pooled validation")
     resamples = min(job.resamples, _ROUND_RESAMPLES)
     evaluations, one_model = records.of_split(results, "validation"), not job.schema.private.tensors
-    record = records.validation(evaluations, resamples=resamples, rng=rng, one_model=one_model)
+    record = records.validation(evaluations, job.measure, resamples=resamples, rng=rng, one_model=one_model)
     if state.round == 0:
         return replace(state, initial=record)
     best = better(
         state.best,
         round_number=state.round,
         pooled=record["pooled"],
+        measure=job.measure,
         sites=tuple(evaluations),
         shared=state.shared,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.metrics.measure import Measure
 from common.state import AdapterSchema
 from server.admission import Weighting
 from server.aggregation import Strategy
@@ -15,7 +16,7 @@ from server.receipts import Receipts
 class ServerJob:
     """One run of one study.
 
-    study: the study's digest. schema: of the whole adapter; only its shared part travels. classes: number of labels.
+    study: the study's digest. schema: of the whole adapter; only its shared part travels. measure: the task's.
     sites: every site of the study. fraction: share drawn for a round. quorum: share of it whose replies make it count.
     deadline_s: seconds that a round waits; None waits for all. connect_s: seconds to wait for sites before round 1.
     only_registered: a node counts as a site only by the name that its key was registered with (real sites); else nodes
@@ -28,7 +29,7 @@ class ServerJob:
 
     study: str
     schema: AdapterSchema
-    classes: int
+    measure: Measure
     strategy: Strategy
     sites: tuple[str, ...]
     rounds: int

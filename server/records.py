@@ -5,7 +5,7 @@ from typing import Any  # JSON values
 
 import numpy as np
 
-from common.metrics.pooled import pool
+from common.metrics.measure import Measure
 from common.protocol import Split, SplitEvaluation
 from server.asking import Results, SiteResult, accepted
 from server.state import Record
@@ -40,12 +40,17 @@ def _mean(results: Results, name: str) -> float:
 
 
 def validation(
-    evaluations: Mapping[str, SplitEvaluation], *, resamples: int, rng: np.random.Generator, one_model: bool = True
+    evaluations: Mapping[str, SplitEvaluation],
+    measure: Measure,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    one_model: bool = True,
 ) -> Record:
     """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`; one_model: no tensor is private to a site."""
-    released = {site: (e.scores, e.histogram) for site, e in evaluations.items()}
+    released = {site: (e.scores, e.summary) for site, e in evaluations.items()}
     sites = {site: {name: m.to_json() for name, m in e.scores.metrics.items()} for site, e in evaluations.items()}
-    pooled = pool(released, resamples=resamples, rng=rng, one_model=one_model)
+    pooled = measure.pool(released, resamples=resamples, rng=rng, one_model=one_model)
     return {"sites": sites, "pooled": {name: metric.to_json() for name, metric in pooled.items()}}
 
 

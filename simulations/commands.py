@@ -181,7 +181,7 @@ def tune(
     from simulations.tuning import Trial, as_toml, best_rates, try_rates
 
     def tell(trial: Trial) -> None:
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in trial.log_loss.items())
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in trial.loss.items())
         typer.echo(f"learning rate {trial.learning_rate:g}: validation log loss {losses}", err=True)
 
     try:

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from client.data import Rows
 from client.trainer import SplitRows, split_of
-from common.metrics.evaluation import evaluate, paired_difference
-from common.metrics.histogram import score_histogram
+from common.metrics.classes import ClassMeasure
+from common.metrics.histogram import merge
 from common.metrics.mean_over_sites import mean_over_sites
-from common.metrics.pooled import pool
+from common.metrics.measure import Measure
 from common.metrics.types import Metric, ScoreHistogram, Scores
 from common.seeds import generator
 from common.state import AdapterState
 from common.study import Study
 from simulations import logistic
-from simulations.jobs import Job, JobResult, Probabilities
+from simulations.jobs import Job, JobResult, Outputs
 
-Matrix = Mapping[str, Probabilities]
+Matrix = Mapping[str, Outputs]
 CENTRAL = "central"
 
 
@@ -56,40 +56,40 @@ def _metrics_json(metrics: Mapping[str, Metric]) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Scoring:
-    """Test rows by site and how they are scored: number of classes, bootstrap resamples, seed."""
+    """Test rows by site and how they are scored: the task's measure, bootstrap resamples, seed."""
 
     rows: Mapping[str, SplitRows]
-    classes: int
+    measure: Measure
     resamples: int
     seed: int
 
-    def budget(self, probabilities: Probabilities, *, one_model: bool) -> Budget:
-        """Return the metrics of these (n, classes) probabilities; `one_model`: one model scored every site."""
-        scores = {site: self.scores(site, probabilities[site]) for site in sorted(self.rows)}
-        histograms = {
-            site: score_histogram(probabilities[site], self.rows[site].labels, classes=self.classes)
-            for site in scores
-            if len(self.rows[site])
+    def budget(self, outputs: Outputs, *, one_model: bool) -> Budget:
+        """Return the metrics of these scores (n, width) of every site; `one_model`: one model scored every site."""
+        scores = {site: self.scores(site, outputs[site]) for site in sorted(self.rows)}
+        summaries = {
+            site: self.measure.summary(outputs[site], part.labels, part.patients) for site, part in self.rows.items()
         }
-        released = {site: (scores[site], histograms.get(site)) for site in scores}
+        released = {site: (scores[site], summaries[site]) for site in scores}
         rng = generator(self.seed, purpose="bootstrap pooled")
-        pooled = pool(released, resamples=self.resamples, rng=rng, one_model=one_model)
-        merged = ScoreHistogram(np.sum([h.counts for h in histograms.values()], axis=0)) if histograms else None
-        return Budget(scores, mean_over_sites(scores), pooled, merged if one_model else None)
+        pooled = self.measure.pool(released, resamples=self.resamples, rng=rng, one_model=one_model)
+        histograms = [summary for summary in summaries.values() if isinstance(summary, ScoreHistogram)]
+        return Budget(scores, mean_over_sites(scores), pooled, merge(histograms) if histograms and one_model else None)
 
-    def scores(self, site: str, probabilities: NDArray[np.float64]) -> Scores:
+    def scores(self, site: str, outputs: NDArray[np.float64]) -> Scores:
         """Return one site's metrics; every budget draws the same resamples of the site's patients."""
         part = self.rows[site]
         rng = generator(self.seed, site=site, purpose="bootstrap test")
-        return evaluate(probabilities, part.labels, part.patients, resamples=self.resamples, rng=rng)
+        return self.measure.evaluate(outputs, part.labels, part.patients, resamples=self.resamples, rng=rng)
 
     def benefit(self, site: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Metric:
-        """Return AUROC of `ours` minus AUROC of `theirs` on a site's test rows, with its paired interval."""
+        """Return by how much `ours` is better than `theirs` on a site's test rows, with its paired interval.
+
+        That is the difference of the leading metric, or, where lower is better, of `theirs` minus `ours`.
+        """
         part = self.rows[site]
         rng = generator(self.seed, site=site, purpose="bootstrap benefit")
-        return paired_difference(
-            ours, theirs, part.labels, part.patients, metric="auroc", resamples=self.resamples, rng=rng
-        )
+        first, second = (ours, theirs) if self.measure.infos[0].higher_is_better else (theirs, ours)
+        return self.measure.difference(first, second, part.labels, part.patients, resamples=self.resamples, rng=rng)
 
 
 def alone_jobs(study: Study, trained: Mapping[str, int], rows: Mapping[str, int]) -> list[Job]:
@@ -114,7 +114,7 @@ def personalised_jobs(study: Study, sites: Mapping[str, AdapterState]) -> list[J
 def compare(
     scoring: Scoring,
     *,
-    federated: Probabilities,
+    federated: Outputs,
     one_model: bool,
     results: Mapping[str, JobResult],
     raw: Mapping[str, Rows],
@@ -125,14 +125,14 @@ def compare(
     one_model: whether the federation shares every tensor, so that one model scores all sites.
     """
     sites = sorted(scoring.rows)
-    local = {site: results[f"local/{site}"].probabilities for site in sites}
+    local = {site: results[f"local/{site}"].outputs for site in sites}
     budgets = {
         "federated": scoring.budget(federated, one_model=one_model),
         "personalised": scoring.budget(
-            {site: results[f"personalised/{site}"].probabilities[site] for site in sites}, one_model=False
+            {site: results[f"personalised/{site}"].outputs[site] for site in sites}, one_model=False
         ),
         "local": scoring.budget({site: local[site][site] for site in sites}, one_model=False),
-        "central": scoring.budget(results[CENTRAL].probabilities, one_model=True),
+        "central": scoring.budget(results[CENTRAL].outputs, one_model=True),
     }
     content: dict[str, object] = {name: budget.to_json() for name, budget in budgets.items()}
     content["local"] = {**budgets["local"].to_json(), "matrix": _matrix(scoring, local)}
@@ -144,7 +144,7 @@ def compare(
 
 def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
     """Return {trained at: {scored at: metrics}} without intervals: who could have used whose model."""
-    plain = Scoring(scoring.rows, scoring.classes, 0, scoring.seed)
+    plain = Scoring(scoring.rows, scoring.measure, 0, scoring.seed)
     return {
         trained: {scored: _metrics_json(plain.scores(scored, found[scored]).metrics) for scored in sorted(plain.rows)}
         for trained, found in local.items()
@@ -152,16 +152,19 @@ def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
 
 
 def _logistic(scoring: Scoring, raw: Mapping[str, Rows], study: Study) -> dict[str, Budget] | None:
-    """Return central and local logistic regression on the typed columns, or None where there are none."""
+    """Return central and local logistic regression on the typed columns, or None where there is nothing to fit."""
+    if not isinstance(scoring.measure, ClassMeasure):
+        return None
+    classes = scoring.measure.classes
     parts = {site: (rows, split_of(rows, study)) for site, rows in raw.items()}
     tests = {site: rows.take(part.test) for site, (rows, part) in parts.items()}
     trains = {site: rows.take(part.train) for site, (rows, part) in parts.items()}
     everyone = _stacked(list(trains.values()))
-    central = logistic.fit_and_score(everyone, tests, labels=scoring.classes)
+    central = logistic.fit_and_score(everyone, tests, labels=classes)
     alone = {
         site: found[site]
         for site, train in trains.items()
-        if (found := logistic.fit_and_score(train, {site: tests[site]}, labels=scoring.classes)) is not None
+        if (found := logistic.fit_and_score(train, {site: tests[site]}, labels=classes)) is not None
     }
     if central is None:
         return None
@@ -176,7 +179,7 @@ def _stacked(parts: Sequence[Rows]) -> Rows:
         return [value for part in parts for value in values(part)]
 
     return Rows(
-        texts=[text for part in parts for text in part.texts],
+        inputs=[text for part in parts for text in part.inputs],
         labels=np.concatenate([part.labels for part in parts]),
         patients=[patient for part in parts for patient in part.patients],
         features={name: every(lambda part, name=name: part.features[name]) for name in parts[0].features},  # type: ignore[misc] # mypy cannot type the default

@@ -17,14 +17,14 @@ from client.scoring import score
 from client.trainer import SplitRows, recipe_of
 from client.training import Recipe, Trained, set_training_mode, train
 from common.errors import RefusedError
-from common.metrics.evaluation import evaluate
+from common.metrics.measure import Measure
 from common.seeds import generator, integer_seed
 from common.state import AdapterState, Array
 from common.study import Study
 from simulations.folder import RunFolder
 from simulations.virtual import VirtualSites, resident_sites
 
-Probabilities = Mapping[str, NDArray[np.float64]]
+Outputs = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """Probabilities (n, classes) of each scored site's rows, NaN where training diverged and `trained` is None."""
+    """Scores (n, width) of each scored site's rows, NaN where training diverged and `trained` is None."""
 
     name: str
-    probabilities: Probabilities
+    outputs: Outputs
     trained: Trained | None
 
 
@@ -74,8 +74,8 @@ def run_job(folder: str, job: Job) -> JobResult:
     with limited_threads(execution.threads):
         trained = _train(sites, job, rows, recipe, keeper)
         usable = keeper.restore_best() or trained is not None
-        probabilities = {site: _score(sites, site, job.split, usable=usable) for site in job.score_on}
-    return JobResult(job.name, probabilities, trained)
+        outputs = {site: _score(sites, site, job.split, usable=usable) for site in job.score_on}
+    return JobResult(job.name, outputs, trained)
 
 
 def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keeper: "_Keeper") -> Trained | None:
@@ -98,10 +98,9 @@ def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keepe
 
 def _score(sites: VirtualSites, site: str, split: str, *, usable: bool) -> NDArray[np.float64]:
     part = sites.rows[site].test if split == "test" else sites.rows[site].validation
-    classes = len(sites.bundle.study.task.labels)
     if not usable:
-        return np.full((len(part), classes), np.nan)
-    return score(sites.bench, part.examples, classes=classes, execution=sites.execution)
+        return np.full((len(part), sites.bench.task.measure.width), np.nan)
+    return score(sites.bench, part.examples, execution=sites.execution)
 
 
 def _joined(parts: Sequence[SplitRows]) -> SplitRows:
@@ -132,10 +131,9 @@ class _Keeper:
     def after_step(self, step: int) -> None:
         if (step + 1) % self._every or not len(self._validation):
             return
-        classes = len(self._sites.bundle.study.task.labels)
-        found = score(self._sites.bench, self._validation.examples, classes=classes, execution=self._sites.execution)
+        found = score(self._sites.bench, self._validation.examples, execution=self._sites.execution)
         set_training_mode(self._sites.bench)
-        value = _quality(found, self._validation)
+        value = _quality(found, self._validation, self._sites.bench.task.measure)
         if self._best is None or value > self._best[0]:
             self._best = (value, self._sites.bench.read())
 
@@ -145,9 +143,10 @@ class _Keeper:
         return self._best is not None
 
 
-def _quality(probabilities: NDArray[np.float64], part: SplitRows) -> float:
-    """AUROC, or minus the log loss where one class only is there: as the server chooses a round."""
+def _quality(outputs: NDArray[np.float64], part: SplitRows, measure: Measure) -> float:
+    """Return the first choosing metric that has a value, its sign such that more is better: as the server chooses."""
     rng = generator(0, purpose="unused: no resamples")
-    metrics = evaluate(probabilities, part.labels, part.patients, resamples=0, rng=rng).metrics
-    auroc, log_loss = metrics["auroc"].value, metrics["log_loss"].value
-    return auroc if auroc is not None else -(log_loss if log_loss is not None else np.inf)
+    metrics = measure.evaluate(outputs, part.labels, part.patients, resamples=0, rng=rng).metrics
+    higher = {info.name: info.higher_is_better for info in measure.infos}
+    values = [(metrics[name].value, higher[name]) for name in measure.choosing]
+    return next((value if better else -value for value, better in values if value is not None), -np.inf)

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,11 @@ from common.base_files import check_digest
 from common.bundle import Bundle
 from common.errors import UserError
 from common.files import write_bytes
+from common.labels import counted
+from common.metrics.classes import ClassMeasure
 from common.preparation import prepare
 from common.study import Study
+from common.study_task import task_of
 from common.study_template import write_study
 from simulations.catalogue import base_folder, load
 from simulations.export_sites import write_site_rows
@@ -42,24 +44,25 @@ def _describe_rows(study: Study, scratch: Path) -> Iterator[str]:
         yield _describe_site(site, rows, study)
     check_sites(sites, study)
     first = next(iter(sites.values()))
-    yield f"first text: {first.texts[0]}"
+    yield f"first text: {first.inputs[0]}"
 
 
 def _describe_site(site: str, rows: Rows, study: Study) -> str:
     parts = split_of(rows, study)
-    counts = Counter(study.task.labels[label] for label in rows.labels)
-    labels = ", ".join(f"{label} {counts[label]}" for label in study.task.labels)
+    groups = counted(task_of(study.task), rows.labels)
     return (
-        f"{site}: {len(rows)} rows of {len(set(rows.patients))} patients ({labels}); "
+        f"{site}: {len(rows)} rows of {len(set(rows.patients))} patients{f' ({groups})' if groups else ''}; "
         f"train {len(parts.train)}, validation {len(parts.validation)}, test {len(parts.test)}"
-        f"{_without_auroc(rows.take(parts.test))}"
+        f"{_without_auroc(rows.take(parts.test), study)}"
     )
 
 
-def _without_auroc(test: Rows) -> str:
+def _without_auroc(test: Rows, study: Study) -> str:
     if not len(test):
         return "; no test rows, so no test metrics"
-    return "" if len(set(test.labels.tolist())) > 1 else "; test rows have one class only, so no AUROC"
+    classes = isinstance(task_of(study.task).measure, ClassMeasure)
+    one = classes and len(set(test.labels.tolist())) == 1
+    return "; test rows have one class only, so no AUROC" if one else ""
 
 
 def prepare_bundle(name: str, out: Path, overrides: Sequence[str], *, rows: Path | None = None) -> Bundle:

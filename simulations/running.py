@@ -13,6 +13,7 @@ from common.errors import StudyError
 from common.files import write_bytes
 from common.study import Study, replaced
 from common.study_file import first_error
+from common.study_task import task_of
 from common.tensor_files import to_safetensors
 from server.closing import Outcome
 from server.events import Progress
@@ -110,7 +111,7 @@ def _compared(
     results = stages.train_rivals(sites, outcome, done=options.done)
     scoring = Scoring(
         rows={site: sites.rows[site].test for site in answered},
-        classes=len(study.task.labels),
+        measure=task_of(study.task).measure,
         resamples=study.evaluation.resamples,
         seed=study.seed,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.data import Rows
 from common.errors import DataError
@@ -13,9 +14,17 @@ from common.study import NAME, PartitionSection, SimulationSection
 from simulations.partitions import Partition
 
 
-def divide(rows: Rows, simulation: SimulationSection, *, seed: int, roster: Sequence[str] = ()) -> dict[str, Rows]:
+def divide(
+    rows: Rows,
+    simulation: SimulationSection,
+    *,
+    seed: int,
+    roster: Sequence[str] = (),
+    strata: NDArray[np.int64] | None = None,
+) -> dict[str, Rows]:
     """Return each site's rows, sorted by site name.
 
+    strata: class indices (n,) that a partition may deal by; the labels, where they are such, unless given.
     roster: `federation.sites`. With a site column it chooses among the column's sites, with a partition it names them.
 
     Raises:
@@ -24,7 +33,7 @@ def divide(rows: Rows, simulation: SimulationSection, *, seed: int, roster: Sequ
     if simulation.site_column is not None:
         return chosen(by_column(rows, simulation.site_column), roster)
     assert simulation.partition is not None  # the section's own check: one of the two
-    return by_partition(rows, simulation.partition, seed=seed, roster=roster)
+    return by_partition(rows, simulation.partition, seed=seed, roster=roster, strata=strata)
 
 
 def by_column(rows: Rows, column: str) -> dict[str, Rows]:
@@ -58,7 +67,14 @@ def chosen(sites: Mapping[str, Rows], roster: Sequence[str]) -> dict[str, Rows]:
     return {name: sites[name] for name in sorted(roster or sites)}
 
 
-def by_partition(rows: Rows, section: PartitionSection, *, seed: int, roster: Sequence[str] = ()) -> dict[str, Rows]:
+def by_partition(
+    rows: Rows,
+    section: PartitionSection,
+    *,
+    seed: int,
+    roster: Sequence[str] = (),
+    strata: NDArray[np.int64] | None = None,
+) -> dict[str, Rows]:
     """Deal the rows to `section.sites` sites, named by the roster or `site-1`, `site-2`, ..."""
     if roster and len(roster) != section.sites:
         raise DataError(f"federation.sites names {len(roster)} sites, simulation.partition.sites is {section.sites}")
@@ -66,7 +82,8 @@ def by_partition(rows: Rows, section: PartitionSection, *, seed: int, roster: Se
         "simulations.partitions", section.name, section.options, key="simulation.partition.name"
     )
     rng = generator(seed, purpose="partition")
-    site = partition.assign(rows.labels, rows.patients, sites=section.sites, rng=rng)
+    labels = rows.labels if strata is None else strata
+    site = partition.assign(labels, rows.patients, sites=section.sites, rng=rng)
     names = sorted(roster) or site_names(section.sites)
     return {name: rows.take(np.flatnonzero(site == index)) for index, name in enumerate(names)}
 

@@ -12,6 +12,7 @@ from common.files import digest_file
 from common.preparation import prepare
 from common.state import AdapterState
 from common.study import Study
+from common.study_task import task_of
 from server import checkpoint
 from server.app import job_of, make_app
 from server.closing import Outcome
@@ -147,7 +148,7 @@ def full_state(sites: VirtualSites, outcome: Outcome, site: str) -> AdapterState
     initial = {name: bundle.initial[name] for name in bundle.schema.private.names}
     if not initial:
         return outcome.adapter
-    store = SiteStore(sites.folder.sites / site, classes=len(bundle.study.task.labels))
+    store = SiteStore(sites.folder.sites / site, measure=task_of(bundle.study.task).measure)
     return {**outcome.adapter, **store.private_after(outcome.state.run, outcome.state.round, initial)}
 
 

@@ -1,7 +1,7 @@
 """One learning rate for each budget, chosen on validation rows only: federated, local and central get the same chances.
 
-The choice is by log loss, weighted by rows: it is proper (Gneiting and Raftery 2007,
-https://doi.org/10.1198/016214506000001437), and defined where a site's validation rows have one class only.
+The choice is by the measure's loss, weighted by rows. A classifier's is the log loss: it is proper (Gneiting and
+Raftery 2007, https://doi.org/10.1198/016214506000001437), and defined where a site's validation rows have one class only.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from client.trainer import SplitRows
 from common.errors import ParticipationError, StudyError
-from common.metrics.evaluation import evaluate
+from common.metrics.measure import Measure
 from common.study import Study, replaced
 from server.events import ignore
 from simulations import stages
@@ -26,10 +26,10 @@ BUDGETS = ("federated", "local", "central")
 
 @dataclass(frozen=True)
 class Trial:
-    """Validation log loss of each budget at one learning rate, over all sites' validation rows."""
+    """Validation loss of each budget at one learning rate, over all sites' validation rows."""
 
     learning_rate: float
-    log_loss: Mapping[str, float]
+    loss: Mapping[str, float]
 
 
 def try_rates(
@@ -52,9 +52,10 @@ def _losses(study: Study, folder: RunFolder, threads: int) -> dict[str, float]:
         outcome = stages.play(sites, runtime="inprocess", progress=ignore)
     except ParticipationError:  # it diverged at most sites; smaller rates tell about the rivals too
         return dict.fromkeys(BUDGETS, np.inf)
-    record = outcome.rounds[-1]["validation"]["pooled"]["log_loss"]["value"]
+    measure = sites.bench.task.measure
+    record = outcome.rounds[-1]["validation"]["pooled"][measure.tuning]["value"]
     if record is None:
-        raise StudyError("the validation rows give no log loss; raise evaluation.validation_fraction")
+        raise StudyError(f"the validation rows give no {measure.tuning}; raise evaluation.validation_fraction")
     names = sorted(sites.rows)
     jobs = [replace(job, split="validation") for job in stages.rival_jobs(sites, outcome)]
     results = {r.name: r for r in run_jobs(folder, jobs, workers=stages.workers(sites.execution, outcome))}
@@ -64,21 +65,23 @@ def _losses(study: Study, folder: RunFolder, threads: int) -> dict[str, float]:
 
 
 def _pooled(sites: VirtualSites, results: Mapping[str, JobResult]) -> float:
-    """Return the log loss over all sites' validation rows, each site scored by its entry's model."""
+    """Return the loss over all sites' validation rows, each site scored by its entry's model."""
     parts = {site: sites.rows[site].validation for site in results if len(sites.rows[site].validation)}
-    losses = [_log_loss(results[site].probabilities[site], part) for site, part in parts.items()]
+    measure = sites.bench.task.measure
+    losses = [_loss(results[site].outputs[site], part, measure) for site, part in parts.items()]
     return float(np.average(losses, weights=[len(part) for part in parts.values()]))
 
 
-def _log_loss(probabilities: np.ndarray, part: SplitRows) -> float:
+def _loss(outputs: np.ndarray, part: SplitRows, measure: Measure) -> float:
     rng = np.random.default_rng(0)  # draws nothing: there are no resamples
-    value = evaluate(probabilities, part.labels, part.patients, resamples=0, rng=rng).metrics["log_loss"].value
+    found = measure.evaluate(outputs, part.labels, part.patients, resamples=0, rng=rng)
+    value = found.metrics[measure.tuning].value
     return np.inf if value is None else value
 
 
 def best_rates(trials: Sequence[Trial]) -> dict[str, float]:
-    """Return each budget's rate with the lowest log loss."""
-    return {name: min(trials, key=lambda trial: trial.log_loss[name]).learning_rate for name in BUDGETS}
+    """Return each budget's rate with the lowest loss."""
+    return {name: min(trials, key=lambda trial: trial.loss[name]).learning_rate for name in BUDGETS}
 
 
 def as_toml(best: Mapping[str, float]) -> str:

@@ -15,7 +15,9 @@ from client.store import SiteStore
 from client.trainer import SiteRows, Trainer, prepare_rows, split_of
 from common.bundle import Bundle, read_bundle
 from common.errors import DataError
+from common.labels import strata
 from common.study import Study
+from common.study_task import task_of
 from common.workbench import Workbench, open_workbench
 from simulations.catalogue import base_folder, rows_path, simulation_of
 from simulations.folder import RunFacts, RunFolder
@@ -34,7 +36,8 @@ SIMULATED_POLICY = Policy(
 def read_sites(study: Study, scratch: Path) -> dict[str, Rows]:
     """Return each virtual site's rows by name; the study's `federation.sites` choose and name them."""
     rows = read_rows(rows_path(study, scratch), study)
-    return divide(rows, simulation_of(study), seed=study.seed, roster=study.federation.sites)
+    groups = strata(task_of(study.task), rows.labels)
+    return divide(rows, simulation_of(study), seed=study.seed, roster=study.federation.sites, strata=groups)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class VirtualSites:
             rows=self.rows[site],
             bench=self.bench,
             execution=self.execution,
-            store=SiteStore(home, classes=len(self.bundle.study.task.labels), durable=False),
+            store=SiteStore(home, measure=task_of(self.bundle.study.task).measure, durable=False),
             gate=Gate(site, SIMULATED_POLICY, self.bundle.schema, journal),
         )
 

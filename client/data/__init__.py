@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.data_schema import DataSection
+from common.metrics.measure import Labels
 from common.study import TaskSection
 
 
@@ -19,24 +20,25 @@ from common.study import TaskSection
 class Rows:
     """Labelled examples of one site (or of all, before a partition).
 
-    texts: (n,) rendered inputs. labels: int64 (n,) indices into the task's labels. patients: (n,) patient ids as text.
+    inputs: (n,) rendered texts, or files of images. labels: (n, ...) as the task reads them. patients: (n,) patient
+        ids as text.
     features: typed columns by name, each (n,), None where missing; empty where the data are plain text.
     columns: further raw columns as text, such as the site column.
     """
 
-    texts: Sequence[str]
-    labels: NDArray[np.int64]
+    inputs: Sequence[str]
+    labels: Labels
     patients: Sequence[str]
     features: Mapping[str, Sequence[Any]]
     columns: Mapping[str, Sequence[str]]
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.inputs)
 
     def take(self, index: NDArray[np.int64]) -> "Rows":
         """Return the rows at these positions, in this order."""
         return Rows(
-            texts=[self.texts[i] for i in index],
+            inputs=[self.inputs[i] for i in index],
             labels=self.labels[index],
             patients=[self.patients[i] for i in index],
             features={name: [values[i] for i in index] for name, values in self.features.items()},
@@ -46,9 +48,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model reads of rows: texts (n,), and the typed columns by name, each (n,), None where missing."""
+    """What a model reads of rows: texts or files of images (n,), and typed columns (n,) by name, None where missing."""
 
-    texts: Sequence[str]
+    inputs: Sequence[str]
     features: Mapping[str, Sequence[Any]]
 
 

@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from client.data import Inputs, Rows
 from client.table_files import RawTable, read_raw
 from common.data_schema import DataSection, TextColumn, canonical
 from common.errors import DataError
 from common.files import digest_json
+from common.labels import read_labels
 from common.rendering import is_missing, render, shown, values_of
 from common.study import TaskSection
+from common.study_task import task_of
 
 DEFAULT_COLUMN = "text"
 
@@ -38,8 +37,8 @@ class Table:
         with _naming(path.name):
             inputs = inputs_of(raw, inner)
             return Rows(
-                texts=inputs.texts,
-                labels=labels_of(raw[task.target], task),
+                inputs=inputs.inputs,
+                labels=read_labels(raw[task.target], task_of(task), target=task.target),
                 patients=patients_of(raw, inner.patient_id, told_by=[*inner.columns, task.target]),
                 features=inputs.features,
                 columns={name: column for name, column in raw.items() if name not in used},
@@ -79,19 +78,6 @@ def inputs_of(raw: RawTable, section: DataSection) -> Inputs:
     texts = [render(section, dict(zip(values, row, strict=True))) for row in rows]
     typed = {name for name, column in section.columns.items() if not isinstance(column, TextColumn)}
     return Inputs(texts, {name: column for name, column in values.items() if name in typed})
-
-
-def labels_of(raw: Sequence[str], task: TaskSection) -> NDArray[np.int64]:
-    """Return each row's index into `task.labels`, int64 (n,); 1 and 1.0 are one label."""
-    index = {canonical(label): position for position, label in enumerate(task.labels)}
-    for row, text in enumerate(raw, start=1):
-        if canonical(text) not in index:
-            found = "no label" if is_missing(text) else shown(text)
-            raise DataError(
-                f"target {task.target!r}, row {row}: found {found}, task.labels are {', '.join(task.labels)}; "
-                "correct or remove the row, or the labels"
-            )
-    return np.array([index[canonical(text)] for text in raw], dtype=np.int64)
 
 
 def patients_of(raw: RawTable, patient_id: str | None, *, told_by: Sequence[str]) -> list[str]:

@@ -39,12 +39,12 @@ def pool(
     if not held:
         return {name: Metric(None, 0, reason="no rows") for name in METRICS}
     scores = {name: released[0] for name, released in held.items()}
-    found = {name: _row_weighted_mean(scores, name) for name in ADDITIVE}
+    found = {name: row_weighted_mean(scores, name) for name in ADDITIVE}
     found |= _from_histograms(held, resamples=resamples, rng=rng) if one_model else _without_value(held, OWN_MODELS)
     return {name: found[name] for name in METRICS}
 
 
-def _row_weighted_mean(sites: Mapping[str, Scores], name: str) -> Metric:
+def row_weighted_mean(sites: Mapping[str, Scores], name: str) -> Metric:
     """Return the mean over all rows, with the interval of a sum of independent estimates where every site has one."""
     rows = sum(scores.n for scores in sites.values())
     parts = {

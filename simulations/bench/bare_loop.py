@@ -35,7 +35,7 @@ def tokenised(study: Study, sites: Mapping[str, Rows], base: Path) -> dict[str, 
     tokenizer = AutoTokenizer.from_pretrained(base)
 
     def encoded(rows: Rows) -> SplitRows:
-        ids = tokenizer(list(rows.texts), truncation=True, max_length=study.task.max_length)["input_ids"]
+        ids = tokenizer(list(rows.inputs), truncation=True, max_length=study.task.max_length)["input_ids"]
         examples = [Example(tuple(i), int(label)) for i, label in zip(ids, rows.labels, strict=True)]
         return SplitRows(examples, rows.labels, rows.patients)
 
@@ -52,12 +52,12 @@ def load_of(study: Study, rows: Mapping[str, SiteRows], *, round_number: int) ->
     training = []
     for site, parts in sorted(rows.items()):
         rng = generator(study.seed, round_number=round_number, site=site, purpose="batches")
-        lengths = [len(e.input_ids) for e in parts.train.examples]
+        lengths = [e.length for e in parts.train.examples]
         batches = training_batches(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=None, rng=rng)
         training.append([collate([parts.train.examples[i] for i in batch]) for batch in batches])
     validation = []
     for _, parts in sorted(rows.items()):
-        lengths = [len(e.input_ids) for e in parts.validation.examples]
+        lengths = [e.length for e in parts.validation.examples]
         for batch in scoring_batches(lengths, batch_size=64):
             validation.append(collate([parts.validation.examples[i] for i in batch]))
     return Load(training, validation)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.metrics.classes import ClassMeasure
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
 from common.protocol import Reply, Request, SplitEvaluation
@@ -77,7 +78,7 @@ def measure_messages(sites: int, rounds: int) -> MessageCost:
     measured = evaluation_of()
     with tempfile.TemporaryDirectory() as out:
         job = ServerJob(
-            study="bench", schema=schema, classes=2, strategy=build(), sites=names, rounds=rounds, seed=0,
+            study="bench", schema=schema, measure=ClassMeasure(2), strategy=build(), sites=names, rounds=rounds, seed=0,
             folder=Path(out), connect_s=None, weighting="uniform",
         )  # fmt: skip
         server = make_app(job, fresh_state(state, study="bench", seed=0), deliver=outcomes.append)

@@ -1,0 +1,47 @@
+"""The labels of a site's rows: read from a column, counted by group, dealt out by group."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import DataError
+from common.metrics.measure import Labels
+from common.rendering import is_missing, shown
+from common.tasks import Task
+
+
+def read_labels(raw: Sequence[str], task: Task, *, target: str) -> Labels:
+    """Return the labels of a column; the first cell that is none is a DataError with its row."""
+    found = [task.read_label(text) for text in raw]
+    for row, (text, label) in enumerate(zip(raw, found, strict=True), start=1):
+        if label is None:
+            what = "no label" if is_missing(text) else shown(text)
+            raise DataError(
+                f"target {target!r}, row {row}: found {what}, {task.expected}; correct or remove the row, or the labels"
+            )
+    return task.stack(found)
+
+
+def rarest(task: Task, labels: Labels, patients: Sequence[str]) -> int:
+    """Return how many patients the smallest group has; all of them where the task tells no groups apart."""
+    names = np.asarray(patients, dtype=object)
+    groups = task.groups(labels)
+    return min((len(set(names[rows])) for rows in groups.values()), default=len(set(patients)))
+
+
+def counted(task: Task, labels: Labels) -> str:
+    """Return the rows of each group in words: `no 3, yes 4`; empty where the task tells none apart."""
+    return ", ".join(f"{name} {int(rows.sum())}" for name, rows in task.groups(labels).items())
+
+
+def strata(task: Task, labels: Labels) -> NDArray[np.int64]:
+    """Return (n,) the number of each row's first group, by which rows can be dealt out; 0 where there is none."""
+    groups = list(task.groups(labels).values())
+    return np.argmax(np.stack(groups), axis=0).astype(np.int64) if groups else np.zeros(len(labels), dtype=np.int64)
+
+
+def is_uniform(task: Task, labels: Labels) -> bool:
+    """Whether the task tells groups of rows apart and all rows are in one of them: nothing can be learned of them."""
+    groups = task.groups(labels)
+    return len(groups) > 1 and len(labels) > 0 and any(bool(rows.all()) for rows in groups.values())
