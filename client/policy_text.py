@@ -14,7 +14,7 @@ _COMMENTS = {
     "minimum_patients": "With fewer training patients nothing is answered, and metrics of fewer are withheld.",
     "minimum_class_patients": "Metrics are withheld where fewer patients are of one class.",
     "metrics": "Metrics that may leave, each with the number of rows behind it.",
-    "release_histograms": "Whether summaries may leave that metrics over all sites are made of: score histograms, sums.",
+    "release_histograms": "Whether summaries may leave for metrics over all sites: score histograms, sums.",
     "hours": "When the site answers, in local time: ['Mo-Fr 20:00-06:00', 'Sa,Su 00:00-24:00']; [] is any time.",
     "runs": "How many runs of one study are answered; a new run can ask everything again.",
 }

@@ -30,7 +30,7 @@ class Section(BaseModel):
 class BaseModelSection(Section):
     """The frozen base model: where this machine finds it, and the digest that fixes what it is."""
 
-    source: str = Field(pattern=r"^(package:[\w.]+(/.+)?|dir:.+|hub:[^@/]+/[^@/]+@[\w.-]+|generated:tiny-bert)$")
+    source: str = Field(pattern=r"^(package:[\w.]+(/.+)?|dir:.+|hub:[^@/]+/[^@/]+@[\w.-]+|generated:[a-z][a-z0-9-]*)$")
     digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
 
 

@@ -96,7 +96,7 @@ _FORMS = {
     "name": _NAME_FORM,
     "site": _NAME_FORM,
     "sites": _NAME_FORM,
-    "source": "package:NAME/FOLDER, dir:PATH, hub:ORG/NAME@REVISION or generated:tiny-bert",
+    "source": "package:NAME/FOLDER, dir:PATH, hub:ORG/NAME@REVISION or generated:NAME",
 }
 """What keys with a pattern expect, in words: pydantic would show the pattern."""
 

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from common import plugins
 from common.base_files import locate
-from common.errors import StudyError
+from common.errors import DataError, StudyError
 from common.study import SimulationSection, Study
 from common.study_file import read_study
 
 STUDIES = Path(__file__).parent / "studies"
+ROWS, MODELS = "simulations.builtin_rows", "simulations.tiny_models"
+BUILTIN = "builtin:"
 
 
 def bundled() -> list[str]:
@@ -39,7 +42,7 @@ def load(name: str, *, overrides: Sequence[str] = ()) -> Study:
 
 def _anchored(study: Study, folder: Path) -> Study:
     changes: dict[str, object] = {}
-    if study.simulation is not None and not study.simulation.data.startswith("builtin:"):
+    if study.simulation is not None and not study.simulation.data.startswith(BUILTIN):
         data = str(folder / Path(study.simulation.data).expanduser())
         changes["simulation"] = study.simulation.model_copy(update={"data": data})
     if study.base_model.source.startswith("dir:"):
@@ -59,21 +62,24 @@ def simulation_of(study: Study) -> SimulationSection:
 
 
 def rows_path(study: Study, scratch: Path) -> Path:
-    """Return the file with the study's rows; generated rows are written to the folder `scratch`."""
-    from simulations.quick import resolve
-
+    """Return the file with the study's rows; generated rows are written to the folder `scratch`. Raises DataError."""
     data = simulation_of(study).data
-    return resolve(data.removeprefix("builtin:"), scratch) if data.startswith("builtin:") else Path(data)
+    if not data.startswith(BUILTIN):
+        return Path(data)
+    if data.removeprefix(BUILTIN) not in plugins.available(ROWS):
+        known = ", ".join(BUILTIN + name for name in plugins.available(ROWS))
+        raise DataError(f"simulation.data = {data!r} does not exist; there are: {known}")
+    path: Path = plugins.load(ROWS, data.removeprefix(BUILTIN), key="simulation.data").write(scratch)
+    return path
 
 
 def base_folder(study: Study, scratch: Path) -> Path:
-    """Return the folder of the study's base model; a generated one is written to `scratch/tiny-bert`."""
-    from simulations.quick import write_model
-
+    """Return the folder of the study's base model; a generated one is written to a folder of its name in `scratch`."""
     source = study.base_model.source
     if not source.startswith("generated:"):
         return locate(source)
-    folder = scratch / source.removeprefix("generated:")
+    name = source.removeprefix("generated:")
+    folder, model = scratch / name, plugins.load(MODELS, name, key="base_model.source, generated")
     if not (folder / "config.json").exists():
-        write_model(folder)
+        model.write(folder)
     return folder

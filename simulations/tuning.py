@@ -1,7 +1,7 @@
 """One learning rate for each budget, chosen on validation rows only: federated, local and central get the same chances.
 
 The choice is by the measure's loss, weighted by rows. A classifier's is the log loss: it is proper (Gneiting and
-Raftery 2007, https://doi.org/10.1198/016214506000001437), and defined where a site's validation rows have one class only.
+Raftery 2007, https://doi.org/10.1198/016214506000001437), and defined where a site has rows of one class only.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -43,10 +43,10 @@ settings.load_profile("fedpeft")
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the generated base model: 2 layers, 32 units, made in a fraction of a second."""
-    from simulations.quick import write_model
+    from simulations.tiny_models import tiny_bert
 
     folder = tmp_path_factory.mktemp("base") / "tiny-bert"
-    write_model(folder)
+    tiny_bert.write(folder)
     return folder
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from common.bundle import Bundle
 from common.files import write_bytes
 from simulations.preview import prepare_bundle
-from simulations.quick import MODEL, write_model
+from simulations.tiny_models import tiny_bert
 
 SITES = ("east", "north")
 TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense")
 SMALL_RANK, LARGE_RANK = 48, 960
 """1.03 MB and 20.6 MB."""
-_SHAPE = {**MODEL, "hidden_size": 96, "num_hidden_layers": 4, "intermediate_size": 192}
+_SHAPE = {**tiny_bert.MODEL, "hidden_size": 96, "num_hidden_layers": 4, "intermediate_size": 192}
 _STUDY = """\
 name = "bench"
 base_model = { source = "dir:base" }
@@ -61,7 +61,7 @@ class Prepared:
 
 def prepare_study(folder: Path, *, rank: int, rounds: int) -> Prepared:
     """Write study, base model, bundle and each site's rows to a new folder."""
-    write_model(folder / "base", _SHAPE)
+    tiny_bert.write(folder / "base", _SHAPE)
     values = {"RANK": rank, "ROUNDS": rounds, "TARGETS": json.dumps(TARGETS), "SITES": json.dumps(SITES)}
     text = _STUDY
     for word, value in values.items():

@@ -26,6 +26,7 @@ from client.table_files import read_raw
 from client.trainer import Trainer, prepare_rows
 from common import endorsement, wire
 from common.bundle import Bundle
+from common.metrics.classes import ClassMeasure
 from common.preparation import prepare
 from common.protocol import Answer, Request, RoundPlan, asked_schema
 from common.signed_reply import without_signature
@@ -73,7 +74,7 @@ def make_trainer(
             rows=prepare_rows(site_rows[site], bundle.study, bench),
             bench=replace(bench, task=Counting(bench.task)),  # type: ignore[arg-type] # all that a task has, by delegation
             execution=Execution(),
-            store=SiteStore(folder, classes=len(bundle.study.task.labels), durable=False),
+            store=SiteStore(folder, measure=ClassMeasure(len(bundle.study.task.labels)), durable=False),
             gate=Gate(site, policy, bundle.schema, Journal(folder / "journal.jsonl", durable=False)),
         )
 
@@ -170,7 +171,9 @@ class RealSite:
     def read(self, content: wire.Content, request: Request) -> Answer:
         """Read an answer as the server does."""
         asked = asked_schema(self.bundle.schema, request.kind, request.plan)
-        return wire.decode_answer(without_signature(content), asked, classes=len(self.bundle.study.task.labels))
+        return wire.decode_answer(
+            without_signature(content), asked, measure=ClassMeasure(len(self.bundle.study.task.labels))
+        )
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from flwr.app import Context, Message, RecordDict
 from client.app import make_app
 from common import wire
 from common.errors import DataError, RefusedError, SchemaError
+from common.metrics.classes import ClassMeasure
 from common.protocol import REASONS, Answer, Refusal, Reply, Request, RoundPlan
 from common.state import AdapterSchema
 from simulations.inprocess import task_identity
@@ -58,7 +59,7 @@ def ask(site: Callable[[Context], Site], content: RecordDict, kind: str = "train
 
 
 def answered(site: Callable[[Context], Site], content: RecordDict) -> Answer:
-    return wire.decode_answer(ask(site, content).content, ASKED, classes=2)
+    return wire.decode_answer(ask(site, content).content, ASKED, measure=ClassMeasure(2))
 
 
 def good(asked: Request) -> Answer:
@@ -104,7 +105,7 @@ def test_nothing_of_an_exceptions_text_reaches_the_message(error: Exception, cap
     with caplog.at_level(logging.DEBUG, logger="fedpeft.site"):
         reply = ask(lambda c: Site(failing(error)), encoded(request()))
     assert SECRET not in repr(reply.__dict__)
-    assert wire.decode_answer(reply.content, ASKED, classes=2) == Refusal("TRAINING_FAILED")
+    assert wire.decode_answer(reply.content, ASKED, measure=ClassMeasure(2)) == Refusal("TRAINING_FAILED")
     assert not reply.has_error()
     if not isinstance(error, RefusedError):
         assert SECRET in caplog.text
@@ -118,7 +119,7 @@ def nowhere(context: Context) -> Site:
 def test_a_site_that_cannot_even_be_found_tells_nothing(kind: str) -> None:
     reply = ask(nowhere, encoded(request()), kind=kind)
     assert SECRET not in repr(reply.__dict__)
-    assert wire.decode_answer(reply.content, ASKED, classes=2) == Refusal("TRAINING_FAILED")
+    assert wire.decode_answer(reply.content, ASKED, measure=ClassMeasure(2)) == Refusal("TRAINING_FAILED")
 
 
 def test_ctrl_c_passes() -> None:

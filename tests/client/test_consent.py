@@ -271,7 +271,7 @@ def test_a_real_site_s_policy_trains_and_withholds_metrics_of_few(make_trainer: 
     assert isinstance(answer, Reply)
     assert answer.update
     found = answer.evaluations["validation"]
-    assert found.histogram is None
+    assert found.summary is None
     assert {metric.value for metric in found.scores.metrics.values()} == {None}
     assert found.scores.n == len(rows.validation)
     assert not np.isnan(answer.train["loss"])

@@ -48,7 +48,7 @@ def test_terms_are_said_plainly(make_site: Make) -> None:
     site.set_policy(release_histograms=False, metrics=("auroc",), minimum_patients=3, minimum_class_patients=2)
     text = "\n".join(explained(site).lines)
     assert "privacy       none: no noise is added" in text
-    assert "histograms    no" in text
+    assert "summaries     no" in text
     assert "metrics       auroc; " in text
     assert "fewer than 3 patients, or 2 of a class" in text
     assert f"{site.bundle.study.federation.rounds} rounds" in text
@@ -56,14 +56,14 @@ def test_terms_are_said_plainly(make_site: Make) -> None:
     assert site.bundle.digest in text
     assert fingerprint(read_settings(site.folder).coordinator.signing_key) in text
     site.set_policy(release_histograms=True)
-    assert "histograms    yes" in "\n".join(explained(site).lines)
+    assert "summaries     yes" in "\n".join(explained(site).lines)
 
 
 def test_no_text_of_a_row_is_shown(make_site: Make) -> None:
     site = make_site()
     rows = read_rows(read_settings(site.folder).rows, site.bundle.study)
     text = "\n".join(explained(site).lines)
-    assert not [note for note in rows.texts if note in text]
+    assert not [note for note in rows.inputs if note in text]
     assert not [patient for patient in set(rows.patients) if patient in text]
 
 

@@ -158,7 +158,7 @@ def test_the_trainer_s_figures_are_those_that_may_leave() -> None:
 
 def test_histograms_stay_at_home_by_default(journal: Journal) -> None:
     released = gate(journal, Policy()).release(REPLY, REQUEST, rarest=ENOUGH).evaluations["validation"]
-    assert released.histogram is None
+    assert released.summary is None
     assert released.scores == REPLY.evaluations["validation"].scores
     assert lines(journal)[0]["histograms"] == []
 
@@ -179,7 +179,7 @@ def test_values_of_too_few_patients_are_withheld(patients: int, journal: Journal
     reply = replace(REPLY, evaluations={"validation": evaluation(patients=patients)})
     policy = OPEN.model_copy(update={"minimum_patients": 5})
     released = gate(journal, policy).release(reply, REQUEST).evaluations["validation"]
-    assert released.histogram is None
+    assert released.summary is None
     assert (released.scores.n, released.scores.patients) == (ROWS, patients)
     assert set(released.scores.metrics) == set(METRICS)
     for metric in released.scores.metrics.values():
@@ -194,7 +194,7 @@ def test_values_of_too_few_patients_of_a_class_are_withheld(
     """A split of which nobody counted the classes counts as one without patients."""
     policy = OPEN.model_copy(update={"minimum_class_patients": 5})
     released = gate(journal, policy).release(REPLY, REQUEST, rarest=rarest).evaluations["validation"]
-    assert (released.histogram is None) is withheld
+    assert (released.summary is None) is withheld
     assert {m.value is None for m in released.scores.metrics.values()} == {withheld}
 
 
@@ -234,9 +234,9 @@ def with_value(**changes: Any) -> Reply:
 
 def with_histogram(shift: int) -> Reply:
     (found,) = REPLY.evaluations.values()
-    assert found.histogram is not None
-    moved = replace(found.histogram, counts=np.roll(found.histogram.counts, shift, axis=-1))
-    return replace(REPLY, evaluations={"validation": replace(found, histogram=moved)})
+    assert found.summary is not None
+    moved = replace(found.summary, counts=np.roll(found.summary.counts, shift, axis=-1))
+    return replace(REPLY, evaluations={"validation": replace(found, summary=moved)})
 
 
 OTHER = {

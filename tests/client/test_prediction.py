@@ -15,7 +15,7 @@ from common.adapter_folder import write_adapter
 from common.errors import BundleError, DataError, ModelError
 from common.protocol import Request
 from common.state import Array
-from simulations.quick import rows as generated
+from simulations.builtin_rows.quick import rows as generated
 
 Make = Callable[..., Trainer]
 Ask = Callable[..., Request]
@@ -60,8 +60,9 @@ def test_predictions_are_the_trainer_s_own_scores(
         safetensors.numpy.save_file(dict(private), tmp_path / "private.safetensors")
     found = predict(tmp_path / "adapter", east, base_folder=tiny_model, private=tmp_path if private else None)
     positions = split_of(site_rows["east"], trainer.bundle.study).test
-    assert len(found.probabilities) == len(site_rows["east"])
-    np.testing.assert_allclose(found.probabilities[positions], trainer.store.test_scores("run-1"), atol=1e-6)
+    assert len(found.rows) == len(site_rows["east"])
+    chances = np.array([found.column("probability_no"), found.column("probability_yes")], dtype=np.float64).T
+    np.testing.assert_allclose(chances[positions], trainer.store.test_scores("run-1"), atol=1e-6)
 
 
 def exported(make_trainer: Make, folder: Path, *overrides: str) -> Path:
@@ -133,8 +134,9 @@ def test_a_damaged_private_file_is_refused(make_trainer: Make, east: Path, tiny_
 
 
 def test_predictions_are_written_row_by_row(tmp_path: Path) -> None:
-    predictions = Predictions(["no", "yes"], np.array([[0.25, 0.75], [0.9, 0.1], [1 / 3, 2 / 3]]))
-    write_predictions(predictions, tmp_path / "deep" / "out.csv")
+    chances = [("yes", 0.25, 0.75), ("no", 0.9, 0.1), ("yes", 1 / 3, 2 / 3)]
+    rows = [{"prediction": word, "probability_no": no, "probability_yes": yes} for word, no, yes in chances]
+    write_predictions(Predictions(rows), tmp_path / "deep" / "out.csv")
     assert (tmp_path / "deep" / "out.csv").read_text().splitlines() == [
         "row,prediction,probability_no,probability_yes",
         "1,yes,0.250000,0.750000",

@@ -12,6 +12,7 @@ from client.execution import Execution
 from client.hours import DAYS
 from client.memory import free_bytes, needed_bytes
 from common import wire
+from common.metrics.classes import ClassMeasure
 from common.preflight import MESSAGE_KIND, Question, Readiness, read_readiness
 from common.protocol import Refusal
 from common.state import AdapterSchema
@@ -133,7 +134,7 @@ def test_what_nobody_foresaw_is_in_the_site_s_own_log_and_one_word_outside(
 def test_what_is_no_question_is_refused(value: object, make_site: Make) -> None:
     site = make_site()
     content = site.hospital().respond(MESSAGE_KIND, wire.encode_value(value))
-    assert wire.decode_answer(content, AdapterSchema(()), classes=2) == Refusal("MALFORMED_REQUEST")
+    assert wire.decode_answer(content, AdapterSchema(()), measure=ClassMeasure(2)) == Refusal("MALFORMED_REQUEST")
 
 
 def test_a_larger_study_needs_more_memory(make_site: Make) -> None:

@@ -13,6 +13,7 @@ from common import wire
 from common.errors import BundleError, UserError
 from common.files import digest_bytes
 from common.keys import public_text, read_signing_key
+from common.metrics.classes import ClassMeasure
 from common.protocol import Refusal, Reply, asked_schema
 from common.signed_reply import check_signature, without_signature
 from common.state import digest_state
@@ -32,7 +33,7 @@ def test_the_bytes_are_those_of_the_reply_that_would_be_sent(make_site: Make, tm
     asked = asked_schema(site.bundle.schema, request.kind, request.plan)
     content = wire.from_frame(frame)
     check_signature(content, request, public_text(read_signing_key(site.folder.signing_key)))
-    shown = wire.decode_answer(without_signature(content), asked, classes=2)
+    shown = wire.decode_answer(without_signature(content), asked, measure=ClassMeasure(2))
     site.approve()
     real = site.sent(site.hospital(), replace(request, run="run-1"))
     assert isinstance(shown, Reply)
@@ -76,7 +77,7 @@ def test_the_gate_is_the_real_one(make_site: Make, tmp_path: Path) -> None:
     made = preview(site.folder, site.source, tmp_path / "again")
     assert isinstance(made.answer, Reply)
     evaluation = made.answer.evaluations["validation"]
-    assert evaluation.histogram is None
+    assert evaluation.summary is None
     assert {metric.value for metric in evaluation.scores.metrics.values()} == {None}
     assert "method lora" in (tmp_path / "again" / TEXT).read_text()
 

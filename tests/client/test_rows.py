@@ -44,12 +44,12 @@ def test_the_source_that_the_study_names_reads_by_the_study_s_section_and_task(
     path = tmp_path / "x.txt"
     path.write_text("a b c")
     rows = read_rows(path, study)
-    assert (rows.texts, rows.labels.tolist(), rows.features) == (
+    assert (rows.inputs, rows.labels.tolist(), rows.features) == (
         ["a", "b", "c"],
         [1, 1, 1],
         {"{note}": ["a", "b", "c"]},
     )
-    assert read_inputs(path, study).texts == ["{note}"]
+    assert read_inputs(path, study).inputs == ["{note}"]
 
 
 def test_a_table_s_mistake_names_the_file_and_the_row(make_study: Callable[..., Study], tmp_path: Path) -> None:

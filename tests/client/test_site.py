@@ -15,11 +15,12 @@ from client.site import check_member, find_base_model, open_trainer
 from client.store import SiteStore
 from client.trainer import Trainer
 from common.errors import DataError, ModelError, UserError
+from common.metrics.classes import ClassMeasure
 
 
 def opened(real: Any, **changes: Any) -> Trainer:
     settings = read_settings(real.folder).model_copy(update=changes)
-    store = SiteStore(real.folder.state, classes=2, durable=False)
+    store = SiteStore(real.folder.state, measure=ClassMeasure(2), durable=False)
     gate = Gate(settings.site, Policy(), real.bundle.schema, Journal(real.folder.journal, durable=False))
     check_member(settings.site, real.bundle.study)
     return open_trainer(settings, real.bundle, find_base_model(settings, real.bundle.study), store=store, gate=gate)

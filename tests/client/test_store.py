@@ -13,6 +13,7 @@ from client.store import KEPT_ROUNDS, SiteStore, safe_name
 from common.answers import to_json
 from common.errors import CheckpointError, RefusedError
 from common.files import write_bytes
+from common.metrics.classes import ClassMeasure
 from common.protocol import Answer, Refusal, Reply, Request, RoundPlan
 from common.state import Array, digest_state
 
@@ -22,7 +23,7 @@ PRIVATE = {"own": np.zeros(2, np.float32)}
 
 @pytest.fixture
 def store(tmp_path: Path) -> SiteStore:
-    return SiteStore(tmp_path / "site", classes=2, durable=False)
+    return SiteStore(tmp_path / "site", measure=ClassMeasure(2), durable=False)
 
 
 def request(number: int, **changes: object) -> Request:
@@ -53,7 +54,7 @@ def same(left: Answer | None, right: Answer) -> bool:
 def test_the_same_question_finds_the_same_answer_after_a_restart(answer: Answer, store: SiteStore) -> None:
     assert store.find(request(1)) is None
     store.save(request(1), answer, private(1))
-    again = SiteStore(store.folder, classes=2)
+    again = SiteStore(store.folder, measure=ClassMeasure(2))
     assert same(again.find(request(1)), answer)
 
 
@@ -100,7 +101,7 @@ def test_private_tensors_are_those_of_the_last_trained_round_before(
     tmp_path_factory: pytest.TempPathFactory, trained: set[int], asked: int
 ) -> None:
     """As long as that round is one of the two kept."""
-    store = SiteStore(tmp_path_factory.mktemp("site"), classes=2, durable=False)
+    store = SiteStore(tmp_path_factory.mktemp("site"), measure=ClassMeasure(2), durable=False)
     for number in sorted(trained):
         store.save(request(number), reply(number), private(number))
     kept = [number for number in sorted(trained)[-KEPT_ROUNDS:] if number < asked]
@@ -131,7 +132,7 @@ def test_so_many_runs_are_known_and_no_more_also_after_a_restart(store: SiteStor
     store.check_run("run-9", limit=1)
     store.save(request(1), Refusal("REFUSED_BY_POLICY"), {})
     store.save_test_scores("run-2", np.zeros((1, 2)))
-    for known in (store, SiteStore(store.folder, classes=2)):
+    for known in (store, SiteStore(store.folder, measure=ClassMeasure(2))):
         for run in ("run-1", "run-2"):
             known.check_run(run, limit=2)
             known.check_run(run, limit=1)

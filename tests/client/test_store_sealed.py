@@ -15,6 +15,7 @@ from client.sealing import HEAD, KEY_BYTES, Seal
 from client.store import TEST_SCORES, SiteStore
 from common.answers import payload_digest, to_json
 from common.errors import CheckpointError
+from common.metrics.classes import ClassMeasure
 from common.protocol import Refusal, Reply, Request, RoundPlan
 from common.state import Array, digest_state
 
@@ -37,7 +38,7 @@ def private(number: int) -> dict[str, Array]:
 
 
 def filled(folder: Path, seal: Seal | None = SEAL) -> SiteStore:
-    store = SiteStore(folder, classes=2, durable=False, seal=seal)
+    store = SiteStore(folder, measure=ClassMeasure(2), durable=False, seal=seal)
     for number in (1, 2):
         store.save(request(number), reply(number), private(number))
     store.save(request(1, "run-2"), Refusal("REFUSED_BY_POLICY"), private(1))
@@ -62,14 +63,14 @@ def read_all(store: SiteStore) -> None:
 @pytest.mark.parametrize("seal", [None, SEAL], ids=["plain", "sealed"])
 def test_answers_private_tensors_and_scores_come_back_after_a_restart(seal: Seal | None, tmp_path: Path) -> None:
     filled(tmp_path / "site", seal)
-    read_all(SiteStore(tmp_path / "site", classes=2, seal=seal))
+    read_all(SiteStore(tmp_path / "site", measure=ClassMeasure(2), seal=seal))
 
 
 def secrets() -> list[bytes]:
     """What would tell of the content: tensors, parts of them, names, the answer's JSON, the form of the files."""
     arrays = [*reply(1).update.values(), *reply(2).update.values(), *private(1).values(), *private(2).values(), SCORES]
     whole = [array.tobytes() for array in arrays]
-    names = [b"layer.update", b"own.bias", b"probabilities", b"request", b"examples", b"F32", b"REFUSED_BY_POLICY"]
+    names = [b"layer.update", b"own.bias", b"scores", b"request", b"examples", b"F32", b"REFUSED_BY_POLICY"]
     return [*whole, *(text[:8] for text in whole), *names, json.dumps(to_json(reply(1))).encode()]
 
 
@@ -103,15 +104,15 @@ def test_a_file_of_another_study_of_the_same_site_is_found(tmp_path: Path) -> No
 def test_a_folder_may_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path / "old" / "study")
     (tmp_path / "old").rename(tmp_path / "new")
-    read_all(SiteStore(tmp_path / "new" / "study", classes=2, seal=SEAL))
+    read_all(SiteStore(tmp_path / "new" / "study", measure=ClassMeasure(2), seal=SEAL))
     monkeypatch.chdir(tmp_path / "new" / "study")
-    read_all(SiteStore(Path(), classes=2, seal=SEAL))
+    read_all(SiteStore(Path(), measure=ClassMeasure(2), seal=SEAL))
 
 
 @pytest.mark.parametrize("seal", [None, Seal(bytes(KEY_BYTES))], ids=["no key", "another key"])
 def test_without_the_key_nothing_is_read(seal: Seal | None, tmp_path: Path) -> None:
     filled(tmp_path / "site")
-    store = SiteStore(tmp_path / "site", classes=2, seal=seal)
+    store = SiteStore(tmp_path / "site", measure=ClassMeasure(2), seal=seal)
     for read in (lambda: store.find(request(1)), lambda: store.test_scores("run-1")):
         with pytest.raises(CheckpointError) as error:
             read()
@@ -122,7 +123,7 @@ def test_without_the_key_nothing_is_read(seal: Seal | None, tmp_path: Path) -> N
 def test_a_file_that_was_never_sealed_is_not_taken(tmp_path: Path) -> None:
     """Else who can write to the disk need not know the key."""
     filled(tmp_path / "site", None)
-    store = SiteStore(tmp_path / "site", classes=2, seal=SEAL)
+    store = SiteStore(tmp_path / "site", measure=ClassMeasure(2), seal=SEAL)
     with pytest.raises(CheckpointError, match="is not sealed"):
         store.find(request(1))
 
@@ -150,4 +151,4 @@ def test_a_file_of_another_form_is_a_clear_error(head: dict[str, str], tmp_path:
 
 def test_scores_that_are_not_there_are_said(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=TEST_SCORES):
-        SiteStore(tmp_path, classes=2).test_scores("run-1")
+        SiteStore(tmp_path, measure=ClassMeasure(2)).test_scores("run-1")

@@ -92,12 +92,12 @@ def test_what_is_received_is_evaluated_before_it_is_trained_from(
     assert set(reply.evaluations) == set(request.splits)
     for split in request.splits:
         part = trainer.rows.part(split)
-        probabilities = score(trainer.bench, part.examples, classes=2, execution=Execution())
+        probabilities = score(trainer.bench, part.examples, execution=Execution())
         rng = generator(0, round_number=request.round, site="east", purpose=f"bootstrap {split}")
         found = reply.evaluations[split]
         assert found.scores == evaluate(probabilities, part.labels, part.patients, resamples=20, rng=rng)
-        assert found.histogram is not None
-        assert (found.histogram.counts == score_histogram(probabilities, part.labels, classes=2).counts).all()
+        assert found.summary is not None
+        assert (found.summary.counts == score_histogram(probabilities, part.labels, classes=2).counts).all()
         assert set(found.scores.metrics) == set(METRICS)
 
 
@@ -172,7 +172,7 @@ def test_a_site_without_validation_rows_has_metrics_without_values(make_trainer:
     none = replace(trainer.rows.validation, examples=[], labels=trainer.rows.train.labels[:0], patients=[])
     trainer = replace(trainer, rows=replace(trainer.rows, validation=none))
     found = replied(trainer.answer(ask(trainer.bundle))).evaluations["validation"]
-    assert found.histogram is None
+    assert found.summary is None
     assert {metric.value for metric in found.scores.metrics.values()} == {None}
 
 
@@ -210,7 +210,7 @@ def test_an_evaluation_uses_the_site_s_own_private_tensors(make_trainer: Make, a
     replied(trainer.answer(request))
     private = trainer.store.private_after("run-1", 3, {})
     trainer.bench.write({**request.shared, **private})
-    expected = score(trainer.bench, trainer.rows.test.examples, classes=2, execution=Execution())
+    expected = score(trainer.bench, trainer.rows.test.examples, execution=Execution())
     assert (trainer.store.test_scores("run-1") == expected).all()
 
 

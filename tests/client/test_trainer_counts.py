@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from client.budget import Budget
-from client.trainer import SplitRows, Trainer
+from client.trainer import Trainer
+from common.labels import rarest
 from common.protocol import Refusal, Request
+from common.tasks.sequence_classification import SequenceClassification
 
 
 def test_the_rarest_class_is_counted_in_patients_not_rows() -> None:
     labels, patients = np.array([0, 0, 0, 1, 1, 0]), ["a", "a", "b", "a", "a", "c"]
-    rows = SplitRows([], labels, patients)
-    assert (rows.rarest(2), rows.rarest(3)) == (1, 0)
-    assert SplitRows([], np.array([], np.int64), []).rarest(2) == 0
+    assert rarest(SequenceClassification(("a", "b")), labels, patients) == 1
+    assert rarest(SequenceClassification(("a", "b", "c")), labels, patients) == 0
+    assert rarest(SequenceClassification(("a", "b")), np.array([], np.int64), []) == 0
 
 
 def test_without_room_for_the_answer_nothing_is_trained(

@@ -32,7 +32,7 @@ def bench(open_bench: Open) -> Workbench:
 
 
 def examples_of(bench: Workbench) -> list[Example]:
-    return bench.task.encode(bench.tokenizer, TEXTS, TARGETS, max_length=bench.max_length)
+    return bench.task.encode(bench.reader, TEXTS, TARGETS, max_length=bench.max_length)
 
 
 def ours(

@@ -15,6 +15,7 @@ from common import wire
 from common.answers import from_json, payload_digest, to_json
 from common.errors import SchemaError
 from common.files import digest_json
+from common.metrics.classes import ClassMeasure
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric
@@ -25,7 +26,7 @@ CLASSES = 2
 
 
 def read(content: Any) -> Answer:
-    return from_json(content, update={}, extra={}, classes=CLASSES)
+    return from_json(content, update={}, extra={}, measure=ClassMeasure(CLASSES))
 
 
 def a_reply(*, rows: int = 6, histogram: bool = True) -> Reply:
@@ -46,9 +47,9 @@ def test_a_reply_survives_json(histogram: bool) -> None:
     assert (found.examples, found.train) == (reply.examples, reply.train)
     left, right = found.evaluations["validation"], reply.evaluations["validation"]
     assert left.scores == right.scores
-    assert (left.histogram is None) == (right.histogram is None)
-    if left.histogram is not None and right.histogram is not None:
-        assert (left.histogram.counts == right.histogram.counts).all()
+    assert (left.summary is None) == (right.summary is None)
+    if left.summary is not None and right.summary is not None:
+        assert (left.summary.counts == right.summary.counts).all()
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))
@@ -121,7 +122,7 @@ def test_the_server_s_digest_of_what_it_read_is_the_site_s(histogram: bool) -> N
     reply = replace(FULL, evaluations=a_reply(histogram=histogram).evaluations)
     asked = AdapterSchema.of(UPDATE)
     content = wire.from_frame(wire.to_frame(wire.encode_answer(reply, asked)))
-    read_back = wire.decode_answer(content, asked, classes=CLASSES)
+    read_back = wire.decode_answer(content, asked, measure=ClassMeasure(CLASSES))
     assert payload_digest(read_back) == payload_digest(reply)
 
 

@@ -69,7 +69,7 @@ SETTINGS = {
         "evaluation: validation_fraction + test_fraction leave no rows to train on",
     ),
     "same label twice": ("task.labels=['a','a']", "task: labels must differ"),
-    "one label": ("task.labels=['a']", "task.labels: Tuple should have at least 2 items"),
+    "one label": ("task.labels=['a']", "task.labels needs at least 2 labels, found 1"),
     "sites that differ by case": ("federation.sites=['A','a']", "federation: sites must differ"),
     "site with a path": ("federation.sites=['../a']", "federation.sites.0: expected 1 to 63 letters, digits"),
     "site column and partition": (

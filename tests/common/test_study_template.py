@@ -51,7 +51,7 @@ def test_the_study_parses_reads_its_rows_and_divides_them(tmp_path: Path) -> Non
         "note": "text",
     }
     assert study.task.labels == ("no", "yes")
-    assert rows.texts[1] == "age 41 sex 1 patient number 1 complains of pain in the chest, since 1 days"
+    assert rows.inputs[1] == "age 41 sex 1 patient number 1 complains of pain in the chest, since 1 days"
     assert study.simulation is not None
     assert list(divide(rows, study.simulation, seed=0)) == ["north", "south"]
     assert "surname is left out" in text

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from common import npy, wire
 from common.errors import RefusedError, SchemaError
+from common.metrics.classes import ClassMeasure
 from common.metrics.histogram import score_histogram
 from common.metrics.types import Metric, Scores
 from common.protocol import REASONS, Refusal, Reply, Request, RoundPlan, SplitEvaluation, asked_schema
@@ -87,27 +88,27 @@ def test_tensors_travel_as_one_array_per_dtype() -> None:
 
 def test_a_reply_comes_back_equal_through_flowers_bytes() -> None:
     sent = reply()
-    read = wire.decode_answer(through_flower(wire.encode_answer(sent, ASKED)), ASKED, classes=2)
+    read = wire.decode_answer(through_flower(wire.encode_answer(sent, ASKED)), ASKED, measure=ClassMeasure(2))
     assert isinstance(read, Reply)
     assert same(read.update, sent.update)
     assert same(read.extra, sent.extra)
     assert (read.examples, read.train) == (12, {"loss": 0.5})
     found, expected = read.evaluations["validation"], sent.evaluations["validation"]
     assert found.scores == expected.scores
-    assert found.histogram is not None
-    assert expected.histogram is not None
-    np.testing.assert_array_equal(found.histogram.counts, expected.histogram.counts)
+    assert found.summary is not None
+    assert expected.summary is not None
+    np.testing.assert_array_equal(found.summary.counts, expected.summary.counts)
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))
 def test_a_refusal_comes_back(reason: str) -> None:
     content = wire.encode_answer(Refusal(reason), ASKED)
-    assert wire.decode_answer(through_flower(content), ASKED, classes=2) == Refusal(reason)
+    assert wire.decode_answer(through_flower(content), ASKED, measure=ClassMeasure(2)) == Refusal(reason)
 
 
 def test_an_evaluation_carries_no_tensors() -> None:
     asked = asked_schema(SCHEMA, "evaluate", RoundPlan())
-    read = wire.decode_answer(wire.encode_answer(reply(update={}, extra={}), asked), asked, classes=2)
+    read = wire.decode_answer(wire.encode_answer(reply(update={}, extra={}), asked), asked, measure=ClassMeasure(2))
     assert isinstance(read, Reply)
     assert read.update == {}
 
@@ -125,7 +126,7 @@ def test_a_record_is_there_if_it_has_tensors_and_only_then(name: str) -> None:
     lean["extra"] = ArrayRecord()
     for content in (full, lean):
         with pytest.raises(SchemaError):
-            wire.decode_answer(content, ASKED, classes=2)
+            wire.decode_answer(content, ASKED, measure=ClassMeasure(2))
 
 
 def test_a_site_does_not_encode_what_was_not_asked_for() -> None:
@@ -244,7 +245,7 @@ def test_whatever_a_site_sends_is_a_schema_error(name: str) -> None:
     content = wire.encode_answer(reply(), ASKED)
     HOSTILE[name](content)
     with pytest.raises(SchemaError):
-        wire.decode_answer(content, ASKED, classes=2)
+        wire.decode_answer(content, ASKED, measure=ClassMeasure(2))
 
 
 JSON = st.recursive(
@@ -259,7 +260,7 @@ def test_any_json_in_the_head_is_read_or_a_schema_error(key: str, value: Any) ->
     content = wire.encode_answer(reply(), ASKED)
     put_head(**{key: value})(content)
     with pytest.raises(SchemaError):
-        wire.decode_answer(content, ASKED, classes=2)
+        wire.decode_answer(content, ASKED, measure=ClassMeasure(2))
 
 
 @given(key=st.sampled_from(["examples", "train", "evaluations"]), value=JSON)
@@ -267,7 +268,7 @@ def test_any_json_in_the_answer_is_read_or_a_schema_error(key: str, value: Any) 
     content = wire.encode_answer(reply(), ASKED)
     put_answer(**{key: value})(content)
     with contextlib.suppress(SchemaError):
-        assert isinstance(wire.decode_answer(content, ASKED, classes=2), Reply)
+        assert isinstance(wire.decode_answer(content, ASKED, measure=ClassMeasure(2)), Reply)
 
 
 @given(st.sampled_from(["kind", "run", "round", "seed", "study", "plan", "splits", "adapter_schema"]), JSON)

@@ -29,7 +29,7 @@ def test_texts_get_what_virtual_tokens_leave_of_128_positions(
 ) -> None:
     bench = open_bench(*overrides)
     assert bench.max_length == expected
-    examples = bench.task.encode(bench.tokenizer, ["fever " * 200], [0], max_length=bench.max_length)
+    examples = bench.task.encode(bench.reader, ["fever " * 200], [0], max_length=bench.max_length)
     assert len(examples[0].input_ids) == expected
     with torch.inference_mode():  # the model has the positions
         bench.task.logits(bench.model, bench.head, bench.task.collate(examples, pad_id=0))

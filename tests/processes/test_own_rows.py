@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 from client.split import split_patients
-from simulations.quick import write_model
+from simulations.tiny_models.tiny_bert import write as write_model
 
 pytestmark = pytest.mark.processes
 

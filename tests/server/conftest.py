@@ -11,6 +11,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.app import make_app
+from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Answer, Reply, Request, SplitEvaluation
 from common.state import AdapterSchema, AdapterState
@@ -120,7 +121,7 @@ class Lab:
         job = ServerJob(
             study=STUDY,
             schema=SCHEMA,
-            classes=2,
+            measure=ClassMeasure(2),
             strategy=FedAvg(),
             sites=tuple(self.sites),
             rounds=3,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Reply, RoundPlan, SplitEvaluation
 from common.state import AdapterSchema
@@ -15,7 +16,13 @@ from server.admission import MAX_EXAMPLES, Accepted, Asked, Refused, admit, prin
 UPDATE = {"a": np.ones((2, 2), np.float32), "b": np.zeros(3, np.float32)}
 SCHEMA = AdapterSchema.of(UPDATE)
 ASKED = Asked(
-    schema=SCHEMA, plan=RoundPlan(), splits=("validation",), declared=None, norm_bound=None, weighting="examples"
+    schema=SCHEMA,
+    plan=RoundPlan(),
+    splits=("validation",),
+    declared=None,
+    norm_bound=None,
+    weighting="examples",
+    infos=ClassMeasure(2).infos,
 )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from client.app import make_app as client_app
 from common.errors import ParticipationError, StudyError
+from common.metrics.classes import ClassMeasure
 from common.protocol import Refusal
 from common.state import digest_state
 from common.study import Study, replaced
@@ -53,7 +54,7 @@ def study(**aggregation: Any) -> Study:
 def test_a_job_is_what_the_study_says(lab: MakeLab, tmp_path: Path) -> None:
     schema = lab(1).job().schema
     job = job_of(study(), schema, sites=("a", "b"), seed=4, folder=tmp_path)
-    assert (job.study, job.schema, job.classes, job.strategy) == (study().digest, schema, 3, FedAvg())
+    assert (job.study, job.schema, job.measure, job.strategy) == (study().digest, schema, ClassMeasure(3), FedAvg())
     assert (job.sites, job.rounds, job.seed, job.folder) == (("a", "b"), 5, 4, tmp_path)
     assert (job.fraction, job.quorum, job.deadline_s) == (0.5, 0.25, 60.0)
     assert (job.weighting, job.norm_bound, job.keep, job.resamples) == ("uniform", 3.0, "last", 10)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.metrics.classes import ClassMeasure
 from server.best import better
 from server.state import Best
 
@@ -17,7 +18,7 @@ def chosen(rounds: list[dict[str, Any]], sites: list[str] | None = None) -> Best
     best = None
     for number, pooled in enumerate(rounds, 1):
         names = tuple(sites[number - 1]) if sites else ("a", "b")
-        best = better(best, round_number=number, pooled=pooled, sites=names, shared=SHARED)
+        best = better(best, round_number=number, pooled=pooled, measure=ClassMeasure(2), sites=names, shared=SHARED)
     return best
 
 

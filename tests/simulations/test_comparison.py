@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_
 
 from client.data import Rows
 from client.trainer import SplitRows, split_of
+from common.metrics.classes import ClassMeasure
 from common.study import Study
 from common.tasks import Example
 from simulations import logistic
@@ -27,7 +28,9 @@ def part_of(labels: np.ndarray, site: str) -> SplitRows:
 
 
 def scoring_of(labels: Table, *, classes: int = 2, resamples: int = 50) -> Scoring:
-    return Scoring({site: part_of(found, site) for site, found in labels.items()}, classes, resamples, seed=0)
+    return Scoring(
+        {site: part_of(found, site) for site, found in labels.items()}, ClassMeasure(classes), resamples, seed=0
+    )
 
 
 def draw(seed: int, labels: Table, classes: int = 2) -> Table:
@@ -187,7 +190,7 @@ def test_the_whole_comparison_is_made_of_its_parts(
 ) -> None:
     study = make_study()
     labels = {site: rows.labels for site, rows in tests_of.items()}
-    scoring = Scoring({site: part_of(labels[site], site) for site in labels}, 2, 20, seed=0)
+    scoring = Scoring({site: part_of(labels[site], site) for site in labels}, ClassMeasure(2), 20, seed=0)
     tables = {name: draw(seed, labels) for seed, name in enumerate(["federated", CENTRAL, *sorted(labels), "own"])}
     results = {f"local/{site}": JobResult("", tables[site], None) for site in labels}
     results |= {f"personalised/{site}": JobResult("", {site: tables["own"][site]}, None) for site in labels}
@@ -220,7 +223,7 @@ def test_logistic_regression_is_fitted_on_training_rows_and_scored_on_test_rows(
 ) -> None:
     study = make_study()
     labels = {site: rows.labels for site, rows in tests_of.items()}
-    scoring = Scoring({site: part_of(labels[site], site) for site in labels}, 2, 0, seed=0)
+    scoring = Scoring({site: part_of(labels[site], site) for site in labels}, ClassMeasure(2), 0, seed=0)
     table = draw(0, labels)
     results = {
         name: JobResult("", table, None)

@@ -17,6 +17,7 @@ from client.table_files import read_raw
 from client.trainer import Trainer
 from common.errors import StudyError
 from common.files import write_bytes
+from common.metrics.classes import ClassMeasure
 from common.study import Study, replaced
 from simulations import stages
 from simulations.catalogue import load
@@ -67,7 +68,9 @@ def opened(virtual: VirtualSites, folder: SiteFolder) -> Trainer:
     settings, policy = read_settings(folder), read_policy(folder.policy)
     gate = Gate(settings.site, policy, virtual.bundle.schema, Journal(folder.journal))
     base = find_base_model(settings, virtual.bundle.study)
-    return open_trainer(settings, virtual.bundle, base, store=SiteStore(folder.state, classes=2), gate=gate)
+    return open_trainer(
+        settings, virtual.bundle, base, store=SiteStore(folder.state, measure=ClassMeasure(2)), gate=gate
+    )
 
 
 def test_a_real_site_has_the_rows_split_and_execution_of_its_virtual_one(

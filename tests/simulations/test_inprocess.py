@@ -16,6 +16,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from client.app import make_app as client_app
 from common import wire
+from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Answer, Reply, Request, RoundPlan, SplitEvaluation
 from common.state import AdapterSchema, AdapterState
@@ -55,7 +56,7 @@ def play(folder: Path, count: int, rounds: int) -> Outcome:
     job = ServerJob(
         study="sha256:s",
         schema=SCHEMA,
-        classes=2,
+        measure=ClassMeasure(2),
         strategy=FedAvg(),
         sites=names,
         rounds=rounds,
@@ -250,7 +251,7 @@ def test_messages_cost_less_than_2_ms_per_site_and_round() -> None:
                 content = wire.encode_request(asked, adapter)
                 ids = grid.push_messages([wire.message(content, kind="train", node=node, round_number=1)])
                 (answer,) = grid.pull_messages(ids)
-                assert isinstance(wire.decode_answer(answer.content, SCHEMA, classes=2), Reply)
+                assert isinstance(wire.decode_answer(answer.content, SCHEMA, measure=ClassMeasure(2)), Reply)
             seconds.append((time.process_time() - start) / len(names))
     assert min(seconds) < 0.002, f"{min(seconds) * 1000:.2f} ms"
 

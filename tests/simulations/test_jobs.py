@@ -47,7 +47,7 @@ def by_hand(sites: VirtualSites, job: Job, *, epochs: int, after_step: Any = Non
 
 def scores(sites: VirtualSites, site: str, split: str = "test") -> np.ndarray:
     part = sites.rows[site].test if split == "test" else sites.rows[site].validation
-    return score(sites.bench, part.examples, classes=2, execution=Execution())
+    return score(sites.bench, part.examples, execution=Execution())
 
 
 @pytest.mark.parametrize("job", [CENTRAL_JOB, LOCAL_JOB], ids=["central", "local"])
@@ -55,16 +55,16 @@ def test_a_job_is_plain_training_on_the_sites_rows(job: Job, open_run: Open) -> 
     sites = open_run()
     found = run(sites, job)
     assert found.trained == by_hand(sites, job, epochs=2)
-    assert set(found.probabilities) == set(SITES)
+    assert set(found.outputs) == set(SITES)
     for site in SITES:
-        assert (found.probabilities[site] == scores(sites, site)).all()
+        assert (found.outputs[site] == scores(sites, site)).all()
 
 
 def test_a_schedule_runs_once_over_the_whole_of_a_job(open_run: Open) -> None:
     sites = open_run("training.schedule='cosine'", "training.warmup_fraction=0.25")
     found = run(sites, LOCAL_JOB)
     assert found.trained == by_hand(sites, LOCAL_JOB, epochs=2)
-    assert (found.probabilities["east"] == scores(sites, "east")).all()
+    assert (found.outputs["east"] == scores(sites, "east")).all()
 
 
 def test_a_job_does_not_depend_on_what_ran_before(open_run: Open) -> None:
@@ -73,7 +73,7 @@ def test_a_job_does_not_depend_on_what_ran_before(open_run: Open) -> None:
     run(sites, CENTRAL_JOB)
     again = run(sites, LOCAL_JOB)
     assert again.trained == first.trained
-    assert all((again.probabilities[site] == first.probabilities[site]).all() for site in SITES)
+    assert all((again.outputs[site] == first.outputs[site]).all() for site in SITES)
 
 
 def test_jobs_in_this_process_come_one_by_one_and_are_the_same(open_run: Open) -> None:
@@ -84,7 +84,7 @@ def test_jobs_in_this_process_come_one_by_one_and_are_the_same(open_run: Open) -
     for job in jobs:
         alone = run(sites, job)
         assert found[job.name].trained == alone.trained
-        assert all((found[job.name].probabilities[s] == alone.probabilities[s]).all() for s in SITES)
+        assert all((found[job.name].outputs[s] == alone.outputs[s]).all() for s in SITES)
     assert list(run_jobs(sites.folder, [], workers=2)) == []
 
 
@@ -121,16 +121,16 @@ def test_a_personalised_job_starts_from_the_state_it_is_given(open_run: Open) ->
     start = {name: array + np.float32(0.05) for name, array in sites.bundle.initial.items()}
     (job,) = personalised_jobs(sites.bundle.study, {"east": start})
     found = run(sites, job)
-    assert set(found.probabilities) == {"east"}
+    assert set(found.outputs) == {"east"}
     assert found.trained == by_hand(sites, job, epochs=1)
-    assert (found.probabilities["east"] == scores(sites, "east")).all()
+    assert (found.outputs["east"] == scores(sites, "east")).all()
 
 
 def test_validation_rows_are_scored_where_that_is_asked(open_run: Open) -> None:
     sites = open_run()
     found = run(sites, replace(LOCAL_JOB, split="validation"))
-    assert {site: len(found.probabilities[site]) for site in SITES} == {s: len(sites.rows[s].validation) for s in SITES}
-    assert (found.probabilities["north"] == scores(sites, "north", "validation")).all()
+    assert {site: len(found.outputs[site]) for site in SITES} == {s: len(sites.rows[s].validation) for s in SITES}
+    assert (found.outputs["north"] == scores(sites, "north", "validation")).all()
 
 
 def test_the_best_state_on_validation_rows_is_restored(open_run: Open) -> None:
@@ -154,7 +154,7 @@ def test_the_best_state_on_validation_rows_is_restored(open_run: Open) -> None:
     assert best < 5  # the last state is not the best, so restoring it matters
     sites.bench.write(seen[best][1])
     for site in SITES:
-        assert (found.probabilities[site] == scores(sites, site)).all()
+        assert (found.outputs[site] == scores(sites, site)).all()
 
 
 def test_looking_at_validation_rows_changes_no_step(open_run: Open) -> None:
@@ -169,6 +169,6 @@ def test_a_rival_that_diverges_has_no_probabilities_and_stops_nobody(open_run: O
     found = {result.name: result for result in run_jobs(sites.folder, [wild, LOCAL_JOB], workers=1)}
     assert found[CENTRAL].trained is None
     for site in SITES:
-        assert found[CENTRAL].probabilities[site].shape == (len(sites.rows[site].test), 2)
-        assert np.isnan(found[CENTRAL].probabilities[site]).all()
-        assert np.isfinite(found[LOCAL_JOB.name].probabilities[site]).all()
+        assert found[CENTRAL].outputs[site].shape == (len(sites.rows[site].test), 2)
+        assert np.isnan(found[CENTRAL].outputs[site]).all()
+        assert np.isfinite(found[LOCAL_JOB.name].outputs[site]).all()

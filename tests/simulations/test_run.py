@@ -14,7 +14,7 @@ import torch
 
 from common.errors import ModelError, UserError
 from server.events import Event, RoundFinished
-from simulations.quick import rows as quick_rows
+from simulations.builtin_rows.quick import rows as quick_rows
 from simulations.results import Results
 from simulations.run import run
 

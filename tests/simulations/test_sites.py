@@ -10,7 +10,7 @@ from simulations.sites import by_column, divide
 def rows(hospitals: list[str]) -> Rows:
     n = len(hospitals)
     return Rows(
-        texts=[f"t{i}" for i in range(n)],
+        inputs=[f"t{i}" for i in range(n)],
         labels=np.arange(n, dtype=np.int64) % 2,
         patients=[f"p{i}" for i in range(n)],
         features={"age": [float(i) for i in range(n)]},
@@ -24,7 +24,7 @@ def section(**content: object) -> SimulationSection:
 
 def test_a_column_divides_the_rows_in_order() -> None:
     sites = divide(rows(["b", "a", " b", "c"]), section(site_column="hospital"), seed=0)
-    assert {name: list(site.texts) for name, site in sites.items()} == {"a": ["t1"], "b": ["t0", "t2"], "c": ["t3"]}
+    assert {name: list(site.inputs) for name, site in sites.items()} == {"a": ["t1"], "b": ["t0", "t2"], "c": ["t3"]}
     assert list(sites) == ["a", "b", "c"]
     assert sites["b"].features == {"age": [0.0, 2.0]}
 
@@ -52,9 +52,9 @@ def test_a_partition_divides_the_rows() -> None:
     parts = section(partition={"name": "quantity", "sites": 3, "alpha": 2.0})
     sites = divide(data, parts, seed=5)
     assert list(sites) == ["site-1", "site-2", "site-3"]
-    assert sorted(text for site in sites.values() for text in site.texts) == sorted(data.texts)
-    assert [s.texts for s in divide(data, parts, seed=5).values()] == [s.texts for s in sites.values()]
-    assert [s.texts for s in divide(data, parts, seed=6).values()] != [s.texts for s in sites.values()]
+    assert sorted(text for site in sites.values() for text in site.inputs) == sorted(data.inputs)
+    assert [s.inputs for s in divide(data, parts, seed=5).values()] == [s.inputs for s in sites.values()]
+    assert [s.inputs for s in divide(data, parts, seed=6).values()] != [s.inputs for s in sites.values()]
 
 
 def test_the_roster_names_the_sites_of_a_partition() -> None:

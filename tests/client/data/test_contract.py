@@ -27,7 +27,7 @@ COLUMNS = {
 SECTION = DataSection.model_validate({"patient_id": "patient", "template": "{sex} {age}. {note}", "columns": COLUMNS})
 TASK = TaskSection(target="ill", labels=("no", "yes"))
 EXPECTED = Rows(
-    texts=["man old. pain, at rest", "woman .", "man young. well", "woman young. Ödem"],
+    inputs=["man old. pain, at rest", "woman .", "man young. well", "woman young. Ödem"],
     labels=np.array([1, 0, 1, 0]),
     patients=["p1", "p2", "p1", "p3"],
     features={"age": [63.0, None, 59.5, 40.0], "sex": ["man", "woman", "man", "woman"]},
@@ -47,7 +47,7 @@ def sample(name: str) -> Path:
 
 def plain(rows: Rows) -> list[object]:
     features, columns = ({k: list(v) for k, v in table.items()} for table in (rows.features, rows.columns))
-    return [list(rows.texts), rows.labels.tolist(), list(rows.patients), features, columns]
+    return [list(rows.inputs), rows.labels.tolist(), list(rows.patients), features, columns]
 
 
 def test_the_folder_has_its_sources() -> None:
@@ -66,7 +66,7 @@ def test_rows_are_labelled_typed_and_rendered(name: str) -> None:
 def test_inputs_are_those_of_the_rows_and_need_no_target_and_no_patient(name: str) -> None:
     section = SECTION.model_copy(update={"patient_id": "absent"})
     inputs = source_of(name).read_inputs(sample(name), section=section)
-    assert list(inputs.texts) == list(EXPECTED.texts)
+    assert list(inputs.inputs) == list(EXPECTED.inputs)
     assert {key: list(values) for key, values in inputs.features.items()} == EXPECTED.features
 
 

@@ -32,7 +32,7 @@ def read(path: Path, content: str | bytes, *, section: DataSection = SECTION, ta
 
 def test_rows_are_typed_and_rendered(tmp_path: Path) -> None:
     rows = read(tmp_path / "rows.csv", CSV)
-    assert rows.texts == ["man old. pain, at rest", "woman .", "man young. well"]
+    assert rows.inputs == ["man old. pain, at rest", "woman .", "man young. well"]
     assert rows.labels.tolist() == [1, 0, 1]
     assert rows.labels.dtype == np.int64
     assert rows.patients == ["7", "8", "7"]
@@ -62,7 +62,7 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str) -> No
     else:
         frame.to_csv(path, sep="\t" if kind == "tsv" else ",", index=False)
     rows = Table().read(path, section=SECTION, task=TASK)
-    assert rows.texts == expected.texts
+    assert rows.inputs == expected.inputs
     assert rows.features == expected.features
     assert rows.columns == expected.columns
     assert rows.patients == expected.patients
@@ -74,7 +74,7 @@ def test_a_labelled_text_needs_no_schema(tmp_path: Path) -> None:
     rows = read(
         tmp_path / "rows.csv", "\ufefftext,label\nNA is a word here,yes\n,no\n", section=DataSection(), task=task
     )
-    assert rows.texts == ["NA is a word here", ""]
+    assert rows.inputs == ["NA is a word here", ""]
     assert rows.labels.tolist() == [1, 0]
     assert len(set(rows.patients)) == 2
     assert rows.features == {}
@@ -121,7 +121,7 @@ def test_inputs_need_neither_labels_nor_patients(tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     pd.read_csv(tmp_path / "rows.csv", dtype=str).drop(columns=["id", "ill"]).to_csv(path, index=False)
     inputs = Table().read_inputs(path, section=SECTION)
-    assert inputs.texts == rows.texts
+    assert inputs.inputs == rows.inputs
     assert inputs.features == rows.features
 
 

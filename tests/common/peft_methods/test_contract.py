@@ -55,7 +55,7 @@ TEXTS = ("fever and cough", "rash", "pulse normal, sleep reduced and fever", "sp
 
 
 def examples_of(bench: Workbench) -> list[Example]:
-    return bench.task.encode(bench.tokenizer, TEXTS, [1, 0, 1, 0], max_length=bench.max_length)
+    return bench.task.encode(bench.reader, TEXTS, [1, 0, 1, 0], max_length=bench.max_length)
 
 
 def logits_of(bench: Workbench, model: nn.Module) -> Array:

@@ -75,5 +75,5 @@ def test_a_text_starts_the_prompt_within(open_bench: Open) -> None:
     prompt = "{method='prompt', virtual_tokens=2, start_from='text', text='fever'}"
     bench = open_bench(f"peft={{method='hybrid', first={{method='bitfit'}}, second={prompt}}}")
     words = bench.model.base_model.embeddings.word_embeddings.weight.numpy()
-    (fever,) = bench.tokenizer("fever", add_special_tokens=False)["input_ids"]
+    (fever,) = bench.reader("fever", add_special_tokens=False)["input_ids"]
     assert np.array_equal(bench.read()["prompt_encoder.embedding.weight"], words[[fever, fever]])

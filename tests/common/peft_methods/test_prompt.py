@@ -21,7 +21,7 @@ PROMPT = "prompt_encoder.embedding.weight"
 def test_a_text_is_repeated_to_fill_the_prompt(open_bench: Open) -> None:
     bench = open_bench("peft={method='prompt', virtual_tokens=5, start_from='text', text='fever cough'}")
     words = bench.model.base_model.embeddings.word_embeddings.weight.numpy()
-    fever, cough = bench.tokenizer("fever cough", add_special_tokens=False)["input_ids"]
+    fever, cough = bench.reader("fever cough", add_special_tokens=False)["input_ids"]
     assert np.array_equal(bench.read()[PROMPT], words[[fever, cough, fever, cough, fever]])
     assert "fever" not in str(bench.method.adapter_config(bench.model))
 

@@ -13,7 +13,7 @@ from common.tasks import Example
 from common.tasks.sequence_classification import SequenceClassification
 from common.workbench import Workbench
 
-TASK = SequenceClassification()
+TASK = SequenceClassification(labels=("no", "yes"))
 WIDTH = 3
 
 
@@ -38,7 +38,7 @@ class Positions(nn.Module):
 )
 def test_pooling_is_the_mean_of_a_row_s_own_tokens(rows: list[list[int]], virtual: int, classes: int) -> None:
     examples = [Example(tuple(ids), 0) for ids in rows]
-    head = TASK.build_head(hidden_size=WIDTH, classes=classes)
+    head = SequenceClassification(tuple("abcd"[:classes])).build_head(hidden_size=WIDTH)
     with torch.inference_mode():
         found = TASK.logits(Positions(virtual), head, TASK.collate(examples, pad_id=9)).numpy()
     weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
@@ -65,11 +65,11 @@ def test_the_loss_is_the_mean_of_minus_the_log_of_the_target_s_share(classes: in
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(shares[np.arange(5), targets]).mean()
     assert float(TASK.loss(torch.from_numpy(logits), batch)) == pytest.approx(expected, rel=1e-6)
-    np.testing.assert_allclose(TASK.probabilities(torch.from_numpy(logits)).numpy(), shares, rtol=1e-5)
+    np.testing.assert_allclose(TASK.scores(torch.from_numpy(logits), batch).numpy(), shares, rtol=1e-5)
 
 
 def test_texts_get_bert_s_marks(open_bench: Callable[..., Workbench]) -> None:
-    tokenizer = open_bench().tokenizer
-    (example,) = TASK.encode(tokenizer, ["fever"], [1], max_length=48)
+    tokenizer = open_bench().reader
+    (example,) = TASK.encode(tokenizer, ["fever"], np.array([1]), max_length=48)
     assert tokenizer.convert_ids_to_tokens(example.input_ids) == ["[CLS]", "fever", "[SEP]"]
     assert example.target == 1

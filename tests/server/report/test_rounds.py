@@ -1,5 +1,6 @@
 import numpy as np
 
+from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import SplitEvaluation
 from server import records
@@ -56,7 +57,7 @@ def test_what_a_site_trained_is_shown_as_the_server_records_it():
         "seconds": records.seconds(results, total=4.0, aggregate=0.25),
         "participation": records.participation(results),
         "train": records.training(results),
-        "validation": records.validation({"a": scores}, resamples=0, rng=np.random.default_rng(0)),
+        "validation": records.validation({"a": scores}, ClassMeasure(2), resamples=0, rng=np.random.default_rng(0)),
     }
     table = rounds_table([entry])
     (row,) = [dict(zip(table.header, (cell.text for cell in row), strict=True)) for row in table.rows]

@@ -11,8 +11,8 @@ from client.data.table import Table
 from common.errors import DataError
 from common.files import digest_file
 from common.study import Study
+from simulations.builtin_rows.heart import write
 from simulations.data.build_heart import ATTRIBUTES, CODES, as_csv, check, coded
-from simulations.quick import resolve
 
 FOLDER = Path(simulations.__file__).parent
 DIGEST = "sha256:81fd1db1da4936357bfc476ebde8d6fdf1cc82331ac5b9f55bccb4b72d04899f"
@@ -25,16 +25,16 @@ def study(name: str) -> Study:
 
 def read(name: str) -> Rows:
     found = study(name)
-    path = resolve("builtin:heart", FOLDER)  # writes nothing: the file is there
+    path = write(FOLDER)  # writes nothing: the file is there
     return Table().read(path, section=found.data, task=found.task)
 
 
 def test_the_file_is_the_one_that_was_checked_against_uci() -> None:
-    assert digest_file(resolve("builtin:heart", FOLDER)) == DIGEST
+    assert digest_file(write(FOLDER)) == DIGEST
 
 
 def test_counts_of_hospitals_and_diagnoses_are_ucis() -> None:
-    with resolve("builtin:heart", FOLDER).open(newline="") as file:
+    with write(FOLDER).open(newline="") as file:
         table = list(csv.DictReader(file))
     assert Counter(row["hospital"] for row in table) == {
         "cleveland": 303,
@@ -58,11 +58,11 @@ def test_the_study_reads_its_rows(name: str) -> None:
     rows = read(name)
     assert len(rows) == 920
     assert rows.labels.sum() == 509
-    assert rows.texts[0] == (
+    assert rows.inputs[0] == (
         "man 63 typical angina pressure high cholesterol borderline sugar high ecg thick rate fair exertion fine "
         "depression severe slope down vessels 0 scan fixed"
     )
-    assert rows.texts[303] == (  # budapest's first row: slope, vessels and scan are missing
+    assert rows.inputs[303] == (  # budapest's first row: slope, vessels and scan are missing
         "man 28 atypical angina pressure raised cholesterol good sugar fine ecg thick rate good exertion fine "
         "depression none"
     )
