@@ -47,9 +47,12 @@ class Listener:
 
 
 def _figures(train: Mapping[str, float], validation: Mapping[str, Any]) -> str:
+    from common.study_task import metric_infos
+
     loss = f"loss {train['loss']:.3f}" if "loss" in train else ""
-    auroc = validation.get("auroc", {}).get("value")
-    return loss if auroc is None else f"{loss}  AUROC before it {auroc:.3f}"
+    leading = next(iter(validation), "")
+    value = (validation.get(leading) or {}).get("value")
+    return loss if value is None else f"{loss}  {metric_infos()[leading].label} before it {value:.3f}"
 
 
 @contextmanager
