@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any  # JSON
 
-from client.data.table import patients_of, with_default_column
+from client.data.table import inputs_of, patients_of, with_default_column
 from client.split import split_patients
 from client.table_files import RawTable, read_raw
 from common.data_schema import CategoryColumn, Column, canonical
 from common.errors import DataError
+from common.labels import misfit
 from common.rendering import is_missing, values_of
 from common.study import Study
 from common.study_task import task_of
@@ -60,7 +61,7 @@ def check_rows(path: Path, study: Study) -> RowReport:
     raw = read_raw(path)
     needed = _needed(study)
     absent = tuple(name for name in needed if name not in raw)
-    columns = tuple(_column(name, raw[name], study) for name in needed if name in raw)
+    columns = _with_misfits(tuple(_column(name, raw[name], study) for name in needed if name in raw), raw, study)
     patients = _patients(raw, study)
     return RowReport(
         rows=len(next(iter(raw.values()))),
@@ -96,7 +97,7 @@ def _column(name: str, cells: Sequence[str], study: Study) -> ColumnReport:
     missing = [is_missing(cell) for cell in cells]
     if name == study.task.target:
         task = task_of(study.task)
-        wrong = [gap or task.read_label(cell) is None for gap, cell in zip(missing, cells, strict=True)]
+        wrong = [task.read_label(cell) is None for cell in cells]
         return _report(name, missing, wrong, f"no label: {task.expected}")
     return _report(name, missing, missing, "a row without a patient")
 
@@ -114,6 +115,18 @@ def _fits(cell: str, column: Column) -> bool:
     except DataError:
         return False
     return True
+
+
+def _with_misfits(columns: tuple[ColumnReport, ...], raw: RawTable, study: Study) -> tuple[ColumnReport, ...]:
+    """Count labels that do not fit their row's text, once every column can be read."""
+    task, target = task_of(study.task), study.task.target
+    if len(columns) < len(_needed(study)) or any(column.wrong for column in columns):
+        return columns
+    texts = inputs_of(raw, with_default_column(study.data)).inputs
+    found = [misfit(task, text, task.read_label(cell)) for text, cell in zip(texts, raw[target], strict=True)]
+    why = next((text for text in found if text is not None), "")
+    checked = _report(target, [False] * len(found), [text is not None for text in found], why)
+    return tuple(checked if column.name == target else column for column in columns)
 
 
 def _report(name: str, missing: Sequence[bool], wrong: Sequence[bool], why: str) -> ColumnReport:

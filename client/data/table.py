@@ -11,7 +11,7 @@ from client.table_files import RawTable, read_raw
 from common.data_schema import DataSection, TextColumn, canonical
 from common.errors import DataError
 from common.files import digest_json
-from common.labels import read_labels
+from common.labels import check_fit, read_labels
 from common.rendering import is_missing, render, shown, values_of
 from common.study import TaskSection
 from common.study_task import task_of
@@ -35,10 +35,12 @@ class Table:
         _check_no_answer(inner, task)
         used = {*inner.columns, task.target, inner.patient_id}
         with _naming(path.name):
-            inputs = inputs_of(raw, inner)
+            inputs, learned = inputs_of(raw, inner), task_of(task)
+            labels = read_labels(raw[task.target], learned, target=task.target)
+            check_fit(learned, inputs.inputs, labels, target=task.target)
             return Rows(
                 inputs=inputs.inputs,
-                labels=read_labels(raw[task.target], task_of(task), target=task.target),
+                labels=labels,
                 patients=patients_of(raw, inner.patient_id, told_by=[*inner.columns, task.target]),
                 features=inputs.features,
                 columns={name: column for name, column in raw.items() if name not in used},

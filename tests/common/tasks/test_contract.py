@@ -99,7 +99,7 @@ def test_a_task_has_a_bundled_study_to_try_it_and_names_its_metrics(kind: str) -
 
 def test_two_steps_lower_the_loss(bench: Workbench, rows: Rows) -> None:
     batch = bench.task.collate(encode(bench, rows), pad_id=0)
-    optimizer = torch.optim.SGD(bench.parameters.values(), lr=0.01)
+    optimizer = torch.optim.SGD(bench.parameters.values(), lr=1e-3)
     losses = []
     bench.model.eval()  # without dropout, so that the losses can be compared
     for _ in range(3):
@@ -226,7 +226,8 @@ def test_predictions_need_no_labels_and_have_the_same_columns(bench: Workbench, 
     assert {tuple(row) for row in found} == {tuple(found[0])}
     assert "prediction" in found[0]
     one = predicted_rows(bench, examples[2:3], execution=Execution())
-    assert one[0]["prediction"] == found[2]["prediction"]
+    first, same = one[0]["prediction"], found[2]["prediction"]
+    assert first == (pytest.approx(same, rel=1e-5) if isinstance(same, float) else same)
 
 
 # peft 0.21 asks transformers 5.23 for an attribute by its old name; nothing of ours can change that.
