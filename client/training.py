@@ -6,6 +6,7 @@ AdamW is Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101; its momen
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # torch's GradScaler and optimizer are untyped in part
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from client.batches import count_steps, take, training_batches
 from client.execution import Execution
+from client.frozen_layers import FrozenLayers, silence_frozen
 from client.schedule import Schedule, factor, progress
 from common.errors import RefusedError
 from common.tasks import AnyExample
@@ -89,7 +91,7 @@ def _cuda_devices(execution: Execution) -> list[str]:
 
 
 def set_training_mode(bench: Workbench) -> None:
-    """Put the model in training mode, BatchNorm apart: its running statistics stay those of the base model."""
+    """Put the model in training mode, BatchNorm apart, whose running statistics stay, and silent frozen layers."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     bench.model.train()
@@ -97,6 +99,7 @@ def set_training_mode(bench: Workbench) -> None:
     for module in bench.model.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
+    silence_frozen(bench)
 
 
 @dataclass
@@ -112,6 +115,7 @@ class _Loop:
     scaler: Any
     losses: Tensor
     steps: int
+    frozen: FrozenLayers | None
 
     @classmethod
     def start(
@@ -143,6 +147,7 @@ class _Loop:
             scaler=torch.amp.GradScaler("cuda") if execution.precision == "fp16" else None,
             losses=torch.zeros((), device=execution.device),
             steps=steps,
+            frozen=FrozenLayers.of(bench, execution),
         )
 
     def step(self, step: int, examples: Sequence[AnyExample]) -> None:
@@ -163,9 +168,12 @@ class _Loop:
     def _loss(self, examples: Sequence[AnyExample]) -> Tensor:
         task, bench = self.bench.task, self.bench
         batch = to_device(task.collate(examples, pad_id=pad_id(bench)), self.execution)
-        with self.execution.autocast():
+        with self._given(examples), self.execution.autocast():
             logits = task.logits(bench.model, bench.head, batch)
         return task.loss(logits.float(), batch)
+
+    def _given(self, examples: Sequence[AnyExample]) -> AbstractContextManager[None]:
+        return nullcontext() if self.frozen is None else self.frozen.given(examples, pad_id=pad_id(self.bench))
 
     def _adjust_gradients(self) -> None:
         """Add FedProx' term mu (x - x_t) before the gradient is clipped."""
