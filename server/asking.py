@@ -120,6 +120,7 @@ def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, 
         result = _judge(session, question, arrival)
         results[arrival.site] = _added(results[arrival.site], result)
         _tell(session, question, arrival.site, result, arrival.seconds)
+        del arrival  # the next may be minutes away
     return results
 
 
