@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from client.ownership import check_owner
 from client.policy import Policy
 from client.site_folder import SiteFolder
 from common.bundle import FILES, Bundle, read_bundle
@@ -94,8 +95,9 @@ def approve(
     """Pin the bundle that was read from `source`: copy it, with its signature, into the site's folder.
 
     Raises:
-        UserError: it is approved already, or another bundle of the same study is.
+        UserError: it is approved already, or another bundle of the same study is; the site is another OS user's.
     """
+    check_owner(folder)
     _check_new(folder, signed.bundle)
     made = Approval(
         time=(now or datetime.now(UTC)).isoformat(timespec="seconds"),

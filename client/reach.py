@@ -4,9 +4,11 @@ The SuperNode tries for ever and says so in its log only; this says it to whoeve
 """
 
 import ssl
+from datetime import UTC, datetime
 
 import httpx
 
+from client.clock import clock_error
 from client.settings import read_settings
 from client.site_folder import SiteFolder
 
@@ -19,7 +21,8 @@ def coordinator_state(folder: SiteFolder) -> str:
     address = read_settings(folder).coordinator.address
     try:
         context = ssl.create_default_context(cafile=folder.coordinator_ca)
-        status = httpx.get(f"https://{address}/health", verify=context, timeout=PATIENCE_S, trust_env=False).status_code
+        asked = datetime.now(UTC)
+        answer = httpx.get(f"https://{address}/health", verify=context, timeout=PATIENCE_S, trust_env=False)
     except httpx.HTTPError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return _foreign_certificate(address, str(error))
@@ -29,9 +32,12 @@ def coordinator_state(folder: SiteFolder) -> str:
         )
     except OSError:  # of ssl too
         return "coordinator/ca.crt is no certificate that can be read; copy it out of the coordinator's join.toml again"
-    if status == httpx.codes.OK:
-        return ANSWERS
-    return f"the coordinator at {address} answers with status {status}; the site goes on trying. Is its SuperLink up?"
+    if answer.status_code != httpx.codes.OK:
+        return (
+            f"the coordinator at {address} answers with status {answer.status_code}; the site goes on trying. Is its "
+            "SuperLink up?"
+        )
+    return clock_error(answer.headers.get("date"), asked, datetime.now(UTC)) or ANSWERS
 
 
 def _foreign_certificate(address: str, text: str) -> str:

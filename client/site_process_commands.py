@@ -1,8 +1,9 @@
 """`fedpeft site start|stop|status|units`: the processes of a real site."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any  # a status is JSON
 
 import typer
 
@@ -55,14 +56,22 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
-        for name, each in found["processes"].items():
-            answers = {True: "answers", False: "does not answer", None: ""}[found["answers"].get(name)]
-            typer.echo(f"{name:<10} {each['state']:<9} {each['pid'] or '-':<8} {answers}".rstrip())
+        for line in _process_lines(found):
+            typer.echo(line)
         typer.echo(_sentence(found))
         if found["running"]:
             typer.echo(found["coordinator"])
     if not all(found["answers"].values()):
         raise typer.Exit(2)
+
+
+def _process_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Processes that systemd runs have neither state nor pid here."""
+    unknown = {"state": "-", "pid": None}
+    others = found["answers"] if found["running"] and not found["processes"] else {}
+    for name, each in (found["processes"] or dict.fromkeys(others, unknown)).items():
+        answers = {True: "answers", False: "does not answer", None: ""}[found["answers"].get(name)]
+        yield f"{name:<10} {each['state']:<9} {each['pid'] or '-':<8} {answers}".rstrip()
 
 
 def _sentence(found: dict[str, object]) -> str:

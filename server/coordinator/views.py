@@ -8,7 +8,8 @@ from typing import Any  # JSON values
 from rich.console import Console
 from rich.table import Table
 
-from common.keys import fingerprint
+from common.files import digest_bytes
+from common.keys import fingerprint, transport_pem
 from server.coordinator.certificates import CertificateFolder, days_left
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.processes import Service
@@ -35,10 +36,16 @@ def sites_json(states: Sequence[SiteState]) -> list[Mapping[str, Any]]:
             "enrolled": _text(state.site.enrolled),
             "revoked": _text(state.site.revoked),
             "transport_key": state.site.transport_key,
+            "transport_name": transport_name(state.site.transport_key),
             "signing_key": state.site.signing_key,
         }
         for state in states
     ]
+
+
+def transport_name(key: str) -> str:
+    """Return what the front door's log calls a site, which knows no names."""
+    return digest_bytes(transport_pem(key)).removeprefix("sha256:")[:16]
 
 
 def is_healthy(services: Sequence[Service]) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 import httpx
@@ -19,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from server.front_door import asgi
 from server.front_door.allowed import ALLOWED, HELD_ONLY, PULL_MESSAGES, is_allowed
 from server.front_door.asgi import Answer
+from server.front_door.clocks import Clocks
 from server.front_door.headers import upstream_headers
 from server.front_door.peers import Peers, peer_of
 from server.front_door.polling import Holder, LostError
@@ -59,7 +61,7 @@ class Door:
         self._limits, self._counts = settings.limits, counts
         self._allowed = ALLOWED if settings.role == "door" else HELD_ONLY
         self._peers = Peers(settings.limits) if settings.role == "door" else None
-        self._replays = Replays()
+        self._replays, self._clocks = Replays(), Clocks()
         self._holder = Holder(settings.polling, closing)
         self._upstream = Upstream(client, settings.upstream)
         self._works = True
@@ -99,6 +101,12 @@ class Door:
         finally:
             if started.status == HTTPStatus.UNAUTHORIZED:
                 self._replays.forget(request)
+                self._tell_clock(scope)
+
+    def _tell_clock(self, scope: Scope) -> None:
+        line = self._clocks.line(scope["headers"], datetime.now(UTC), time.monotonic())
+        if line is not None:
+            LOG.warning(line)
 
     async def _refuse(self, path: str, status: int, scope: Scope, send: Send) -> None:
         self._counts[path, str(status)] += 1
