@@ -42,9 +42,10 @@ def stop(folder: Folder) -> None:
 
 
 def status(folder: Folder, as_json: AsJson = False) -> None:
-    """Say which processes run and answer, and what the trainer says of itself. Exit 0 if all is well, else 2."""
+    """Say which processes run and answer, and what is in the way of the next message. Exit 0 if all is well, else 2."""
     import json
 
+    from client.obstacles import obstacles
     from client.processes import site_status
     from client.reach import coordinator_state
     from client.settings import read_settings
@@ -52,6 +53,7 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
 
     read_settings(SiteFolder(folder.resolve()))
     found = site_status(SiteFolder(folder.resolve()))
+    found["obstacles"] = obstacles(SiteFolder(folder.resolve()))
     found["coordinator"] = coordinator_state(SiteFolder(folder.resolve())) if found["running"] else None
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -61,7 +63,9 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(_sentence(found))
         if found["running"]:
             typer.echo(found["coordinator"])
-    if not all(found["answers"].values()):
+        for line in found["obstacles"]:
+            typer.echo(f"in the way: {line}")
+    if not all(found["answers"].values()) or found["obstacles"]:
         raise typer.Exit(2)
 
 
