@@ -9,7 +9,7 @@ from typing import Final
 
 from common import wire
 from common.errors import SchemaError
-from common.protocol import Answer, Kind, Refusal, Reply, Request, RoundPlan, Split, SplitEvaluation, asked_schema
+from common.protocol import Answer, Kind, Refusal, Request, RoundPlan, Split, SplitEvaluation, asked_schema
 from common.signed_reply import Asked as AskedQuestion
 from common.signed_reply import check_signature, without_signature
 from common.state import AdapterSchema, AdapterState
@@ -188,15 +188,15 @@ def _judge_reply(
     size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
     try:
         answer = wire.decode_answer(without_signature(content), asked.schema, measure=session.job.measure)
-        _check_signed(session.job, question.run, arrival, question.kind, answer)
+        _check_signed(session.job, question.run, arrival, question.kind)
     except SchemaError as error:
         return SiteResult("refused", printable(str(error)), bytes_up=size), None
     return replace(_judge_answer(session, question, arrival.site, answer, asked), bytes_up=size), answer
 
 
-def _check_signed(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage], kind: Kind, answer: Answer) -> None:
-    """Raise SchemaError where an update is not signed by the enrolled key of its site; a refusal weighs nothing."""
-    if job.signers is not None and isinstance(answer, Reply):
+def _check_signed(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage], kind: Kind) -> None:
+    """Raise SchemaError where an answer is not signed by the enrolled key of its site: a no is its own word too."""
+    if job.signers is not None:
         asked = AskedQuestion(job.study, run, arrival.round, kind)
         check_signature(arrival.reply.content, asked, job.signers().get(arrival.site, ""))
 
@@ -216,7 +216,7 @@ def _note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) -
             schema = asked_schema(job.schema, kind, RoundPlan())
             content = without_signature(arrival.reply.content)
             found = wire.decode_answer(content, schema, measure=job.measure)
-            _check_signed(job, run, arrival, kind, found)
+            _check_signed(job, run, arrival, kind)
             answer = found
     result = SiteResult("late", "after its round was closed", bytes_up=size)
     _write_receipt(job, run, arrival.round, kind, arrival.site, result, answer)
