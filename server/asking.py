@@ -92,20 +92,31 @@ def ask(session: Session, question: Question) -> Results:
     """
     job = session.job
     session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
-    adapter = wire.pack_adapter(question.shared, job.schema)
     results: Results = {}
     for attempt in range(ATTEMPTS):
         if attempt and job.deadline_s is not None:
             session.exchange.clock.wait(min(job.deadline_s / 10, _MAX_PAUSE_S))
-        results = _attempt(session, question, adapter, results)
+        results = _attempt(session, question, results)
         if len(accepted(results)) >= needed_replies(job.quorum, len(question.plans)):
             break
     return results
 
 
-def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, before: Results) -> Results:
+def _attempt(session: Session, question: Question, before: Results) -> Results:
     _take_late(session, question)
+    results = _send_all(session, question, before)
+    for arrival in session.exchange.collect(question.round, session.job.deadline_s):
+        result = _judge(session, question, arrival)
+        results[arrival.site] = _added(results[arrival.site], result)
+        _tell(session, question, arrival.site, result, arrival.seconds)
+        del arrival  # the next may be minutes away
+    return results
+
+
+def _send_all(session: Session, question: Question, before: Results) -> dict[str, SiteResult]:
+    """Send the question to the sites without an accepted reply; the packed adapter is gone when replies come in."""
     exchange, counted, results = session.exchange, accepted(before), dict(before)
+    adapter = wire.pack_adapter(question.shared, session.job.schema)
     roster = refreshed(exchange, session.roster, session.job.sites)
     busy = exchange.waiting(since_s=_lost_after_s(session.job)) - exchange.waiting(question.round)
     for site in question.plans:
@@ -116,11 +127,6 @@ def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, 
             results[site] = replace(earlier, status="late", reason="still at an earlier round")
         else:
             results[site] = _send(session, question, adapter, site, roster.get(site), earlier)
-    for arrival in exchange.collect(question.round, session.job.deadline_s):
-        result = _judge(session, question, arrival)
-        results[arrival.site] = _added(results[arrival.site], result)
-        _tell(session, question, arrival.site, result, arrival.seconds)
-        del arrival  # the next may be minutes away
     return results
 
 

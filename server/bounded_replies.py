@@ -9,7 +9,7 @@ The names are private to Flower and move with its releases: `tests/server/test_b
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any, Final  # Flower's options are passed on as they come
 
 from flwr.supercore.inflatable.inflatable_object import InflatableObject
@@ -26,7 +26,11 @@ _PIECE_BYTES: Final = 2**20
 _TEXTS_BYTES: Final = 8 * 2**20
 """For the head of a reply, a text of at most `common.wire.MAX_TEXT` characters, and Flower's own framing."""
 
+_PULLS: Final = BoundedSemaphore(2)
+"""Objects that are under way at once: each is there three times while it is taken from its response."""
 _PULL, _INFLATE = "pull_objects", "inflate_object_from_contents"
+_WORKERS: Final = "max_concurrent_pulls"
+"""For one reply; with more, a single reply would have all that is under way."""
 
 PullObject = Callable[[str], bytes]
 
@@ -44,7 +48,7 @@ def bounded_replies(max_bytes: int) -> Iterator[None]:
     def bounded(object_ids: list[str], pull_object_fn: PullObject, **options: Any) -> dict[str, bytes]:
         if len(object_ids) > max_objects:
             raise ObjectPullError(object_ids[0], f"a reply of {len(object_ids)} objects is not taken")
-        return pull_objects(object_ids, counted(pull_object_fn, max_bytes), **options)
+        return pull_objects(object_ids, counted(pull_object_fn, max_bytes), **{**options, _WORKERS: 1})
 
     def lean(object_id: str, contents: dict[str, bytes]) -> InflatableObject:
         return inflate(object_id, contents, max_bytes=max_bytes, max_pieces=max_objects)
@@ -69,7 +73,8 @@ def counted(pull: PullObject, max_bytes: int) -> PullObject:
 
     def counting(object_id: str) -> bytes:
         nonlocal left
-        content = pull(object_id)
+        with _PULLS:
+            content = pull(object_id)
         with lock:
             left -= len(content)
             if left < 0:

@@ -21,7 +21,7 @@ CONNECTION = "local"
 PROGRAMS = Path(sys.executable).parent
 PATIENCE_S = 120.0
 _POLL_INTERVAL_S = "0.2"
-GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**17)}
 """From this size on what is freed goes back to the machine; glibc itself raises the bound to 32 MB and keeps it."""
 _UNKNOWN_RUN = "[code: 16]"
 """Flower's own number of RUN_ID_NOT_FOUND, as its command line shows it."""
