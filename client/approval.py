@@ -16,7 +16,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from client.ownership import check_owner
 from client.policy import Policy
 from client.site_folder import SiteFolder
 from common.bundle import FILES, Bundle, read_bundle
@@ -24,6 +23,7 @@ from common.endorsement import FILE as ENDORSEMENT
 from common.endorsement import read_endorsement
 from common.errors import BundleError, UserError
 from common.files import write_json
+from common.ownership import check_owner
 
 FILE = "approval.json"
 _CONTENT = (*FILES, "bundle.json", ENDORSEMENT)
@@ -97,7 +97,7 @@ def approve(
     Raises:
         UserError: it is approved already, or another bundle of the same study is; the site is another OS user's.
     """
-    check_owner(folder)
+    check_owner(folder.path)
     _check_new(folder, signed.bundle)
     made = Approval(
         time=(now or datetime.now(UTC)).isoformat(timespec="seconds"),

@@ -12,18 +12,19 @@ from time import monotonic
 from typing import Any, Final  # a status is JSON
 
 from client.gateway_app import SITE
-from client.ownership import check_owner, trainer_runs
 from client.ports import Ports, choose_ports, read_ports
-from client.reach import ANSWERS, coordinator_state
+from client.reach import ANSWERS, TRYING, coordinator_state
 from client.settings import read_settings
 from client.site_folder import SiteFolder
 from client.trainer_connection import TrainerFailure, connect
 from client.trainer_process import GRACE_S
-from client.trainer_socket import SERVICE
+from client.trainer_socket import SERVICE, trainer_runs
 from common import supervision
 from common.errors import UserError
 from common.health import grpc_health
+from common.leftovers import find_leftovers
 from common.loopback import LOOPBACK
+from common.ownership import check_owner
 from common.quiet import QUIET
 from common.supervision import Program
 from common.watch import Check, WatchConfig, watch_program
@@ -46,10 +47,11 @@ def start_site(folder: SiteFolder, *, ready_s: float = READY_S) -> None:
             does not come up, and then none is left; the folder is another OS user's.
     """
     check_complete(folder)
-    check_owner(folder)
+    check_owner(folder.path)
     if supervision.is_running(folder.run):  # its ports stay as they are written down
         raise UserError(f"the site in {folder.path} runs already; fedpeft site status {folder.path} tells how it is")
-    if trainer_runs(folder):  # what it is started by has ports of its own, which must stay
+    # What a killed supervisor left is ended by the start; what another runs has ports of its own, which must stay.
+    if trainer_runs(folder) and not find_leftovers(str(folder.run.resolve())):
         raise UserError(
             f"a trainer of the site in {folder.path} runs already, by systemd or by hand: systemctl status "
             "fedpeft-trainer; use either that or fedpeft site start, never both"
@@ -110,7 +112,7 @@ def _not_up(folder: SiteFolder, name: str) -> str:
     if name != SUPERNODE:
         return f"the {name} does not come up; {log}"
     state = coordinator_state(folder)
-    if state != ANSWERS:
+    if state != ANSWERS and TRYING not in state:
         return f"the {name} does not come up: {state}; {log}"
     return f"the {name} does not come up; has the coordinator enrolled this site? {log}"
 

@@ -14,6 +14,7 @@ from client.site_folder import SiteFolder
 
 PATIENCE_S = 5.0
 ANSWERS = "the coordinator answers"
+TRYING = "the site goes on trying"
 
 
 def coordinator_state(folder: SiteFolder) -> str:
@@ -27,16 +28,13 @@ def coordinator_state(folder: SiteFolder) -> str:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return _foreign_certificate(address, str(error))
         return (
-            f"the coordinator at {address} cannot be reached ({type(error).__name__}); the site goes on trying. Has it "
+            f"the coordinator at {address} cannot be reached ({type(error).__name__}); {TRYING}. Has it "
             "been started, and may this machine open a TCP connection to that port?"
         )
     except OSError:  # of ssl too
         return "coordinator/ca.crt is no certificate that can be read; copy it out of the coordinator's join.toml again"
     if answer.status_code != httpx.codes.OK:
-        return (
-            f"the coordinator at {address} answers with status {answer.status_code}; the site goes on trying. Is its "
-            "SuperLink up?"
-        )
+        return f"the coordinator at {address} answers with status {answer.status_code}; {TRYING}. Is its SuperLink up?"
     return clock_error(answer.headers.get("date"), asked, datetime.now(UTC)) or ANSWERS
 
 

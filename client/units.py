@@ -91,7 +91,7 @@ def permissions(folder: SiteFolder, *, trainer: str, gateway: str, group: str | 
     """Return a shell script, for root to read and to run once: what belongs to whom."""
     shared = group or trainer
     both = [folder.path, folder.run, folder.transport_key.parent, folder.coordinator_ca.parent]
-    theirs = [folder.transport_key, folder.runtime_secret, folder.coordinator_ca, folder.run / "flwr-home"]
+    theirs = [folder.transport_key, folder.runtime_secret, folder.run / "flwr-home"]
     homes = [folder.run / "trainer", folder.run / "flwr-home", folder.state, folder.logs]
     lines = [
         "#!/bin/sh",
@@ -100,7 +100,7 @@ def permissions(folder: SiteFolder, *, trainer: str, gateway: str, group: str | 
         f"mkdir -p {_shell(homes)}",
         f"chown -R {trainer}:{shared} {_shell([folder.path])}",
         f"chmod -R go-rwx {_shell([folder.path])}",
-        f"chmod g+rX {_shell([*both, folder.run / 'ports.json'])}",
+        f"chmod g+rX {_shell([*both, folder.coordinator_ca, folder.run / 'ports.json'])}",
         f"chown -R {gateway}:{shared} {_shell(theirs)}",
         f"chmod g+rx {_shell([folder.run / 'trainer'])}",
     ]

@@ -12,7 +12,7 @@ from common.files import digest_bytes
 from common.keys import fingerprint, transport_pem
 from server.coordinator.certificates import CertificateFolder, days_left
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.processes import Service
+from server.coordinator.processes import ELSEWHERE, Service
 from server.coordinator.registration import SiteState
 
 
@@ -50,7 +50,9 @@ def transport_name(key: str) -> str:
 
 def is_healthy(services: Sequence[Service]) -> bool:
     """Whether all programs run, and all that are asked answer."""
-    return bool(services) and all(each.state == "RUNNING" and each.healthy is not False for each in services)
+    return bool(services) and all(
+        each.state in ("RUNNING", ELSEWHERE) and each.healthy is not False for each in services
+    )
 
 
 def certificate_days(coordinator: Path) -> int:

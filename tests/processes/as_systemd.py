@@ -59,7 +59,7 @@ def read_unit(path: Path) -> Unit:
     lines = [line.partition("=")[2] for line in text.splitlines() if line.startswith("Environment=")]
     return Unit(
         user=service["User"],
-        group=service["Group"],
+        group=service.get("Group", service["User"]),
         environment=tuple(word for line in lines for word in words(line)),
         command=tuple(word.replace("$$", "$") for word in words(service["ExecStart"])),
         umask=service["UMask"],

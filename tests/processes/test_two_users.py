@@ -191,8 +191,11 @@ def test_it_is_seen_to_run_and_root_approves_and_starts_nothing_there(hospital: 
     found = site_status(hospital.site)
     assert found["running"]
     assert found["answers"] == {"trainer": True, "supernode": True}
+    command = [FEDPEFT, "site", "status", str(hospital.site.path)]
+    done = SYSTEMD.look(hospital.users.trainer, hospital.users.group, command)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "the coordinator answers"), done
     bundle = str(hospital.federation.bundle)
     for command in (["approve", str(hospital.site.path), bundle, "--yes"], ["start", str(hospital.site.path)]):
         done = subprocess.run([FEDPEFT, "site", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 2
-        assert f"runuser -u {hospital.users.trainer} -- fedpeft site" in done.stderr
+        assert f"runuser -u {hospital.users.trainer} -- fedpeft" in done.stderr
