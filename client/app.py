@@ -8,7 +8,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from common import wire
-from common.errors import RefusedError, SchemaError
+from common.errors import RefusedError, SchemaError, UserError
 from common.protocol import REASONS, Answer, Refusal, Request, asked_schema
 from common.state import AdapterSchema
 
@@ -72,6 +72,9 @@ def guarded(work: Callable[[], RecordDict]) -> RecordDict:
         return work()
     except RefusedError as error:
         return _refusal(error.reason)
+    except (UserError, OSError) as error:  # a mistake or a disk that the hospital can mend: one line says it all
+        SITE_LOG.error("a message could not be answered: %s", error)
+        return _refusal("TRAINING_FAILED")
     except Exception:  # noqa: BLE001 # the border: no text of any failure may leave the site
         SITE_LOG.exception("a message could not be answered")
         return _refusal("TRAINING_FAILED")

@@ -23,6 +23,7 @@ from common.endorsement import FILE as ENDORSEMENT
 from common.endorsement import read_endorsement
 from common.errors import BundleError, UserError
 from common.files import write_json
+from common.ownership import check_owner
 
 FILE = "approval.json"
 _CONTENT = (*FILES, "bundle.json", ENDORSEMENT)
@@ -94,8 +95,9 @@ def approve(
     """Pin the bundle that was read from `source`: copy it, with its signature, into the site's folder.
 
     Raises:
-        UserError: it is approved already, or another bundle of the same study is.
+        UserError: it is approved already, or another bundle of the same study is; the site is another OS user's.
     """
+    check_owner(folder.path)
     _check_new(folder, signed.bundle)
     made = Approval(
         time=(now or datetime.now(UTC)).isoformat(timespec="seconds"),

@@ -7,6 +7,7 @@ from typing import TypeVar
 from client.approval import Signed
 from client.data import Rows
 from client.data.table import with_default_column
+from client.explain_plans import plan_lines
 from client.policy import Policy, objections
 from client.rows import read_rows
 from client.settings import SiteSettings
@@ -43,7 +44,9 @@ def explain(signed: Signed, settings: SiteSettings, policy: Policy) -> Explanati
         found += _too_few(rows, study, policy)
     lines = [*_study_lines(signed), *_data_lines(rows, study)]
     lines += [f"base model    {study.base_model.digest}, {'here' if base else 'NOT here'}"]
-    lines += [*_leaving_lines(signed, policy), *_trust_lines(study)]
+    trained, found_of_plans = plan_lines(study, signed.bundle.schema.shared, settings.site)
+    found += found_of_plans
+    lines += [*trained, *_leaving_lines(signed, policy), *_trust_lines(study)]
     return Explanation(tuple(map(visible, lines)), tuple(map(visible, found)))
 
 

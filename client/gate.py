@@ -19,6 +19,7 @@ from common import answers
 from common.errors import NotFiniteError, RefusedError, SchemaError
 from common.files import canonical_json
 from common.metrics.types import Metric
+from common.preflight import KIND, ROUND, Question, Readiness
 from common.protocol import (
     TRAIN_FIGURES,
     Answer,
@@ -128,6 +129,25 @@ class Gate:
 def refusal_entry(site: str, asked: AskedQuestion, reason: str) -> Entry:
     """Return the journal's entry for a refusal."""
     return _entry(site, asked, "refused", reason=reason)
+
+
+def readiness_entry(site: str, question: Question, said: Readiness) -> Entry:
+    """Return the journal's entry for what is said before round 1."""
+    return Entry(
+        decision="refused" if said.is_refusal else "released",
+        site=site,
+        study=question.study,
+        run=question.run,
+        round=ROUND,
+        kind=KIND,
+        reason=said.problems[0] if said.is_refusal else None,
+        tensors=0,
+        size_bytes=0 if said.is_refusal else len(said.content),
+        digest=said.digest,
+        metrics=(),
+        histograms=(),
+        examples=None,
+    )
 
 
 def size_of(reply: Reply) -> int:

@@ -2,7 +2,8 @@
 
 Before a message is even decoded: is the site paused, is the study approved and unchanged, does the policy, read afresh,
 allow it, and is it an hour of work? The first two and the hours are looked at again after each training step and before
-anything is let out. Whatever goes wrong, only a word of `common.protocol.REASONS` goes out.
+anything is let out. Whatever goes wrong, only a word of `common.protocol.REASONS` goes out, signed as every answer is
+whose question could be read.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from client.app import SITE_LOG, guarded, respond
 from client.approval import Approved, Signed, Stamp, approvals, find
 from client.budget import FILE as SPENT
 from client.budget import Budget
-from client.gate import Gate, refusal_entry
+from client.gate import Gate, readiness_entry, refusal_entry
 from client.hours import is_open
 from client.journal import Journal
 from client.limited_log import LimitedLog
@@ -33,9 +34,9 @@ from client.trainer import Trainer
 from common import wire
 from common.errors import RefusedError, SchemaError, UserError
 from common.keys import read_signing_key
-from common.preflight import MESSAGE_KIND, Question, Readiness
+from common.preflight import KIND, MESSAGE_KIND, Question, Readiness
 from common.protocol import AskedQuestion
-from common.signed_reply import sign_reply
+from common.signed_reply import sign_readiness, sign_reply
 from common.study_task import task_of
 
 T = TypeVar("T")
@@ -85,21 +86,17 @@ class Hospital:
             self._check_not_paused()
             return wire.encode_name(read_settings(self.folder).site)
         if action == MESSAGE_KIND:
-            return wire.encode_value(self._readiness(content).model_dump(mode="json"))
+            return self._preflight(_preflight_question(content))
         if action not in ("train", "evaluate"):
             SITE_LOG.warning("a message of a type that this site does not know")
             raise RefusedError("MALFORMED_REQUEST")
         head = _head_of(content)
         with self._lock:
-            answer = respond(content, self._trainer_for(head))
+            answer = guarded(lambda: respond(content, self._trainer_for(head)))
         return sign_reply(answer, head, read_signing_key(self.folder.signing_key))
 
-    def _readiness(self, content: wire.Content) -> Readiness:
-        try:
-            question = Question.model_validate(wire.decode_value(content))
-        except (SchemaError, ValidationError):
-            SITE_LOG.warning("a message is not a preflight question", exc_info=True)
-            raise RefusedError("MALFORMED_REQUEST") from None
+    def _preflight(self, question: Question) -> wire.Content:
+        """Say, signed, whether the study can work here; it is in the journal first."""
 
         def open_study() -> tuple[Path, Trainer]:
             trainer = self._trainer(self._agreed(question.study))
@@ -107,7 +104,17 @@ class Hospital:
             return self._resident.base_model, trainer
 
         with self._lock:
-            return readiness(question, open_study)
+            said = self._noted(question, readiness(question, open_study))
+        signing_key = read_signing_key(self.folder.signing_key)
+        return sign_readiness(wire.encode_value(said.model_dump(mode="json")), question, signing_key)
+
+    def _noted(self, question: Question, said: Readiness) -> Readiness:
+        """Write an answer down; beyond what the log has room for, it is no answer but a refusal."""
+        if not said.is_refusal and not self._log(question.study).has_room_for(KIND):
+            said = Readiness(problems=("POLICY",))
+        log = self._log_of_refusals(question.study) if said.is_refusal else self._log(question.study)
+        log.append(readiness_entry(read_settings(self.folder).site, question, said))
+        return said
 
     def _trainer_for(self, head: AskedQuestion) -> Trainer:
         """Return the trainer of the study that a message is of, or raise RefusedError and write it down."""
@@ -175,8 +182,10 @@ class Hospital:
         return Resident(bundle.digest, settings, base, trainer)
 
     def _note_refusal(self, head: AskedQuestion, reason: str) -> None:
-        log = self._log(head.study if head.study in self._logs else _STRANGERS)
-        log.append(refusal_entry(read_settings(self.folder).site, head, reason))
+        self._log_of_refusals(head.study).append(refusal_entry(read_settings(self.folder).site, head, reason))
+
+    def _log_of_refusals(self, study: str) -> LimitedLog:
+        return self._log(study if study in self._logs else _STRANGERS)
 
     def _log(self, study: str) -> LimitedLog:
         """Return the log of a study that is approved, or of strangers."""
@@ -202,6 +211,14 @@ def _head_of(content: wire.Content) -> wire.RequestHead:
         return wire.peek_request(content)
     except SchemaError:
         SITE_LOG.warning("a message is not a request", exc_info=True)
+        raise RefusedError("MALFORMED_REQUEST") from None
+
+
+def _preflight_question(content: wire.Content) -> Question:
+    try:
+        return Question.model_validate(wire.decode_value(content))
+    except (SchemaError, ValidationError):
+        SITE_LOG.warning("a message is not a preflight question", exc_info=True)
         raise RefusedError("MALFORMED_REQUEST") from None
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common import receipts
 from common.files import append_json_line
-from common.protocol import Kind
+from common.preflight import ReceiptKind
 
 Decision = Literal["released", "repeated", "refused"]
 """repeated: the bytes of an earlier answer left once more."""
@@ -23,7 +23,8 @@ Decision = Literal["released", "repeated", "refused"]
 class Entry:
     """What left or was refused: which study, run and round, how many tensors, bytes and examples, and one digest.
 
-    metrics: "split name" each. histograms: the splits whose score histograms left.
+    kind: `preflight` is what was said before round 1, as one of round 0. metrics: "split name" each. histograms: the
+    splits whose score histograms left.
     """
 
     decision: Decision
@@ -31,7 +32,7 @@ class Entry:
     study: str
     run: str
     round: int
-    kind: Kind
+    kind: ReceiptKind
     reason: str | None
     tensors: int
     size_bytes: int

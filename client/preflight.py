@@ -16,9 +16,8 @@ from client.trainer import Trainer
 from common.errors import DataError, DeviceError, ModelError, RefusedError, UserError
 from common.labels import is_uniform
 from common.machine import versions
-from common.preflight import Note, Problem, Question, Readiness
+from common.preflight import CLOSED, Note, Problem, Question, Readiness
 
-_CLOSED: Final[frozenset[Problem]] = frozenset({"NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "POLICY"})
 _WORDS: Final[Mapping[str, Problem]] = MappingProxyType(
     {"NOT_APPROVED": "NOT_APPROVED", "PAUSED": "PAUSED", "OUTSIDE_HOURS": "OUTSIDE_HOURS"}
 )
@@ -58,7 +57,7 @@ def _problem_of(error: UserError) -> Problem:
 
 def _not_ready(problem: Problem) -> Readiness:
     """One word; who asks about a study that is not approved, or that the policy forbids, learns nothing else."""
-    return Readiness(problems=(problem,), versions={} if problem in _CLOSED else versions())
+    return Readiness(problems=(problem,), versions={} if problem in CLOSED else versions())
 
 
 def _of_opened(base: Path, trainer: Trainer) -> Readiness:

@@ -29,8 +29,9 @@ from common import answers, wire
 from common.bundle import Bundle
 from common.errors import UserError
 from common.files import digest_bytes, write_bytes, write_json
+from common.foreseen import first_plan, foreseen
 from common.keys import read_signing_key
-from common.protocol import Answer, Reply, Request, RoundPlan, asked_schema
+from common.protocol import Answer, Reply, Request, asked_schema
 from common.signed_reply import sign_reply
 from common.state import Array
 from common.study_task import task_of
@@ -70,7 +71,7 @@ def preview(folder: SiteFolder, source: Path, out: Path) -> Preview:
 def play(folder: SiteFolder, source: Path) -> Preview:
     """Answer the request of round 1 in a folder of our own."""
     signed, settings, policy = read_signed(source), read_settings(folder), read_policy(folder.policy)
-    bundle, request = signed.bundle, first_request(signed.bundle)
+    bundle, request = signed.bundle, first_request(signed.bundle, settings.site)
     with TemporaryDirectory(prefix="fedpeft-preview-") as place:
         state, log = Path(place) / "state", Journal(Path(place) / "journal.jsonl", durable=False)
         seal = Seal(os.urandom(KEY_BYTES))  # lost with this function: what is left after a crash cannot be read
@@ -87,8 +88,9 @@ def play(folder: SiteFolder, source: Path) -> Preview:
     return Preview(bundle, answer, frame, entry, tuple(found))
 
 
-def first_request(bundle: Bundle) -> Request:
-    """Return what a server asks in round 1."""
+def first_request(bundle: Bundle, site: str) -> Request:
+    """Return what a server asks of `site` in round 1."""
+    plan = first_plan(foreseen(bundle.study.aggregation, 1, site), bundle.schema.shared)
     return Request(
         kind="train",
         run=RUN,
@@ -96,7 +98,7 @@ def first_request(bundle: Bundle) -> Request:
         seed=bundle.study.seed,
         study=bundle.study.digest,
         schema=bundle.schema.digest,
-        plan=RoundPlan(),
+        plan=plan,
         splits=("validation",),
         shared={name: bundle.initial[name] for name in bundle.schema.shared.names},
     )

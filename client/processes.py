@@ -13,15 +13,18 @@ from typing import Any, Final  # a status is JSON
 
 from client.gateway_app import SITE
 from client.ports import Ports, choose_ports, read_ports
+from client.reach import ANSWERS, TRYING, coordinator_state
 from client.settings import read_settings
 from client.site_folder import SiteFolder
 from client.trainer_connection import TrainerFailure, connect
 from client.trainer_process import GRACE_S
-from client.trainer_socket import SERVICE
+from client.trainer_socket import SERVICE, trainer_runs
 from common import supervision
 from common.errors import UserError
 from common.health import grpc_health
+from common.leftovers import find_leftovers
 from common.loopback import LOOPBACK
+from common.ownership import check_owner
 from common.quiet import QUIET
 from common.supervision import Program
 from common.watch import Check, WatchConfig, watch_program
@@ -41,11 +44,18 @@ def start_site(folder: SiteFolder, *, ready_s: float = READY_S) -> None:
 
     Raises:
         UserError: settings, keys or the coordinator's certificate are not there; the site runs already; or a process
-            does not come up, and then none is left.
+            does not come up, and then none is left; the folder is another OS user's.
     """
     check_complete(folder)
+    check_owner(folder.path)
     if supervision.is_running(folder.run):  # its ports stay as they are written down
         raise UserError(f"the site in {folder.path} runs already; fedpeft site status {folder.path} tells how it is")
+    # What a killed supervisor left is ended by the start; what another runs has ports of its own, which must stay.
+    if trainer_runs(folder) and not find_leftovers(str(folder.run.resolve())):
+        raise UserError(
+            f"a trainer of the site in {folder.path} runs already, by systemd or by hand: systemctl status "
+            "fedpeft-trainer; use either that or fedpeft site start, never both"
+        )
     supervision.prepare_and_start(folder.run, lambda: _prepare(folder), logs=folder.logs)
     try:
         await_ready(folder, ready_s)
@@ -65,18 +75,19 @@ def stop_site(folder: SiteFolder) -> None:
 
 
 def site_status(folder: SiteFolder) -> dict[str, Any]:
-    """Return how a site is: each process, whether it answers, and what the trainer says of itself."""
+    """Return how a site is: each process of our supervisor, what answers, and what the trainer says of itself.
+
+    Where systemd runs the processes there is nothing in `processes`, and all the rest.
+    """
     states = supervision.states(folder.run)
     processes = {
         name: {"state": s.state, "pid": s.pid, "since": s.since and s.since.isoformat(timespec="seconds")}
         for name, s in states.items()
     }
-    answers = {TRAINER: False, SUPERNODE: False}
-    trainer = None
-    if states:
-        trainer = _trainer_status(folder)
-        answers = {TRAINER: trainer is not None, SUPERNODE: _supernode_answers(folder)}
-    return {"running": bool(states), "processes": processes, "answers": answers, "trainer": trainer}
+    running = bool(states) or trainer_runs(folder)
+    trainer = _trainer_status(folder) if running else None
+    answers = {TRAINER: trainer is not None, SUPERNODE: running and _supernode_answers(folder)}
+    return {"running": running, "processes": processes, "answers": answers, "trainer": trainer}
 
 
 def await_ready(folder: SiteFolder, ready_s: float) -> None:
@@ -91,11 +102,19 @@ def await_ready(folder: SiteFolder, ready_s: float) -> None:
             pids[name].add(found["processes"].get(name, {}).get("pid"))
         failing = [name for name in late if len(pids[name] - {None}) > _MOST_PIDS]
         if failing or monotonic() > end:
-            name = (failing or late)[0]
-            enrolled = "; has the coordinator enrolled this site, and is the clock right?"
-            advice = enrolled if name == SUPERNODE else ";"
-            raise UserError(f"the {name} does not come up{advice} {folder.logs.name}/{name}.log says why")
+            raise UserError(_not_up(folder, (failing or late)[0]))
         Event().wait(_POLL_S)
+
+
+def _not_up(folder: SiteFolder, name: str) -> str:
+    """Return why a process does not come up, as far as can be told from here."""
+    log = f"{folder.logs.name}/{name}.log says why"
+    if name != SUPERNODE:
+        return f"the {name} does not come up; {log}"
+    state = coordinator_state(folder)
+    if state != ANSWERS and TRYING not in state:
+        return f"the {name} does not come up: {state}; {log}"
+    return f"the {name} does not come up; has the coordinator enrolled this site? {log}"
 
 
 def check_complete(folder: SiteFolder) -> None:

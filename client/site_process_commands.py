@@ -1,8 +1,9 @@
 """`fedpeft site start|stop|status|units`: the processes of a real site."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any  # a status is JSON
 
 import typer
 
@@ -41,9 +42,10 @@ def stop(folder: Folder) -> None:
 
 
 def status(folder: Folder, as_json: AsJson = False) -> None:
-    """Say which processes run and answer, and what the trainer says of itself. Exit 0 if all is well, else 2."""
+    """Say which processes run and answer, and what is in the way of the next message. Exit 0 if all is well, else 2."""
     import json
 
+    from client.obstacles import obstacles
     from client.processes import site_status
     from client.reach import coordinator_state
     from client.settings import read_settings
@@ -51,18 +53,29 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
 
     read_settings(SiteFolder(folder.resolve()))
     found = site_status(SiteFolder(folder.resolve()))
+    found["obstacles"] = obstacles(SiteFolder(folder.resolve()))
     found["coordinator"] = coordinator_state(SiteFolder(folder.resolve())) if found["running"] else None
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
-        for name, each in found["processes"].items():
-            answers = {True: "answers", False: "does not answer", None: ""}[found["answers"].get(name)]
-            typer.echo(f"{name:<10} {each['state']:<9} {each['pid'] or '-':<8} {answers}".rstrip())
+        for line in _process_lines(found):
+            typer.echo(line)
         typer.echo(_sentence(found))
         if found["running"]:
             typer.echo(found["coordinator"])
-    if not all(found["answers"].values()):
+        for line in found["obstacles"]:
+            typer.echo(f"in the way: {line}")
+    if not all(found["answers"].values()) or found["obstacles"]:
         raise typer.Exit(2)
+
+
+def _process_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Processes that systemd runs have neither state nor pid here."""
+    unknown = {"state": "-", "pid": None}
+    others = found["answers"] if found["running"] and not found["processes"] else {}
+    for name, each in (found["processes"] or dict.fromkeys(others, unknown)).items():
+        answers = {True: "answers", False: "does not answer", None: ""}[found["answers"].get(name)]
+        yield f"{name:<10} {each['state']:<9} {each['pid'] or '-':<8} {answers}".rstrip()
 
 
 def _sentence(found: dict[str, object]) -> str:

@@ -116,7 +116,7 @@ class Trainer:
         return answered
 
     def _check(self, request: Request) -> None:
-        check_request(request, self.bundle)
+        check_request(request, self.bundle, site=self.name)
         if request.kind == "train" and not len(self.rows.train):
             raise RefusedError("NO_TRAINING_ROWS")
         self.gate.check_patients(len(set(self.rows.train.patients)))

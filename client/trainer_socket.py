@@ -93,6 +93,21 @@ def prepare_folder(folder: SiteFolder, *, group: str | None = None) -> int:
     return lock
 
 
+def trainer_runs(folder: SiteFolder) -> bool:
+    """Whether a trainer of this site lives, whoever started it: it holds a lock until it ends."""
+    try:
+        descriptor = os.open(folder.socket.parent / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def remove_stale(path: Path) -> None:
     """Remove the socket that a killed trainer left; anything else of that name is an error."""
     if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):

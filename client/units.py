@@ -15,26 +15,20 @@ from client.site_folder import SiteFolder
 from common.errors import UserError
 from common.files import write_bytes
 from common.supervision import Program
+from common.systemd import HARDENING, LOOPBACK_ONLY, NO_CAPABILITIES, command_line, paths, quoted
 
-_HARDENED: Final = """\
-LimitCORE=0
-NoNewPrivileges=yes
-PrivateTmp=yes
-PrivateDevices={private_devices}
-ProtectSystem=strict
-ProtectHome=read-only
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-"""
-# A GPU is a device; the trainer keeps what the machine has.
-_TRAINER: Final = """\
-# No network at all: the gateway is reached, and reaches the trainer, by a Unix socket in run/trainer.
-PrivateNetwork=yes
-RestrictAddressFamilies=AF_UNIX
-"""
-_OTHERS: Final = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"
+_INTERNET: Final = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
+# A GPU is a device: the trainer keeps what the machine has. SuperNode and gateway speak to each other on the loopback.
+_SANDBOXES: Final = {
+    TRAINER: (
+        "# No network at all: the gateway is reached, and reaches the trainer, by a Unix socket in run/trainer.",
+        "PrivateNetwork=yes",
+        "RestrictAddressFamilies=AF_UNIX",
+        "PrivateDevices=no",
+    ),
+    SUPERNODE: (_INTERNET, "PrivateDevices=yes"),
+    GATEWAY: (_INTERNET, "PrivateDevices=yes", *LOOPBACK_ONLY),
+}
 
 
 def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> list[Path]:
@@ -66,40 +60,38 @@ def unit(folder: SiteFolder, program: Program, *, user: str, group: str | None) 
     """Return the text of one unit; it restarts whatever the exit status, since a refused SuperNode exits with 0."""
     own = program.name == TRAINER
     writable = [folder.run / "trainer", folder.state] if own else [folder.run / "flwr-home"]
-    after = "local-fs.target" if own else "network-online.target fedpeft-trainer.service"
     lines = [
         "[Unit]",
         f"Description=fedpeft {program.name} of a site",
-        f"After={after}",
+        f"After={'local-fs.target' if own else 'network-online.target fedpeft-trainer.service'}",
         *([] if own else ["Wants=network-online.target"]),
         "",
         "[Service]",
         f"User={user}",
         *([f"Group={group}"] if group else []),
-        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in program.environment.items()),
-        f"ExecStart={' '.join(_quoted(word).replace('$', '$$') for word in program.command)}",
-        f"UMask={'0077' if group is None or own else '0027'}",
+        *(f"Environment={quoted(f'{name}={value}')}" for name, value in program.environment.items()),
+        f"ExecStart={command_line(program.command)}",
         "Restart=always",
         "RestartSec=2",
         f"TimeoutStopSec={program.stop_wait_s:g}",
         "KillMode=control-group",
-        f"ReadWritePaths={_paths(writable)}",
+        f"ReadWritePaths={paths(writable)}",
+        *_SANDBOXES[program.name],
+        *HARDENING,
+        *NO_CAPABILITIES,
+        "UMask=0077",
+        "",
+        "[Install]",
+        "WantedBy=multi-user.target",
     ]
-    hardened = _HARDENED.format(private_devices="no" if own else "yes")
-    return (
-        "\n".join(lines)
-        + "\n"
-        + (_TRAINER if own else _OTHERS)
-        + hardened
-        + "\n[Install]\nWantedBy=multi-user.target\n"
-    )
+    return "\n".join([*lines, ""])
 
 
 def permissions(folder: SiteFolder, *, trainer: str, gateway: str, group: str | None) -> str:
     """Return a shell script, for root to read and to run once: what belongs to whom."""
     shared = group or trainer
     both = [folder.path, folder.run, folder.transport_key.parent, folder.coordinator_ca.parent]
-    theirs = [folder.transport_key, folder.runtime_secret, folder.coordinator_ca, folder.run / "flwr-home"]
+    theirs = [folder.transport_key, folder.runtime_secret, folder.run / "flwr-home"]
     homes = [folder.run / "trainer", folder.run / "flwr-home", folder.state, folder.logs]
     lines = [
         "#!/bin/sh",
@@ -108,24 +100,12 @@ def permissions(folder: SiteFolder, *, trainer: str, gateway: str, group: str | 
         f"mkdir -p {_shell(homes)}",
         f"chown -R {trainer}:{shared} {_shell([folder.path])}",
         f"chmod -R go-rwx {_shell([folder.path])}",
-        f"chmod g+rX {_shell([*both, folder.run / 'ports.json'])}",
+        f"chmod g+rX {_shell([*both, folder.coordinator_ca, folder.run / 'ports.json'])}",
         f"chown -R {gateway}:{shared} {_shell(theirs)}",
         f"chmod g+rx {_shell([folder.run / 'trainer'])}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _shell(paths: Iterable[Path]) -> str:
-    return " ".join(shlex.quote(str(path.resolve())) for path in paths)
-
-
-def _paths(paths: Iterable[Path]) -> str:
-    return " ".join(_quoted(str(path.resolve())) for path in paths)
-
-
-def _quoted(text: str) -> str:
-    """Return a word as systemd reads it: quoted, with its own % doubled."""
-    if any(ord(character) < 32 for character in text):
-        raise UserError("a path with control characters cannot stand in a systemd unit; rename the site's folder")
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{escaped}"'
+def _shell(folders: Iterable[Path]) -> str:
+    return " ".join(shlex.quote(str(folder.resolve())) for folder in folders)

@@ -10,6 +10,7 @@ A module of `COMMANDS` has `register(app)` and imports nothing but typer and the
 `fedpeft --help` answers at once. They are found by name: this file stands below them in the layers.
 """
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -37,6 +38,9 @@ COMMANDS = (
     "common.doctor",
 )
 
+MENDABLE = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS}
+"""What a disk or another user's file is to blame for."""
+
 
 def main(arguments: Sequence[str] | None = None, *, commands: Iterable[str] = COMMANDS) -> int:
     """Run the command line (None: the process's own) and return the exit code of an error of ours.
@@ -51,6 +55,10 @@ def main(arguments: Sequence[str] | None = None, *, commands: Iterable[str] = CO
         return _report(error, code=2)
     except ParticipationError as error:
         return _report(error, code=3)
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        return _report(UserError(_said_of_disk(error)), code=2)
     return 0
 
 
@@ -109,6 +117,11 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("fedpeft")
+
+
+def _said_of_disk(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}; make room, mend the disk, or run this as the user whose files they are"
 
 
 def _report(error: Exception, *, code: int) -> int:

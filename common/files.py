@@ -29,11 +29,17 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True, mode: int =
         beside.unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        _sync_descriptor(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Let a file that others have written, and its place in its folder, survive a power cut."""
+    _sync_descriptor(path)
+    _sync_descriptor(path.parent)
+
+
+def _sync_descriptor(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

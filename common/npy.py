@@ -26,12 +26,12 @@ def header(dtype: str, size: int) -> bytes:
 
 def encode(array: Array) -> bytes:
     """Return the npy bytes of an array of shape `(n,)`."""
-    content = array.astype(_wire_dtype(array.dtype.name), copy=False)
-    return header(array.dtype.name, array.size) + content.tobytes()
+    content = np.ascontiguousarray(array, _wire_dtype(array.dtype.name))
+    return b"".join((header(array.dtype.name, array.size), content.data))
 
 
 def decode(content: bytes, *, dtype: str, size: int) -> Array:
-    """Return a fresh, writable array of shape `(size,)` from bytes that must be exactly those of one.
+    """Return an array of shape `(size,)` from bytes that must be exactly those of one: a view of them, not writable.
 
     Raises:
         SchemaError: another length or another header; nothing was allocated for it.
@@ -41,7 +41,7 @@ def decode(content: bytes, *, dtype: str, size: int) -> Array:
         raise SchemaError(f"array has {len(content)} bytes, {dtype}[{size}] has {expected}")
     if content[:HEADER_BYTES] != header(dtype, size):
         raise SchemaError(f"array does not have the npy header of {dtype}[{size}]")
-    return np.frombuffer(content, _wire_dtype(dtype), offset=HEADER_BYTES).astype(dtype)
+    return np.frombuffer(content, _wire_dtype(dtype), offset=HEADER_BYTES).astype(dtype, copy=False)
 
 
 def _wire_dtype(dtype: str) -> np.dtype[np.generic]:

@@ -1,15 +1,25 @@
 """What is asked of a site before round 1, and what it says: whether this study can work there, in fixed words.
 
 No row is looked at that training would not look at, and no count leaves: a site says that it is ready, or what is not.
+Site and server note each answer among their receipts, as one of round 0.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import SchemaError
+from common.files import canonical_json, digest_bytes
+from common.protocol import Kind
+from common.study import NAME
 
 MESSAGE_KIND = "query.preflight"
+KIND: Final = "preflight"
+ROUND: Final = 0
+"""Kind and round of its receipts."""
+
+ReceiptKind = Kind | Literal["preflight"]
+"""What the receipts of a site and of a server are of."""
 
 Problem = Literal[
     "NOT_APPROVED",
@@ -26,6 +36,9 @@ Problem = Literal[
 ]
 """DATA_UNREADABLE: the rows are not what the study's schema says. NOT_OPENED: anything else; the site's own log says
 what."""
+
+CLOSED: Final[tuple[Problem, ...]] = ("NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "POLICY")
+"""Where one of these stands in the way, a site says that word and nothing else."""
 
 Note = Literal["ONE_LABEL"]
 """What stands in nobody's way and is worth knowing."""
@@ -48,9 +61,11 @@ NOTES: dict[Note, str] = {"ONE_LABEL": "its training rows are all of one label"}
 
 
 class Question(BaseModel):
-    """Digests of the study, its schema and its bundle."""
+    """Name of the run, digests of the study, its schema and its bundle, and a nonce: an answer is to one question."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    run: str = Field(pattern=rf"^{NAME.pattern}$")
+    nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
     study: str = Field(max_length=71)
     adapter_schema: str = Field(max_length=71)
     bundle: str = Field(max_length=71)
@@ -70,6 +85,25 @@ class Readiness(BaseModel):
     def is_ready(self) -> bool:
         """Whether nothing stands in the way."""
         return not self.problems
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it is one of CLOSED alone: then nothing is said of study or machine."""
+        return self in map(_only, CLOSED)
+
+    @property
+    def content(self) -> bytes:
+        """What leaves, as JSON."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of what leaves, as both sides note it; None for a refusal, as of every refusal."""
+        return None if self.is_refusal else digest_bytes(self.content)
+
+
+def _only(problem: Problem) -> Readiness:
+    return Readiness(problems=(problem,))
 
 
 def read_readiness(value: object) -> Readiness:

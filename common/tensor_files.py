@@ -1,9 +1,13 @@
 """Named arrays as the bytes of a safetensors file, and several tables of them in one."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from common.state import AdapterState, Array
@@ -15,9 +19,32 @@ def to_safetensors(state: AdapterState, *, metadata: Mapping[str, str] | None = 
     safetensors writes the memory of an array as it lies, and scrambles one that is not in C order; so each is made so.
     `format: pt` is what transformers and peft look for before they load a file.
     """
-    arrays = {name: np.asarray(state[name], order="C") for name in sorted(state)}
-    head = {"format": "pt", **(metadata or {})}
-    return bytes(safetensors.numpy.save(arrays, metadata=head))
+    return bytes(safetensors.numpy.save(_ordered(state), metadata=_head(metadata)))
+
+
+def save_safetensors(path: Path, state: AdapterState, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the file straight from the arrays, whole or not at all: its bytes are never in memory as well.
+
+    Only its owner may read it. It is with the system when this returns: `common.files.sync` makes it durable.
+
+    Raises:
+        OSError: the disk does not take it; the library says so in words of its own.
+    """
+    try:
+        safetensors.numpy.save_file(_ordered(state), path, metadata=_head(metadata))
+    except safetensors.SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+
+
+def _ordered(state: AdapterState) -> dict[str, Array]:
+    return {name: np.asarray(state[name], order="C") for name in sorted(state)}
+
+
+def _head(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    return {"format": "pt", **(metadata or {})}
 
 
 def metadata_of(content: bytes) -> dict[str, str]:

@@ -227,7 +227,7 @@ def _flat(array: Array, dtype: str, size: int) -> tensors.Array:
     if array.stype != "numpy.ndarray" or array.dtype != dtype or tuple(array.shape) != (size,):
         raise SchemaError(f"array is not declared as {dtype}[{size}]")
     flat = npy.decode(array.data, dtype=dtype, size=size)
-    if not np.isfinite(flat).all():
+    if not tensors.is_finite(flat):
         raise SchemaError("array has values that are not finite")
     return flat
 

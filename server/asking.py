@@ -9,7 +9,7 @@ from typing import Final
 
 from common import wire
 from common.errors import SchemaError
-from common.protocol import Answer, Kind, Refusal, Reply, Request, RoundPlan, Split, SplitEvaluation, asked_schema
+from common.protocol import Answer, Kind, Refusal, Request, RoundPlan, Split, SplitEvaluation, asked_schema
 from common.signed_reply import Asked as AskedQuestion
 from common.signed_reply import check_signature, without_signature
 from common.state import AdapterSchema, AdapterState
@@ -92,20 +92,31 @@ def ask(session: Session, question: Question) -> Results:
     """
     job = session.job
     session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
-    adapter = wire.pack_adapter(question.shared, job.schema)
     results: Results = {}
     for attempt in range(ATTEMPTS):
         if attempt and job.deadline_s is not None:
             session.exchange.clock.wait(min(job.deadline_s / 10, _MAX_PAUSE_S))
-        results = _attempt(session, question, adapter, results)
+        results = _attempt(session, question, results)
         if len(accepted(results)) >= needed_replies(job.quorum, len(question.plans)):
             break
     return results
 
 
-def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, before: Results) -> Results:
+def _attempt(session: Session, question: Question, before: Results) -> Results:
     _take_late(session, question)
+    results = _send_all(session, question, before)
+    for arrival in session.exchange.collect(question.round, session.job.deadline_s):
+        result = _judge(session, question, arrival)
+        results[arrival.site] = _added(results[arrival.site], result)
+        _tell(session, question, arrival.site, result, arrival.seconds)
+        del arrival  # the next may be minutes away
+    return results
+
+
+def _send_all(session: Session, question: Question, before: Results) -> dict[str, SiteResult]:
+    """Send the question to the sites without an accepted reply; the packed adapter is gone when replies come in."""
     exchange, counted, results = session.exchange, accepted(before), dict(before)
+    adapter = wire.pack_adapter(question.shared, session.job.schema)
     roster = refreshed(exchange, session.roster, session.job.sites)
     busy = exchange.waiting(since_s=_lost_after_s(session.job)) - exchange.waiting(question.round)
     for site in question.plans:
@@ -116,10 +127,6 @@ def _attempt(session: Session, question: Question, adapter: wire.PackedAdapter, 
             results[site] = replace(earlier, status="late", reason="still at an earlier round")
         else:
             results[site] = _send(session, question, adapter, site, roster.get(site), earlier)
-    for arrival in exchange.collect(question.round, session.job.deadline_s):
-        result = _judge(session, question, arrival)
-        results[arrival.site] = _added(results[arrival.site], result)
-        _tell(session, question, arrival.site, result, arrival.seconds)
     return results
 
 
@@ -187,15 +194,15 @@ def _judge_reply(
     size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
     try:
         answer = wire.decode_answer(without_signature(content), asked.schema, measure=session.job.measure)
-        _check_signed(session.job, question.run, arrival, question.kind, answer)
+        _check_signed(session.job, question.run, arrival, question.kind)
     except SchemaError as error:
         return SiteResult("refused", printable(str(error)), bytes_up=size), None
     return replace(_judge_answer(session, question, arrival.site, answer, asked), bytes_up=size), answer
 
 
-def _check_signed(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage], kind: Kind, answer: Answer) -> None:
-    """Raise SchemaError where an update is not signed by the enrolled key of its site; a refusal weighs nothing."""
-    if job.signers is not None and isinstance(answer, Reply):
+def _check_signed(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage], kind: Kind) -> None:
+    """Raise SchemaError where an answer is not signed by the enrolled key of its site: a no is its own word too."""
+    if job.signers is not None:
         asked = AskedQuestion(job.study, run, arrival.round, kind)
         check_signature(arrival.reply.content, asked, job.signers().get(arrival.site, ""))
 
@@ -215,7 +222,7 @@ def _note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) -
             schema = asked_schema(job.schema, kind, RoundPlan())
             content = without_signature(arrival.reply.content)
             found = wire.decode_answer(content, schema, measure=job.measure)
-            _check_signed(job, run, arrival, kind, found)
+            _check_signed(job, run, arrival, kind)
             answer = found
     result = SiteResult("late", "after its round was closed", bytes_up=size)
     _write_receipt(job, run, arrival.round, kind, arrival.site, result, answer)

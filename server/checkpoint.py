@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any  # JSON values
 
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load_file
 
 from common.errors import CheckpointError
-from common.files import canonical_json, digest_bytes, write_bytes, write_json
+from common.files import canonical_json, digest_file, sync, write_bytes, write_json
 from common.state import AdapterState, Array
-from common.tensor_files import group_of, joined, to_safetensors
+from common.tensor_files import group_of, joined, save_safetensors
 from server.state import Best, ServerState
 
 FORMAT = 1
@@ -32,10 +32,10 @@ def write(folder: Path, state: ServerState) -> None:
     """Make `state` the checkpoint in `folder`, durably, and remove the one before."""
     folder.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=f"round-{state.round:06d}-", dir=folder))
-    files = {_STATE: canonical_json(_to_json(state)), _TENSORS: to_safetensors(_tensors(state))}
-    for name, content in files.items():
-        write_bytes(place / name, content)
-    digests = {name: digest_bytes(content) for name, content in files.items()}
+    write_bytes(place / _STATE, canonical_json(_to_json(state)))
+    save_safetensors(place / _TENSORS, _tensors(state))
+    sync(place / _TENSORS)
+    digests = {name: digest_file(place / name) for name in (_STATE, _TENSORS)}
     write_json(folder / _CURRENT, {"format": FORMAT, "folder": place.name, "digests": digests})
     for other in folder.glob("round-*"):
         if other != place:
@@ -60,7 +60,7 @@ def read(folder: Path, *, study: str, seed: int) -> ServerState:
         if current["format"] != FORMAT:
             raise CheckpointError(f"{folder}: checkpoint format {current['format']}, this version reads {FORMAT}")
         files = {name: _checked(folder, current, name) for name in (_STATE, _TENSORS)}
-        state = _from_json(json.loads(files[_STATE]), load(files[_TENSORS]))
+        state = _from_json(json.loads(files[_STATE].read_bytes()), load_file(files[_TENSORS]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(
             f"{folder}: the checkpoint is damaged ({type(error).__name__}); "
@@ -70,14 +70,14 @@ def read(folder: Path, *, study: str, seed: int) -> ServerState:
     return state
 
 
-def _checked(folder: Path, current: Mapping[str, Any], name: str) -> bytes:
-    content = (folder / Path(current["folder"]).name / name).read_bytes()
-    if digest_bytes(content) != current["digests"][name]:
+def _checked(folder: Path, current: Mapping[str, Any], name: str) -> Path:
+    path = folder / Path(current["folder"]).name / name
+    if digest_file(path) != current["digests"][name]:
         raise CheckpointError(
             f"{folder}: {name} of the checkpoint is not what was written (its digest differs, is it truncated?); "
             "restore it from a copy, or start again in another folder"
         )
-    return content
+    return path
 
 
 def _check_same(folder: Path, state: ServerState, *, study: str, seed: int) -> None:

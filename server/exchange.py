@@ -124,19 +124,18 @@ class Exchange(Generic[M]):
         """
         end = None if deadline_s is None else self.clock.now() + deadline_s
         while ids := [i for i, sent in self._outstanding.items() if sent.round == round_number]:
-            found = False
-            for arrival in self._pull(ids):
-                found = True
-                yield arrival
+            before = len(self._outstanding)
+            yield from self._pull(ids)  # no name is left that keeps a reply while the next is waited for
             if end is not None and self.clock.now() >= end:
                 return
-            if not found:
+            if len(self._outstanding) == before:
                 self.clock.wait(self._poll_s)
 
-    def take_late(self, round_number: int) -> list[Arrival[M]]:
-        """Return the replies to messages of earlier rounds, which count no more: their sites are free again."""
+    def take_late(self, round_number: int) -> Iterator[Arrival[M]]:
+        """Yield the replies to messages of earlier rounds, which count no more: their sites are free again."""
         late = [i for i, sent in self._outstanding.items() if sent.round < round_number]
-        return list(self._pull(late)) if late else []
+        if late:
+            yield from self._pull(late)
 
     def _pull(self, ids: list[str]) -> Iterator[Arrival[M]]:
         for reply in self.grid.pull_messages(ids):
@@ -144,6 +143,7 @@ class Exchange(Generic[M]):
             if sent is not None:
                 self._forget(sent)
                 yield Arrival(sent.site, sent.round, reply, self.clock.now() - sent.at)
+            del reply  # it is folded or spooled: the next may take its place
 
     def _forget(self, answered: Sent) -> None:
         """Await no second answer of a site to a question that was asked more than once."""

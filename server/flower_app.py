@@ -77,7 +77,10 @@ def play(grid: Grid, run: RunFolder) -> None:
     try:
         with bounded_replies(reply_bytes(bundle.schema)):
             outcome = run_rounds(
-                registered, job, state, preflight=lambda session: check_sites(session, bundle, done=state.round)
+                registered,
+                job,
+                state,
+                preflight=lambda session: check_sites(session, bundle, run=state.run, done=state.round),
             )
     finally:
         registered.close()

@@ -32,6 +32,7 @@ def weighted_mean(updates: Iterable[ClientUpdate]) -> Mean:
         _add(sums[0], weights[0], client.update, client.weight)
         _add(sums[1], weights[1], client.extra, client.weight)
         total, sites = total + client.weight, sites + 1
+        del client  # before the next is read
     if not sites:
         raise ValueError("no updates to average")
     return Mean(_divided(sums[0], weights[0]), _divided(sums[1], weights[1]), total, sites)
@@ -49,7 +50,10 @@ def _add(sums: Sums, weights: dict[str, float], state: AdapterState, weight: flo
 
 
 def _divided(sums: Sums, weights: Mapping[str, float]) -> Sums:
-    return {name: sums[name] / weights[name] for name in sorted(sums)}
+    """Divide the sums where they lie: beside them there is nothing of their size."""
+    for name, total in sums.items():
+        total /= weights[name]
+    return {name: sums[name] for name in sorted(sums)}
 
 
 def moved(state: AdapterState, update: Mapping[str, NDArray[np.float64]]) -> AdapterState:

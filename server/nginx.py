@@ -1,15 +1,17 @@
 """The front door for production: an nginx configuration with the rules of `server.front_door`.
 
-nginx takes the sites' connections; with a holder, a front door in the role `holder` on the loopback still holds the
-long polls of pull-messages, which nginx cannot.
+nginx takes the sites' connections, and bounds them, requests in flight and requests a second. With a holder, a front
+door in the role `holder` on the loopback, the rules are those of the embedded door, since nginx passes it all that
+sites sign: it holds the long polls, bounds the bytes that a peer sends over time, counts an IPv6 host by its /64, and
+passes each signed time on once. nginx can do none of these four: without a holder there is none of them.
 """
 
 import math
 from pathlib import Path
 
 from common.errors import UserError
-from server.front_door.allowed import ALLOWED, PULL_MESSAGES
-from server.front_door.headers import CLAIMED
+from server.front_door.allowed import ALLOWED
+from server.front_door.headers import CLAIMED, PEER
 from server.front_door.settings import Limits
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,7 +37,7 @@ def render(
         host, port: where sites are awaited; :: is every address of both kinds.
         certificate, key: the public certificate.
         upstream_port, upstream_ca: SuperLink's on the loopback, and the authority of its certificate for localhost.
-        holder_port: of a front door in the role `holder`; None sends pull-messages to the SuperLink at once.
+        holder_port: of a front door in the role `holder`; None sends all to the SuperLink at once, with less looked at.
         limits: as those of the front door; times are rounded up to whole milliseconds.
 
     Raises:
@@ -60,8 +62,8 @@ def render(
         holder_port=holder_port,
         key=key,
         limits=limits or Limits(),
+        peer=PEER.decode(),
         listen=listen_address(host, port),
-        pull_messages=PULL_MESSAGES,
         upstream_ca=upstream_ca,
         upstream_port=upstream_port,
         workers=workers,

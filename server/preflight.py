@@ -1,19 +1,23 @@
 """Before the first round, of a resumed run too: ask every connected site whether this study can work there."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
 from common import wire
 from common.bundle import Bundle
 from common.errors import ParticipationError, SchemaError
-from common.preflight import MEANINGS, MESSAGE_KIND, NOTES, Question, Readiness, read_readiness
+from common.preflight import KIND, MEANINGS, MESSAGE_KIND, NOTES, ROUND, Question, Readiness, read_readiness
+from common.signed_reply import check_readiness, without_signature
 from server.asking import Session
-from server.events import RunStopped, SiteChecked
+from server.events import RunStopped, SiteChecked, Status
+from server.job import ServerJob
 from server.quorum import needed_replies
+from server.receipts import Judged
 
 DEADLINE_S: Final = 300.0
 """A site may have to load its base model first."""
-_ROUND: Final = 0
+NOT_SIGNED: Final = "an answer that the site's enrolled key did not sign"
 MIB: Final = 2**20
 
 
@@ -43,15 +47,16 @@ class Checked:
         return "; ".join(words)
 
 
-def check_sites(session: Session, bundle: Bundle, *, done: int) -> None:
+def check_sites(session: Session, bundle: Bundle, *, run: str, done: int) -> None:
     """Ask the sites that are connected, and record what each says.
 
-    done: the last complete round. After the last of all only the closing evaluation is left, which has no quorum.
+    run: the run's name. done: the last complete round. After the last of all only the closing evaluation is left, which
+    has no quorum.
 
     Raises:
         ParticipationError: fewer are ready than a round's quorum needs; the text says who lacks what.
     """
-    found = _ask(session, bundle)
+    found = _ask(session, bundle, run)
     for checked in found.values():
         session.record(SiteChecked(checked.site, checked.is_ready, checked.lacks, _versions(checked)))
     ready = [site for site, checked in found.items() if checked.is_ready]
@@ -68,26 +73,58 @@ def _versions(checked: Checked) -> dict[str, str | None]:
     return {} if checked.readiness is None else dict(checked.readiness.versions)
 
 
-def _ask(session: Session, bundle: Bundle) -> dict[str, Checked]:
-    study = bundle.study
-    question = Question(study=study.digest, adapter_schema=bundle.schema.digest, bundle=bundle.digest)
+def _ask(session: Session, bundle: Bundle, run: str) -> dict[str, Checked]:
+    question = Question(
+        run=run,
+        nonce=secrets.token_hex(16),
+        study=bundle.study.digest,
+        adapter_schema=bundle.schema.digest,
+        bundle=bundle.digest,
+    )
     found = {site: Checked(site, reason="not connected") for site in sorted(session.job.sites)}
     for site, node in session.roster.items():
         content = wire.encode_value(question.model_dump())
-        message = wire.message(content, kind=MESSAGE_KIND, node=node, round_number=_ROUND, deadline_s=DEADLINE_S)
-        if session.exchange.push(site, _ROUND, message):
+        message = wire.message(content, kind=MESSAGE_KIND, node=node, round_number=ROUND, deadline_s=DEADLINE_S)
+        if session.exchange.push(site, ROUND, message):
             found[site] = Checked(site, reason="no answer in time")
-    for arrival in session.exchange.collect(_ROUND, DEADLINE_S):
+    for arrival in session.exchange.collect(ROUND, DEADLINE_S):
         if arrival.site in found:
-            found[arrival.site] = _read(arrival.site, arrival.reply)
+            found[arrival.site] = _read(session.job, question, arrival.site, arrival.reply)
+            _note(session.job, question, found[arrival.site], arrival.reply)
     return found
 
 
-def _read(site: str, reply: wire.FlowerMessage) -> Checked:
+def _read(job: ServerJob, question: Question, site: str, reply: wire.FlowerMessage) -> Checked:
     failure = wire.failure_of(reply)
     if failure is not None:
         return Checked(site, reason=failure)
     try:
-        return Checked(site, read_readiness(wire.decode_value(reply.content)))
+        if job.signers is not None:
+            check_readiness(reply.content, question, job.signers().get(site, ""))
+    except SchemaError:
+        return Checked(site, reason=NOT_SIGNED)
+    try:
+        return Checked(site, read_readiness(wire.decode_value(without_signature(reply.content))))
     except SchemaError:
         return Checked(site, reason="an answer that cannot be read")
+
+
+def _note(job: ServerJob, question: Question, checked: Checked, reply: wire.FlowerMessage) -> None:
+    """Write the receipt of what a site says: the site has one too."""
+    if job.receipts is None:
+        return
+    said, failed = checked.readiness, wire.failure_of(reply) is not None
+    status: Status = "failed" if failed else "refused" if said is None or said.is_refusal else "accepted"
+    job.receipts.append(
+        Judged(
+            site=checked.site,
+            study=question.study,
+            run=question.run,
+            round=ROUND,
+            kind=KIND,
+            status=status,
+            reason=checked.lacks or None,
+            digest=None if said is None else said.digest,
+            size_bytes=0 if failed else wire.size_bytes(reply.content),
+        )
+    )

@@ -11,19 +11,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common import receipts
 from common.answers import payload_digest
-from common.protocol import Answer, Kind
+from common.preflight import ReceiptKind
+from common.protocol import Answer
 from server.events import Status
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of one reply. digest: of what it carried; None where it carried nothing or could not be read."""
+    """What became of one reply, or of an answer before round 1, of round 0.
+
+    digest: of what it carried; None where it carried nothing or could not be read.
+    """
 
     site: str
     study: str
     run: str
     round: int
-    kind: Kind
+    kind: ReceiptKind
     status: Status
     reason: str | None
     digest: str | None

@@ -9,7 +9,7 @@ is known by the id that it was fetched for, and one that names another is droppe
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -84,11 +84,18 @@ class RegisteredGrid(Generic[M]):
             Thread(target=self._watch, args=(each,), name=f"reply to {each[:8]}", daemon=True).start()
         return ids
 
-    def pull_messages(self, message_ids: Iterable[str]) -> list[M]:
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterator[M]:
         """Return those replies that have arrived, without waiting; a link or run that is gone is raised here.
 
-        A reply whose objects cannot be put together is its site's fault alone: it never arrives.
+        A reply whose objects cannot be put together is its site's fault alone: it never arrives. The replies are let
+        go one at a time, each when it is taken from what is returned.
         """
+        self._take_arrived()
+        ready = [each for each in dict.fromkeys(message_ids) if each in self._ready]
+        self._awaited.difference_update(ready)
+        return (self._ready.pop(each) for each in ready if each in self._ready)
+
+    def _take_arrived(self) -> None:
         with suppress(Empty):
             while True:
                 found = self._arrived.get_nowait()
@@ -97,9 +104,6 @@ class RegisteredGrid(Generic[M]):
                 message_id, reply = found
                 if message_id in self._awaited:
                     self._ready[message_id] = reply
-        ready = [each for each in dict.fromkeys(message_ids) if each in self._ready]
-        self._awaited.difference_update(ready)
-        return [self._ready.pop(each) for each in ready]
 
     def forget(self, message_ids: Iterable[str]) -> None:
         """Look no longer for the replies to these messages, and keep none of them."""

@@ -103,8 +103,9 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
     job, clock, number = session.job, session.exchange.clock, state.round + 1
     folding = clock.now()
     schemas = sent_schemas(job, question, results)
-    mean = job.strategy.combine(spool.updates(session.spool, number, schemas))
-    shared, memory = job.strategy.step(state.shared, mean, state.memory)
+    # The mean has no name of its own: it is float64, and gone when the step is made.
+    updates = spool.updates(session.spool, number, schemas)
+    shared, memory = job.strategy.step(state.shared, job.strategy.combine(updates), state.memory)
     job.schema.shared.check(shared)
     end = clock.now()
     record = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from common.state import AdapterSchema
-from common.tensor_files import group_of, joined, to_safetensors
+from common.tensor_files import group_of, joined, save_safetensors
 from server.aggregation import ClientUpdate
 
 
@@ -23,7 +23,7 @@ def put(folder: Path, round_number: int, update: ClientUpdate, schema: AdapterSc
     metadata = {"examples": str(update.examples), "weight": repr(update.weight)}
     path = _file(folder, round_number, update.site)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(to_safetensors(tensors, metadata=metadata))
+    save_safetensors(path, tensors, metadata=metadata)
 
 
 def updates(folder: Path, round_number: int, schemas: Mapping[str, AdapterSchema]) -> Iterator[ClientUpdate]:
@@ -42,7 +42,8 @@ def _file(folder: Path, round_number: int, site: str) -> Path:
 
 
 def _read(path: Path, site: str, schema: AdapterSchema) -> ClientUpdate:
-    with safe_open(path, framework="numpy") as file:
+    # Read, not mapped: pages of a mapped file would be in memory beside the arrays.
+    with safe_open(path, framework="numpy", backend="pread") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # not a dict
     return ClientUpdate(

@@ -16,6 +16,7 @@ from common.bundle import Bundle, read_bundle
 from common.endorsement import FILE as ENDORSEMENT
 from common.endorsement import endorse, read_endorsement
 from common.errors import CheckpointError, StudyError, UserError
+from common.ownership import check_owner
 from common.study import NAME
 from common.thin_app import thin_app
 from server.coordinator.flower_command import FlowerTimeoutError, UnknownRunError
@@ -33,6 +34,7 @@ def new_run(coordinator: CoordinatorFolder, bundle_folder: Path, *, enrolled: se
         UserError: the bundle is damaged or signed by another coordinator, its sites are not all enrolled, the name is
             taken, the disk is full.
     """
+    check_owner(coordinator.path)
     bundle = read_bundle(bundle_folder)
     _check_enrolled(bundle, enrolled)
     run = RunFolder(coordinator.runs / _name(coordinator, bundle, name))

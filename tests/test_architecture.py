@@ -27,6 +27,7 @@ FLOWER_PLACES = (
     "server/bounded_replies.py",
     "server/coordinator/nodes.py",
     "server/flower_app.py",
+    "server/lean_replies.py",
     "client/app.py",
     "client/flower_runtime.py",
     "client/gateway.py",
@@ -41,6 +42,7 @@ FLOWER_PLACES = (
 )
 PLUGIN_FOLDERS = (
     "common/peft_methods",
+    "common/plans",
     "common/tasks",
     "common/privacy",
     "client/data",

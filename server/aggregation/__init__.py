@@ -1,7 +1,8 @@
 """Strategies: one file is one way to make the next shared adapter from the clients' updates.
 
 A strategy module has `build`, a frozen dataclass whose fields are the strategy's options and which is a `Strategy`. It
-sees numpy arrays only, keeps nothing between rounds but what `step` returns as memory, and mutates nothing.
+sees numpy arrays only, keeps nothing between rounds but what `step` returns as memory, and mutates nothing. What it
+plans beyond the plain plan it declares to the sites, by a file of the same name in `common/plans`; else they refuse.
 """
 
 from collections.abc import Iterable, Mapping

@@ -21,6 +21,8 @@ CONNECTION = "local"
 PROGRAMS = Path(sys.executable).parent
 PATIENCE_S = 120.0
 _POLL_INTERVAL_S = "0.2"
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**17)}
+"""From this size on what is freed goes back to the machine; glibc itself raises the bound to 32 MB and keeps it."""
 _UNKNOWN_RUN = "[code: 16]"
 """Flower's own number of RUN_ID_NOT_FOUND, as its command line shows it."""
 
@@ -83,6 +85,7 @@ def environment(folder: CoordinatorFolder) -> Mapping[str, str]:
         **QUIET,
         "FLWR_HOME": str(folder.flower_home.resolve()),
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": _POLL_INTERVAL_S,
+        **GIVE_BACK,
         # The superexec starts the ServerApp's process by its bare name.
         "PATH": f"{PROGRAMS}{os.pathsep}{path}",
     }

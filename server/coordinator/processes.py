@@ -9,17 +9,21 @@ from time import monotonic
 
 from common import supervision
 from common.errors import UserError
+from common.leftovers import find_leftovers
+from common.ownership import check_owner
 from common.supervision import Program, ProgramState
 from common.watch import Check
 from server.coordinator.flower_command import write_connection
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.ports import check_door, choose_ports, read_ports
 from server.coordinator.programs import checks, write_programs
-from server.coordinator.registration import synchronise
+from server.coordinator.registration import link_is_up, synchronise
 from server.coordinator.settings import ServerSettings, read_settings
 
 HEALTHY_S = 90.0
 """Until all programs answer; a SuperLink imports for 6 s."""
+ELSEWHERE = "-"
+"""The state of a program that our supervisor does not run."""
 _POLL_S = 0.3
 _MOST_PIDS = 3
 """A program that had so many pids while it was waited for does not stay up."""
@@ -46,6 +50,12 @@ def start(coordinator: Path) -> None:
     settings = read_settings(folder.settings)
     if supervision.is_running(folder.run):
         raise UserError(f"the coordinator of {coordinator} runs already; fedpeft server status {coordinator}")
+    check_owner(folder.path)
+    if link_is_up(folder) and not find_leftovers(str(folder.run.resolve())):
+        raise UserError(
+            f"a SuperLink of the coordinator of {coordinator} answers already, by systemd or by hand: systemctl status "
+            "fedpeft-superlink; use either that or fedpeft server start, never both"
+        )
     supervision.prepare_and_start(folder.run, lambda: _prepare(folder, settings), logs=folder.logs)
     try:
         await_healthy(folder, checks(folder, settings, read_ports(folder)))
@@ -70,13 +80,15 @@ def stop(coordinator: Path) -> None:
 
 
 def status(coordinator: Path) -> list[Service]:
-    """Return how each program fares; empty if none was started."""
+    """Return how each program fares; empty if none was started. Of what systemd runs it is known whether it answers."""
     folder = CoordinatorFolder(coordinator.resolve())
     settings = read_settings(folder.settings)
     states = supervision.states(folder.run)
-    if not states:
+    if not states and not link_is_up(folder):
         return []
     asked = {check.program: check for check in checks(folder, settings, read_ports(folder))}
+    if not states:
+        return [Service(name, ELSEWHERE, None, None, check.passes()) for name, check in asked.items()]
     return [_service(state, asked.get(name)) for name, state in states.items()]
 
 

@@ -18,6 +18,7 @@ from common.errors import UserError
 from common.files import write_bytes
 from common.keys import transport_pem
 from common.locking import exclusive
+from common.ownership import check_owner
 from common.study import SiteName
 from server.coordinator.folder import CoordinatorFolder
 
@@ -142,6 +143,7 @@ def write_roster(folder: CoordinatorFolder, roster: Roster) -> None:
 def roster_lock(folder: CoordinatorFolder) -> Iterator[None]:
     """Hold the roster, so that two commands do not lose each other's change."""
     read_roster(folder)  # no lock file is left in a folder that is no coordinator's
+    check_owner(folder.path)
     with exclusive(folder.path / ".roster.lock"):
         yield
 

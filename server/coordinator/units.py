@@ -7,9 +7,9 @@ Every unit may write into the coordinator's folder and nowhere else.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.errors import UserError
 from common.files import write_bytes
 from common.loopback import LOOPBACK
+from common.systemd import HARDENING, LOOPBACK_ONLY, NO_CAPABILITIES, command_line, escaped, quoted
 from server.coordinator.certificates import CertificateFolder
 from server.coordinator.flower_command import PROGRAMS, environment, write_connection
 from server.coordinator.folder import CoordinatorFolder
@@ -19,31 +19,7 @@ from server.coordinator.registration import link_is_up
 from server.coordinator.settings import ServerSettings, read_settings
 
 NGINX = "/usr/sbin/nginx"
-LOOPBACK_ONLY = ("IPAddressDeny=any", "IPAddressAllow=localhost")
-HARDENING = (
-    "LimitCORE=0",
-    "NoNewPrivileges=yes",
-    "ProtectSystem=strict",
-    "ProtectHome=read-only",
-    "PrivateTmp=yes",
-    "PrivateDevices=yes",
-    "ProtectClock=yes",
-    "ProtectControlGroups=yes",
-    "ProtectHostname=yes",
-    "ProtectKernelLogs=yes",
-    "ProtectKernelModules=yes",
-    "ProtectKernelTunables=yes",
-    "ProtectProc=invisible",
-    "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
-    "RestrictNamespaces=yes",
-    "RestrictRealtime=yes",
-    "RestrictSUIDSGID=yes",
-    "LockPersonality=yes",
-    "SystemCallArchitectures=native",
-    "SystemCallFilter=@system-service",
-    "UMask=0077",
-)
-NO_CAPABILITIES = ("CapabilityBoundingSet=",)
+OWN = ("PrivateDevices=yes", "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "UMask=0077")
 LOW_PORTS = ("CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "AmbientCapabilities=CAP_NET_BIND_SERVICE")
 
 
@@ -119,38 +95,19 @@ def _unit(
         "",
         "[Service]",
         f"User={user}",
-        f"WorkingDirectory={_escaped(str(folder))}",
-        *(f"Environment={_quoted(f'{name}={value}', dollar=False)}" for name, value in variables.items()),
+        f"WorkingDirectory={escaped(str(folder))}",
+        *(f"Environment={quoted(f'{name}={value}')}" for name, value in variables.items()),
         f"ExecStart={command_line(command)}",
         # A SuperNode or SuperLink may end with 0 where it should go on.
         "Restart=always",
         "RestartSec=2",
         f"TimeoutStopSec={STOP_S:.0f}",
         *HARDENING,
-        f"ReadWritePaths={_quoted(str(folder), dollar=False)}",
+        *OWN,
+        f"ReadWritePaths={quoted(str(folder))}",
         *extra,
         "",
         "[Install]",
         "WantedBy=multi-user.target",
     ]
     return "\n".join([*lines, ""])
-
-
-def command_line(command: Sequence[str]) -> str:
-    """Return a command as systemd reads it.
-
-    >>> command_line(("/usr/bin/env", "100%", "a b", "$HOME"))
-    '"/usr/bin/env" "100%%" "a b" "$$HOME"'
-    """
-    return " ".join(_quoted(part, dollar=True) for part in command)
-
-
-def _quoted(text: str, *, dollar: bool) -> str:
-    escaped = _escaped(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped.replace("$", "$$") if dollar else escaped}"'
-
-
-def _escaped(text: str) -> str:
-    if any(ord(character) < 32 for character in text):
-        raise UserError(f"{text!r} holds a control character, which no systemd unit can; use a folder without it")
-    return text.replace("%", "%%")

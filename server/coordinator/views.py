@@ -8,10 +8,11 @@ from typing import Any  # JSON values
 from rich.console import Console
 from rich.table import Table
 
-from common.keys import fingerprint
+from common.files import digest_bytes
+from common.keys import fingerprint, transport_pem
 from server.coordinator.certificates import CertificateFolder, days_left
 from server.coordinator.folder import CoordinatorFolder
-from server.coordinator.processes import Service
+from server.coordinator.processes import ELSEWHERE, Service
 from server.coordinator.registration import SiteState
 
 
@@ -35,15 +36,23 @@ def sites_json(states: Sequence[SiteState]) -> list[Mapping[str, Any]]:
             "enrolled": _text(state.site.enrolled),
             "revoked": _text(state.site.revoked),
             "transport_key": state.site.transport_key,
+            "transport_name": transport_name(state.site.transport_key),
             "signing_key": state.site.signing_key,
         }
         for state in states
     ]
 
 
+def transport_name(key: str) -> str:
+    """Return what the front door's log calls a site, which knows no names."""
+    return digest_bytes(transport_pem(key)).removeprefix("sha256:")[:16]
+
+
 def is_healthy(services: Sequence[Service]) -> bool:
     """Whether all programs run, and all that are asked answer."""
-    return bool(services) and all(each.state == "RUNNING" and each.healthy is not False for each in services)
+    return bool(services) and all(
+        each.state in ("RUNNING", ELSEWHERE) and each.healthy is not False for each in services
+    )
 
 
 def certificate_days(coordinator: Path) -> int:

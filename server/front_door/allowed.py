@@ -22,8 +22,8 @@ HEALTH = "/health"
 ALLOWED = MappingProxyType({**{f"/v1/fleet/{name}": "POST" for name in FLEET}, HEALTH: "GET"})
 """The one method of each path."""
 
-HELD_ONLY = MappingProxyType({PULL_MESSAGES: "POST"})
-"""What is left where nginx is the door and this process only holds the long polls."""
+BEHIND_NGINX = MappingProxyType({path: method for path, method in ALLOWED.items() if path != HEALTH})
+"""What comes here where nginx is the door: whatever a site signs. It asks for health itself."""
 
 
 def is_allowed(method: str, raw_path: bytes, query: bytes, *, allowed: MappingProxyType[str, str] = ALLOWED) -> bool:

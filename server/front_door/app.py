@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 import httpx
@@ -17,9 +18,10 @@ from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
 from server.front_door import asgi
-from server.front_door.allowed import ALLOWED, HELD_ONLY, PULL_MESSAGES, is_allowed
+from server.front_door.allowed import ALLOWED, BEHIND_NGINX, PULL_MESSAGES, is_allowed
 from server.front_door.asgi import Answer
-from server.front_door.headers import upstream_headers
+from server.front_door.clocks import Clocks
+from server.front_door.headers import named_peer, upstream_headers
 from server.front_door.peers import Peers, peer_of
 from server.front_door.polling import Holder, LostError
 from server.front_door.replays import Replays, signed
@@ -57,9 +59,10 @@ class Door:
         self, settings: DoorSettings, client: httpx.AsyncClient, counts: Counts, closing: asyncio.Event
     ) -> None:
         self._limits, self._counts = settings.limits, counts
-        self._allowed = ALLOWED if settings.role == "door" else HELD_ONLY
-        self._peers = Peers(settings.limits) if settings.role == "door" else None
-        self._replays = Replays()
+        self._is_door = settings.role == "door"
+        self._allowed = ALLOWED if self._is_door else BEHIND_NGINX
+        self._peers = Peers(settings.limits)
+        self._replays, self._clocks = Replays(), Clocks()
         self._holder = Holder(settings.polling, closing)
         self._upstream = Upstream(client, settings.upstream)
         self._works = True
@@ -70,17 +73,20 @@ class Door:
         if not is_allowed(scope["method"], scope["raw_path"], query, allowed=self._allowed):
             await self._refuse("other", 404, scope, send)
             return
-        path, peer = scope["path"], peer_of(scope["client"][0] if scope["client"] else "")
-        if self._peers is not None and not self._peers.enter(
-            peer, time.monotonic(), size_bytes=self._most_bytes(scope)
-        ):
+        path, peer = scope["path"], peer_of(self._address(scope))
+        if not self._peers.enter(peer, time.monotonic(), size_bytes=self._most_bytes(scope)):
             await self._refuse(path, 503, scope, send)
             return
         try:
             await self._serve_once(path, scope, receive, send)
         finally:
-            if self._peers is not None:
-                self._peers.leave(peer)
+            self._peers.leave(peer)
+
+    def _address(self, scope: Scope) -> str:
+        """Return the address that a request came from; behind nginx, the one that nginx says."""
+        if not self._is_door:
+            return named_peer(scope["headers"])
+        return scope["client"][0] if scope["client"] else ""
 
     def _most_bytes(self, scope: Scope) -> int:
         """Return how many bytes a request's body may have; one that is longer than the limit is not passed on."""
@@ -99,6 +105,12 @@ class Door:
         finally:
             if started.status == HTTPStatus.UNAUTHORIZED:
                 self._replays.forget(request)
+                self._tell_clock(scope)
+
+    def _tell_clock(self, scope: Scope) -> None:
+        line = self._clocks.line(scope["headers"], datetime.now(UTC), time.monotonic())
+        if line is not None:
+            LOG.warning(line)
 
     async def _refuse(self, path: str, status: int, scope: Scope, send: Send) -> None:
         self._counts[path, str(status)] += 1

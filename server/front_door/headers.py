@@ -21,6 +21,20 @@ HOP_BY_HOP = frozenset(
 CLAIMED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip"})
 
 
+PEER = b"x-real-ip"
+"""In which nginx, and nobody else on the loopback, says whose request it passes on."""
+
+
+def named_peer(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the address that nginx names; all requests without one, or with several, are of one peer.
+
+    >>> named_peer([(b"x-real-ip", b"192.0.2.7")]), named_peer([])
+    ('192.0.2.7', '')
+    """
+    found = [value.decode("latin-1") for name, value in headers if name.lower() == PEER]
+    return found[0] if len(found) == 1 else ""
+
+
 def upstream_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Return what of a request goes on; the door has its own `host` and has answered `expect` itself."""
     return _end_to_end(headers, without=HOP_BY_HOP | CLAIMED | {b"host", b"expect"})

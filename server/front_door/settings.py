@@ -59,9 +59,10 @@ class Polling(BaseModel):
 class DoorSettings(BaseModel):
     """One front door.
 
-    role: `door` faces the sites, with TLS; `holder` stands on the loopback behind nginx, takes pull-messages only,
-    without TLS, and leaves limits per peer to nginx. upstream: the SuperLink, such as https://127.0.0.1:9092; its
-    certificate is checked with `upstream_ca` and must name localhost. Relative paths count from the settings file.
+    role: `door` faces the sites, with TLS; `holder` stands on the loopback behind nginx, without TLS, takes the Fleet
+    paths, and counts what a peer asks and sends by the address that nginx names in X-Real-IP. upstream: the SuperLink,
+    such as https://127.0.0.1:9092; its certificate is checked with `upstream_ca` and must name localhost. Relative
+    paths count from the settings file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -16,6 +16,7 @@ from common.quiet import silence
 from simulations.bench.deployment import deployment_figures
 from simulations.bench.messages import measure_messages
 from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
+from simulations.bench.server_memory import server_memory_figures
 
 T = TypeVar("T")
 STUDY = "heart-lora"
@@ -78,10 +79,15 @@ def _deployment() -> Iterator[Mapping[str, float]]:
     return deployment_figures(_apart)
 
 
+def _server_memory() -> Iterator[Mapping[str, float]]:
+    return server_memory_figures(_apart)
+
+
 SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
     "messages": _messages,
+    "server_memory": _server_memory,
     "deployment": _deployment,
 }
 

@@ -14,9 +14,10 @@ from simulations.tiny_models import tiny_bert
 
 SITES = ("east", "north")
 TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense")
-SMALL_RANK, LARGE_RANK = 48, 960
+SMALL_RANK, LARGE_RANK = 48, 288
 """1.03 MB and 20.6 MB."""
-_SHAPE = {**tiny_bert.MODEL, "hidden_size": 96, "num_hidden_layers": 4, "intermediate_size": 192}
+_WIDTHS = {SMALL_RANK: 96, LARGE_RANK: 320}
+"""Of the layers, which have to be wider than the rank."""
 _STUDY = """\
 name = "bench"
 base_model = { source = "dir:base" }
@@ -60,8 +61,10 @@ class Prepared:
 
 
 def prepare_study(folder: Path, *, rank: int, rounds: int) -> Prepared:
-    """Write study, base model, bundle and each site's rows to a new folder."""
-    tiny_bert.write(folder / "base", _SHAPE)
+    """Write study, base model, bundle and each site's rows to a new folder; `rank` is one of the two."""
+    width = _WIDTHS[rank]
+    shape = {"hidden_size": width, "num_hidden_layers": 4, "intermediate_size": 2 * width}
+    tiny_bert.write(folder / "base", {**tiny_bert.MODEL, **shape})
     values = {"RANK": rank, "ROUNDS": rounds, "TARGETS": json.dumps(TARGETS), "SITES": json.dumps(SITES)}
     text = _STUDY
     for word, value in values.items():

@@ -27,6 +27,7 @@ from client.trainer import Trainer, prepare_rows
 from common import endorsement, wire
 from common.bundle import Bundle
 from common.metrics.classes import ClassMeasure
+from common.plugins import register_folder
 from common.preparation import prepare
 from common.protocol import Answer, Request, RoundPlan, asked_schema
 from common.signed_reply import without_signature
@@ -53,6 +54,14 @@ class Counting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def declared_plans() -> None:
+    """Strategies whose plans are others than the plain one: see `tests/common/plans/samples`."""
+    samples = Path(__file__).parents[1] / "common" / "plans" / "samples"
+    for package in ("common.plans", "server.aggregation"):  # a study names a strategy that there is, with its options
+        register_folder(package, samples)
 
 
 @pytest.fixture

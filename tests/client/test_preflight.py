@@ -15,6 +15,7 @@ from common import wire
 from common.metrics.classes import ClassMeasure
 from common.preflight import MESSAGE_KIND, Question, Readiness, read_readiness
 from common.protocol import Refusal
+from common.signed_reply import without_signature
 from common.state import AdapterSchema
 
 Make = Callable[..., Any]
@@ -23,12 +24,12 @@ Make = Callable[..., Any]
 def question(site: Any, **changes: str) -> Question:
     bundle = site.bundle
     fields = {"study": bundle.study.digest, "adapter_schema": bundle.schema.digest, "bundle": bundle.digest}
-    return Question(**{**fields, **changes})
+    return Question(**{"run": "run-1", "nonce": "0" * 32, **fields, **changes})
 
 
 def said(site: Any, **changes: str) -> Readiness:
     content = site.hospital().respond(MESSAGE_KIND, wire.encode_value(question(site, **changes).model_dump()))
-    return read_readiness(wire.decode_value(content))
+    return read_readiness(wire.decode_value(without_signature(content)))
 
 
 def changed_settings(site: Any, old: str, new: str) -> None:

@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_bytes_are_those_of_the_reply_that_would_be_sent(make_site: Make, tmp_path: Path) -> None:
     site = make_site()
-    request = first_request(site.bundle)
+    request = first_request(site.bundle, "east")
     made = preview(site.folder, site.source, tmp_path / "out")
     frame = (tmp_path / "out" / FRAME).read_bytes()
     asked = asked_schema(site.bundle.schema, request.kind, request.plan)

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
+from time import time
 
 import pytest
 from cryptography import x509
@@ -38,13 +39,16 @@ def certificate(folder: Path, address: str = "127.0.0.1") -> Path:
 
 
 @contextmanager
-def door(pem: Path, status: int = 200) -> Iterator[int]:
-    """Answer GET /health over TLS; give the port."""
+def door(pem: Path, status: int = 200, *, ahead_s: float = 0) -> Iterator[int]:
+    """Answer GET /health over TLS, by a clock that is `ahead_s` ahead; give the port."""
 
     class Health(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status if self.path == "/health" else 404)
             self.end_headers()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((time() if timestamp is None else timestamp) + ahead_s)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -83,6 +87,14 @@ def test_the_right_coordinator_answers(tmp_path: Path, site: Make) -> None:
     pem = certificate(tmp_path / "a")
     with door(pem) as port:
         assert coordinator_state(site(port, pem.read_bytes())) == ANSWERS
+
+
+def test_a_clock_that_would_be_refused_is_told(tmp_path: Path, site: Make) -> None:
+    pem = certificate(tmp_path / "a")
+    with door(pem, ahead_s=600) as port:
+        assert "this machine's clock is 10 min behind the coordinator's" in coordinator_state(
+            site(port, pem.read_bytes())
+        )
 
 
 def test_another_authority_or_name_is_refused_with_the_reason(tmp_path: Path, site: Make) -> None:

@@ -2,12 +2,26 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from client.service import serve
+from client.site_folder import SiteFolder
 from common.command import main
 from common.keys import public_text
+from common.wire import Content
+
+
+class Silent:
+    """A hospital that is asked nothing."""
+
+    def respond(self, action: str, content: Content) -> Content:
+        raise AssertionError(action)
+
+    def status(self) -> dict[str, Any]:
+        return {}
 
 
 def call(*arguments: str | Path) -> int:
@@ -52,3 +66,24 @@ def test_another_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for verb in ("start", "stop", "status", "units"):
         assert call(verb, tmp_path) == 2
         assert "is no site" in capsys.readouterr().err
+
+
+def test_a_trainer_that_systemd_runs_is_seen_and_not_started_twice(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = SiteFolder(folder)
+    for path in (site.transport_key, site.runtime_secret, site.coordinator_ca, site.policy):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    service = serve(Silent(), site)
+    try:
+        assert call("status", folder) == 2
+        said = capsys.readouterr().out
+        assert "trainer    -         -        answers" in said
+        assert "supernode  -         -        does not answer" in said
+        assert "the trainer waits for messages" in said
+        assert call("start", folder) == 2
+        assert "use either that or fedpeft site start, never both" in capsys.readouterr().err
+        assert not (site.run / "ports.json").exists()
+    finally:
+        service.stop(1)

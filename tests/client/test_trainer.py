@@ -55,11 +55,17 @@ def by_hand(trainer: Trainer, request: Request, private: dict[str, Array] | None
     return bench.read()
 
 
+def foreseeing(plan: RoundPlan) -> tuple[str, ...]:
+    """Overrides by which the study's strategy makes this plan."""
+    parts = f"aggregation.parts={[list(plan.active or ['*'])]}"
+    return "aggregation.name='sample-family'", parts, f"aggregation.proximal_mu={plan.proximal_mu}"
+
+
 @pytest.mark.parametrize(
     "plan", [RoundPlan(), RoundPlan(proximal_mu=3.0), RoundPlan(active=("head.bias", "head.weight"))]
 )
 def test_the_update_is_what_training_added_to_what_was_received(plan: RoundPlan, make_trainer: Make, ask: Ask) -> None:
-    trainer = make_trainer()
+    trainer = make_trainer(*foreseeing(plan))
     shared = {name: array + np.float32(0.01) for name, array in trainer.bundle.initial.items()}
     request = ask(trainer.bundle, plan=plan, shared=shared, round=2)
     reply = replied(trainer.answer(request))
@@ -127,7 +133,8 @@ def test_an_evaluation_trains_nothing(make_trainer: Make, ask_closing: Ask) -> N
 
 def test_equal_requests_give_equal_updates_on_any_disk_whatever_came_before(make_trainer: Make, ask: Ask) -> None:
     """Nothing of an earlier request is left in the workbench or in torch."""
-    one, other = make_trainer(home="one"), make_trainer(home="other")
+    either = ("aggregation.name='sample-family'", "aggregation.parts=[['*'],['head.bias']]")
+    one, other = make_trainer(*either, home="one"), make_trainer(*either, home="other")
     request = ask(one.bundle, round=3)
     shared = {name: array + np.float32(0.5) for name, array in one.bundle.initial.items()}
     replied(other.answer(ask(one.bundle, round=2, shared=shared, plan=RoundPlan(active=("head.bias",)))))
@@ -186,7 +193,8 @@ def rounds(trainer: Trainer, ask: Ask, count: int, plan: RoundPlan) -> Iterator[
 def test_private_tensors_go_on_from_round_to_round_and_survive_a_restart(
     plan: RoundPlan, make_trainer: Make, ask: Ask
 ) -> None:
-    first = make_trainer(PRIVATE_HEAD)
+    overrides = (PRIVATE_HEAD, *foreseeing(plan))
+    first = make_trainer(*overrides)
     updates = [reply.update for _, reply in rounds(first, ask, 2, plan)]
     names = first.bundle.schema.private.names
     private: dict[str, Array] = {}
@@ -196,10 +204,10 @@ def test_private_tensors_go_on_from_round_to_round_and_survive_a_restart(
         private = {name: state[name] for name in names}
         assert set(update) == set(first.bundle.schema.shared.names)
         assert all((update[name] == state[name] - request.shared[name]).all() for name in update)
-    restarted = make_trainer(PRIVATE_HEAD)
+    restarted = make_trainer(*overrides)
     assert digest_state(restarted.store.private_after("run-1", 2, {})) == digest_state(private)
-    state = by_hand(first, ask(first.bundle, round=3), private)
-    update = replied(restarted.answer(ask(first.bundle, round=3))).update
+    state = by_hand(first, ask(first.bundle, round=3, plan=plan), private)
+    update = replied(restarted.answer(ask(first.bundle, round=3, plan=plan))).update
     assert all((update[name] == state[name] - first.bundle.initial[name]).all() for name in update)
 
 

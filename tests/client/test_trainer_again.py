@@ -56,10 +56,13 @@ def test_the_same_request_is_answered_with_the_same_answer_and_trained_once(make
 
 
 def test_a_round_is_answered_once(make_trainer: Make, ask: Ask) -> None:
-    trainer = make_trainer()
+    trainer = make_trainer("aggregation.name='sample-family'", "aggregation.parts=[['*'],['head.*']]")
     replied(trainer.answer(ask(trainer.bundle, round=2)))
     steps = trainings(trainer)
-    for changes in ({"plan": RoundPlan(proximal_mu=0.5)}, {"shared": poisoned(trainer.bundle, 0.5)}):
+    for changes in (
+        {"plan": RoundPlan(active=("head.bias", "head.weight"))},
+        {"shared": poisoned(trainer.bundle, 0.5)},
+    ):
         again = ask(trainer.bundle, round=2, **changes)
         assert trainer.answer(again) == Refusal("ROUND_ALREADY_ANSWERED")
     assert trainer.answer(ask(trainer.bundle, round=1)) == Refusal("ROUND_IN_THE_PAST")

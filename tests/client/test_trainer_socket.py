@@ -10,7 +10,7 @@ import pytest
 
 from client.service import serve
 from client.site_folder import SiteFolder
-from client.trainer_socket import new_token, prepare_folder, remove_stale
+from client.trainer_socket import new_token, prepare_folder, remove_stale, trainer_runs
 from common.errors import UserError
 
 
@@ -88,3 +88,12 @@ def test_a_folder_that_is_a_link_is_refused(folder: SiteFolder, tmp_path: Path) 
     home.symlink_to(theirs)
     with pytest.raises(UserError, match="is a link"):
         os.close(prepare_folder(folder))
+
+
+def test_a_trainer_is_there_as_long_as_it_holds_its_lock(tmp_path: Path) -> None:
+    folder = SiteFolder(tmp_path)
+    assert not trainer_runs(folder)
+    held = prepare_folder(folder)
+    assert trainer_runs(folder)
+    os.close(held)
+    assert not trainer_runs(folder)

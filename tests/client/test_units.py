@@ -1,7 +1,10 @@
 """systemd units: the trainer has no network, what differs between the users, and paths with odd characters."""
 
 import configparser
+import re
+import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from client.site_folder import SiteFolder
 from client.units import permissions, unit, write_units
 from common.errors import UserError
 from common.keys import public_text
+from common.systemd import HARDENING, NO_CAPABILITIES
 
 
 @pytest.fixture
@@ -52,6 +56,37 @@ def test_each_restarts_always_as_its_user(folder: SiteFolder) -> None:
         assert parser["Service"]["Group"] == "g"
         assert parser["Service"]["Restart"] == "always"
         assert parser["Service"]["LimitCORE"] == "0"
+
+
+def test_each_has_the_whole_sandbox(folder: SiteFolder) -> None:
+    for program in site_programs(folder, Ports(1, 2)):
+        lines = unit(folder, program, user="u", group="g").splitlines()
+        assert {*HARDENING, *NO_CAPABILITIES, "UMask=0077"} <= set(lines)
+
+
+def test_the_gateway_speaks_to_its_own_machine_only(folder: SiteFolder) -> None:
+    service = {name: parser["Service"] for name, parser in units(folder, "g").items()}
+    assert [name for name in service if "IPAddressDeny" in service[name]] == ["gateway"]
+    assert service["gateway"]["IPAddressAllow"] == "localhost"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_accepts_every_unit_and_finds_little_exposed(folder: SiteFolder, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in write_units(folder, trainer_user="daemon", gateway_user="daemon"):
+        if path.suffix == ".service":
+            (copies / path.name).write_text(path.read_text())
+    found = sorted(map(str, copies.iterdir()))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *found], capture_output=True, text=True, check=False
+    )
+    assert [line for line in done.stderr.splitlines() if "fedpeft-" in line] == []
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+    for path in found:
+        said = subprocess.run([*command, path], capture_output=True, text=True, check=False).stdout
+        level = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+        assert level is None or float(level[1]) < 2.5, said  # an older systemd-analyze knows no --offline
 
 
 def test_a_path_is_quoted_as_systemd_reads_it(folder: SiteFolder) -> None:

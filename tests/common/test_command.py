@@ -1,9 +1,11 @@
 """The command as a shell sees it: exit codes, one line on stderr, and a start without heavy imports."""
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -90,6 +92,22 @@ def test_an_error_s_text_does_not_command_the_terminal(failing: list[str], capsy
 def test_defects_pass_with_their_traceback(failing: list[str], kind: type[Exception]) -> None:
     with pytest.raises(kind):
         main(["fail", kind.__name__, "broken"], commands=failing)
+
+
+@pytest.mark.parametrize(("number", "is_mendable"), [(errno.EROFS, True), (errno.ENOSPC, True), (errno.EBADF, False)])
+def test_a_disk_that_cannot_be_written_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    is_mendable: bool,
+) -> None:
+    text = FAILING.replace("raise", f'raise OSError({number}, "the reason", "a/b") or')
+    (tmp_path / f"disk{number}_commands.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with nullcontext() if is_mendable else pytest.raises(OSError, match="the reason"):
+        assert main(["fail", "OSError", ""], commands=[f"disk{number}_commands"]) == 2
+        assert capsys.readouterr().err.startswith("fedpeft: a/b: the reason; make room")
 
 
 def test_ctrl_c_exits_130(failing: list[str]) -> None:

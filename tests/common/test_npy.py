@@ -21,8 +21,27 @@ def test_what_is_encoded_is_read_back_here_and_by_numpy(array: np.ndarray) -> No
     for read in (ours, theirs):
         assert read.dtype == array.dtype
         assert read.tobytes() == array.tobytes()
-    ours[...] = 0
-    assert ours.flags.owndata
+
+
+def test_an_array_is_read_where_its_bytes_lie_and_cannot_be_changed_there() -> None:
+    content = encode(np.arange(100_000, dtype=np.float32))
+    tracemalloc.start()
+    read = decode(content, dtype="float32", size=100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000
+    assert read.ctypes.data % read.itemsize == 0
+    with pytest.raises(ValueError, match="read-only"):
+        read[0] = 1
+
+
+def test_writing_makes_no_more_than_the_bytes_themselves() -> None:
+    array = np.arange(250_000, dtype=np.float32)
+    tracemalloc.start()
+    content = encode(array)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.1 * len(content)
 
 
 @given(st.binary(max_size=300), st.integers(0, 20))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import NotFiniteError, SchemaError
-from common.state import AdapterSchema, Array, check_names, digest_state, norm, subtract
+from common.state import AdapterSchema, Array, check_names, digest_state, is_finite, norm, subtract
 
 DTYPES = ("float32", "float16", "float64", "int64")
 SHAPES = st.lists(st.integers(0, 3), max_size=3).map(tuple)
@@ -203,3 +203,13 @@ def test_the_norm_of_large_float32_numbers_is_finite_and_of_nothing_zero() -> No
     # 1e30 squared does not fit in float32; sqrt(4) * 1e30 does in float64.
     assert norm({"a": np.full(4, 1e30, np.float32)}) == pytest.approx(2e30, rel=1e-6)
     assert norm({}) == 0.0
+
+
+@pytest.mark.parametrize("at", [0, 65_535, 65_536, 200_000])
+def test_one_value_that_is_not_finite_is_found_in_any_piece(at: int) -> None:
+    array = np.zeros(200_001, np.float32).reshape(3, -1)
+    assert is_finite(array)
+    for value in (np.nan, np.inf, -np.inf):
+        array.reshape(-1)[at] = value
+        assert not is_finite(array)
+        assert not is_finite(array.T)

@@ -1,11 +1,21 @@
+import errno
+import resource
+import signal
+import stat
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import safetensors
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.tensor_files import group_of, joined, to_safetensors
+from common.tensor_files import group_of, joined, save_safetensors, to_safetensors
 
 
 def test_an_array_in_fortran_order_comes_back_as_it_was() -> None:
@@ -38,3 +48,51 @@ def test_each_group_comes_out_of_the_joined_table_as_it_was(groups: dict[str, di
         assert set(found) == set(state)
         assert all(found[name] is array for name, array in state.items())
     assert group_of(table, "absent") == {}
+
+
+def test_a_saved_file_is_what_the_bytes_would_be_and_only_its_owners(tmp_path: Path) -> None:
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    state = {"b": np.asfortranarray(array), "a": array[:, ::2], "c": np.float64([1])}
+    path = tmp_path / "x.safetensors"
+    for _ in range(2):  # the second takes the place of the first
+        save_safetensors(path, state)
+        assert path.read_bytes() == to_safetensors(state)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saving_makes_no_bytes_of_the_file_in_memory(tmp_path: Path) -> None:
+    state = {"a": np.zeros(1_000_000, np.float32)}
+    tracemalloc.start()
+    save_safetensors(tmp_path / "x.safetensors", state, metadata={"round": "3"})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+@contextmanager
+def no_file_above(size_bytes: int) -> Iterator[None]:
+    """Let this process write no larger file, as a disk that is full does not."""
+    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_disk_that_does_not_take_it_is_the_systems_own_error_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_safetensors(path, {"a": np.float32([1])})
+    before = path.read_bytes()
+    with no_file_above(100_000), pytest.raises(OSError, match="File too large") as caught:
+        save_safetensors(path, {"a": np.zeros(1_000_000, np.float32)})
+    assert caught.value.errno == errno.EFBIG
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_fault_of_the_disk_keeps_the_librarys_words(tmp_path: Path) -> None:
+    with pytest.raises(safetensors.SafetensorError):
+        save_safetensors(tmp_path / "x.safetensors", {"a": np.array(["text"])})

@@ -98,6 +98,7 @@ def test_two_real_sites_make_the_adapter_of_the_simulation(
     assert read_adapter(out / "adapter").digests["adapter"] == expected["digests"]["adapter"]
     statuses = {site: p["status"] for r in found["rounds"] for site, p in r["participation"].items()}
     assert statuses == dict.fromkeys(SITES, "accepted")
-    asked = [("released", "train", 1), ("released", "train", 2), ("released", "evaluate", 3)]
+    answers = [("preflight", 0), ("train", 1), ("train", 2), ("evaluate", 3)]
+    asked = [("released", kind, number) for kind, number in answers]
     assert [journal(sites[site]) for site in SITES] == [asked, asked]
     assert loads == [1, 1]

@@ -1,5 +1,7 @@
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Lock
 
 import pytest
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_objects
@@ -47,6 +49,28 @@ def test_a_reply_of_too_many_objects_is_not_begun() -> None:
     with bounded_replies(50), pytest.raises(ObjectPullError, match="objects"):
         http_grid.pull_objects([str(number) for number in range(MAX_OBJECTS + 1)], pull)
     assert pulled == []
+
+
+def test_few_objects_are_under_way_at_once_and_one_of_a_reply() -> None:
+    lock, now = Lock(), Counter[str]()
+    most = Counter[str]()
+
+    def pull(object_id: str) -> bytes:
+        with lock:
+            for word in (object_id[0], "all"):
+                now[word] += 1
+                most[word] = max(most[word], now[word])
+        Event().wait(0.005)
+        with lock:
+            now.subtract([object_id[0], "all"])
+        return b""
+
+    def reply(name: str) -> int:
+        return len(http_grid.pull_objects([f"{name}{number}" for number in range(8)], pull))
+
+    with bounded_replies(50), ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(reply, "pqrs")) == [8, 8, 8, 8]
+    assert most == {"all": 2, **dict.fromkeys("pqrs", 1)}
 
 
 def test_the_count_holds_over_threads() -> None:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_any_truncated_or_changed_file_is_one_clear_error(tmp_path: Path, which:
         return
     with pytest.raises(CheckpointError, match=r"^[^\n]+$"):
         read(tmp_path)
+
+
+def test_a_checkpoint_is_written_without_a_copy_of_the_state(tmp_path: Path) -> None:
+    large = replace(state(), shared={"a.weight": np.zeros(1_000_000, np.float32)})
+    tracemalloc.start()
+    checkpoint.write(tmp_path, large)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert same(read(tmp_path), large)
 
 
 def test_nothing_there_and_a_foreign_run_say_so(tmp_path: Path) -> None:

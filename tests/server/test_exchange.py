@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 from server.exchange import Clock, Exchange
 
@@ -64,6 +65,30 @@ class KeenPost(Post):
         self.forgotten += message_ids
 
 
+@dataclass
+class WatchedPost(Post):
+    """One that hands over replies one at a time, and notes how many of the ones before are still held by someone."""
+
+    given: list[ref[Note]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> None:
+        super().wait(seconds)
+        self._look()
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Note]:
+        for each in sorted(i for i in message_ids if i in self.sent and self.sent[i][0] <= self.seconds):
+            self._look()
+            yield self._given(Note(self.sent.pop(each)[1].name, id=each))
+
+    def _given(self, note: Note) -> Note:
+        self.given.append(ref(note))
+        return note
+
+    def _look(self) -> None:
+        self.kept.append(sum(each() is not None for each in self.given))
+
+
 def made(post: Post) -> Exchange[Note]:
     return Exchange(post, Clock(now=lambda: post.seconds, wait=post.wait), poll_s=1.0)
 
@@ -87,11 +112,11 @@ def test_the_deadline_ends_the_waiting_and_the_late_site_stays_busy_until_it_ans
     assert [a.site for a in exchange.collect(1, 10.0)] == ["good"]
     assert post.seconds == 10.0
     assert exchange.waiting() == exchange.waiting(1) == {"late"}
-    exchange.take_late(2)
+    assert list(exchange.take_late(2)) == []
     assert exchange.waiting() == {"late"}
     assert exchange.waiting(2) == frozenset()
     post.seconds = 26.0
-    exchange.take_late(2)
+    assert [(a.site, a.round) for a in exchange.take_late(2)] == [("late", 1)]
     assert exchange.waiting() == frozenset()
 
 
@@ -103,7 +128,7 @@ def test_replies_of_earlier_rounds_are_pulled_once_per_round_and_not_handed_on()
     exchange.push("good", 2, Note("good", 0.0))
     asked = len(post.pulls)
     post.seconds = 6.0
-    exchange.take_late(2)
+    assert [a.site for a in exchange.take_late(2)] == ["late"]
     assert len(post.pulls) == asked + 1
     assert [a.site for a in exchange.collect(2, None)] == ["good"]
 
@@ -140,7 +165,21 @@ def test_the_first_answer_to_a_question_asked_twice_is_the_only_one_and_no_lost_
     assert post.seconds == 7.0
     assert exchange.waiting() == frozenset()
     post.seconds = 20_000.0
-    assert exchange.take_late(2) == []
+    assert list(exchange.take_late(2)) == []
+
+
+def test_no_reply_is_kept_while_the_next_is_waited_for_or_taken() -> None:
+    post = WatchedPost()
+    exchange = made(post)
+    for index, name in enumerate(["one", "two", "three"]):
+        exchange.push(name, 1, Note(name, float(index // 2)))
+    found = []
+    for arrival in exchange.collect(1, 10.0):
+        found.append(arrival.site)
+        del arrival
+    assert found == ["one", "two", "three"]
+    assert post.kept == [0] * len(post.kept)
+    assert len(post.kept) > len(found)
 
 
 def test_a_grid_is_told_which_messages_are_awaited_no_more() -> None:

@@ -23,9 +23,9 @@ from common.adapter_folder import read_adapter
 from common.bundle import BaseModelFacts, write_bundle
 from common.enrolment import Enrolment
 from common.errors import CheckpointError, ParticipationError, UserError
-from common.preflight import Readiness
+from common.preflight import Question, Readiness
 from common.protocol import Refusal
-from common.signed_reply import sign_reply
+from common.signed_reply import sign_readiness, sign_reply
 from common.state import AdapterSchema
 from common.study import Study
 from server import checkpoint
@@ -130,7 +130,11 @@ def app_of(federation: Any, readiness: Readiness, signers: Signers) -> ClientApp
 
     @app.query("preflight")
     def preflight(message: Message, context: Context) -> Message:
-        return Message(wire.encode_value(readiness.model_dump()), reply_to=message)
+        content, key = wire.encode_value(readiness.model_dump()), signers[federation.site_of(context).name]
+        if key is not None:
+            asked = Question.model_validate(wire.decode_value(message.content))
+            content = sign_readiness(content, asked, key)
+        return Message(content, reply_to=message)
 
     return app
 
@@ -158,10 +162,12 @@ def played(
         (Ed25519PrivateKey.generate(), "not by the site's enrolled key"),
     ],
 )
+@pytest.mark.parametrize("no", [False, True])
 def test_an_update_that_its_site_did_not_sign_does_not_count(
-    key: Ed25519PrivateKey | None, reason: str, run: RunFolder, bundled: Any, site_keys: dict[str, str]
+    no: bool, key: Ed25519PrivateKey | None, reason: str, run: RunFolder, bundled: Any, site_keys: dict[str, str]
 ) -> None:
-    """Whoever is between: SuperLink does not tie a reply to the node that was asked."""
+    """Whoever is between: SuperLink does not tie a reply to the node that was asked. Nor is such a no its site's."""
+    bundled.sites["site-b"].change = lambda reply, request: Refusal("PAUSED") if no else reply
     played(run, bundled, site_keys, signers={**SIGNING, "site-b": key})
     rounds = json.loads(run.results.read_bytes())["rounds"]
     found = [record["participation"] for record in rounds]
@@ -188,7 +194,7 @@ def test_a_run_leaves_what_a_simulation_leaves_and_its_receipts(
     assert receipt_check.verify(run.receipts, public) == []
     lines = [json.loads(line) for line in run.receipts.read_text().splitlines()]
     judged = [(line["site"], line["round"], line["status"]) for line in lines if "site" in line]
-    assert sorted(judged) == sorted((site, number, "accepted") for site in SITES for number in (1, 2, 3))
+    assert sorted(judged) == sorted((site, number, "accepted") for site in SITES for number in (0, 1, 2, 3))
 
 
 def test_a_run_goes_on_from_its_checkpoint(
@@ -199,7 +205,7 @@ def test_a_run_goes_on_from_its_checkpoint(
     played(whole, bundled, site_keys)
     for site in bundled.sites.values():
         site.change = lambda reply, request: Refusal("PAUSED") if request.round == 2 else reply
-    with pytest.raises(ParticipationError, match=r"round 2: 0 of 2 sites"):
+    with pytest.raises(ParticipationError, match=r"round 2: 0 of 2 sites .* site-b refused \(PAUSED\)"):
         played(run, bundled, site_keys)
     assert not run.results.exists()
     for site in bundled.sites.values():

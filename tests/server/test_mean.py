@@ -55,6 +55,21 @@ def test_memory_does_not_grow_with_the_number_of_sites() -> None:
     assert peaks[1] < 1.1 * peaks[0]
 
 
+def test_beside_the_sums_there_is_one_update_and_one_tensor_of_it() -> None:
+    names, size = [f"t{i}" for i in range(20)], 5_000
+    update_bytes = len(names) * size * 4
+
+    def updates() -> Iterator[ClientUpdate]:
+        for site in range(6):
+            yield ClientUpdate(str(site), {name: np.full(size, site, np.float32) for name in names}, 1, 1.0)
+
+    tracemalloc.start()
+    weighted_mean(updates())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3.3 * update_bytes  # 2 of float64 sums, 1 of the update, 0.1 of a term
+
+
 def test_a_step_rounds_once() -> None:
     # Float32 steps by 2 at 2**24. The sum, a little over 2**24 + 1, rounds up; with the update rounded to 1.0 first it
     # would be a tie and round down.

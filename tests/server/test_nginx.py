@@ -9,6 +9,7 @@ import pytest
 from common.errors import UserError
 from server import nginx
 from server.front_door.allowed import ALLOWED
+from server.front_door.headers import CLAIMED, PEER
 from server.front_door.settings import Limits
 
 PLACES: dict[str, Any] = {
@@ -36,12 +37,14 @@ def test_the_superlink_is_reached_only_verified() -> None:
     assert "http://" not in text
 
 
-def test_only_pull_messages_goes_to_the_holder() -> None:
+def test_all_that_a_site_signs_goes_to_the_holder_with_the_address_that_it_came_from() -> None:
     text = nginx.render(**PLACES, holder_port=9100)
-    place = re.search(r"location = (\S+) \{[^}]*proxy_pass http://127\.0\.0\.1:9100;", text)
+    place = re.search(r"location (/v1/fleet/) \{([^}]*)proxy_pass http://127\.0\.0\.1:9100;", text)
     assert place is not None
-    assert place[1] == "/v1/fleet/pull-messages"
     assert text.count("127.0.0.1:9100") == 1
+    headers = dict(re.findall(r"proxy_set_header (\S+) (\S+);", place[2]))
+    cleared = {name.decode(): '""' for name in CLAIMED - {PEER}}
+    assert headers == {"Connection": '""', "Host": "localhost", **cleared, "x-real-ip": "$remote_addr"}
 
 
 def test_limits_are_those_of_the_embedded_door() -> None:

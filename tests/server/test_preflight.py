@@ -1,20 +1,29 @@
 """Before round 1: sites that cannot take part are named with what they lack, and too few stop the run at once."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from client.app import make_app
+from client.app import make_app, respond
+from client.gate import readiness_entry
 from common import wire
 from common.errors import ParticipationError
+from common.keys import public_text
 from common.preflight import MEANINGS, NOTES, Problem, Question, Readiness
+from common.receipt_check import read_log
+from common.receipt_match import match
+from common.signed_reply import sign_readiness, sign_reply
 from common.study import Study
 from server.asking import Session
 from server.events import RunFinished, RunStopped, SiteChecked
-from server.preflight import check_sites
+from server.preflight import NOT_SIGNED, check_sites
+from server.receipts import Receipts
 from server.state import ServerState
 
 READY = Readiness(versions={"python": "3.11"}).model_dump()
@@ -55,7 +64,7 @@ def played(
     begin = state or lab.start()
 
     def check(session: Session) -> None:
-        check_sites(session, FakeBundle, done=begin.round)  # type: ignore[arg-type] # the part that is used
+        check_sites(session, FakeBundle, run="first", done=begin.round)  # type: ignore[arg-type] # the part that is used
 
     lab.run(begin, preflight=check, **changes)
     return {event.site: event for event in lab.events if isinstance(event, SiteChecked)}
@@ -152,3 +161,79 @@ def test_a_site_whose_app_fails_is_said_in_a_fixed_word(lab: Callable[..., Any])
     federation = lab(3)
     found = played(federation, {"site-a": READY, "site-b": READY})
     assert (found["site-c"].is_ready, found["site-c"].lacks) == (False, "APP_FAILED")
+
+
+KEYS = {site: Ed25519PrivateKey.generate() for site in ("site-a", "site-b", "site-c")}
+SIGNERS = {site: public_text(key) for site, key in KEYS.items()}
+
+
+def signing_app(lab: Any, key_of: Callable[[str], Ed25519PrivateKey | None], kept: dict[str, Any]) -> ClientApp:
+    """Sites that are ready, and sign all that they say with the key of `key_of`; `kept` has what they say."""
+    app = ClientApp()
+
+    def work(message: Message, context: Context) -> Message:
+        content = respond(message.content, lab.site_of(context))
+        key = KEYS[lab.site_of(context).name]
+        return Message(sign_reply(content, wire.peek_request(message.content), key), reply_to=message)
+
+    @app.query("preflight")
+    def preflight(message: Message, context: Context) -> Message:
+        name = lab.site_of(context).name
+        asked, said = Question.model_validate(wire.decode_value(message.content)), Readiness(free_bytes=len(kept))
+        content, key = wire.encode_value(said.model_dump()), key_of(name)
+        kept[name] = readiness_entry(name, asked, said)
+        return Message(content if key is None else sign_readiness(content, asked, key), reply_to=message)
+
+    app.train()(work)
+    app.evaluate()(work)
+    app.query()(make_app(lab.site_of))
+    return app
+
+
+def checked(lab: Any, key_of: Callable[[str], Ed25519PrivateKey | None], receipts: Receipts) -> dict[str, Any]:
+    """Play a run, and return what each site noted."""
+    kept: dict[str, Any] = {}
+    lab.app = signing_app(lab, key_of, kept)
+    lab.run(
+        lab.start(),
+        preflight=lambda session: check_sites(session, FakeBundle, run="first", done=0),  # type: ignore[arg-type] # the part that is used
+        receipts=receipts,
+        signers=lambda: SIGNERS,
+        rounds=1,
+    )
+    return kept
+
+
+@pytest.mark.parametrize("forger", [None, KEYS["site-a"], Ed25519PrivateKey.generate()])
+def test_what_a_site_did_not_sign_is_not_its_word(
+    forger: Ed25519PrivateKey | None, lab: Callable[..., Any], tmp_path: Path
+) -> None:
+    made, receipts = lab(3), Receipts(tmp_path / "receipts.jsonl", KEYS["site-a"], durable=False)
+    checked(made, lambda site: forger if site == "site-c" else KEYS[site], receipts)
+    found = {event.site: (event.is_ready, event.lacks) for event in made.events if isinstance(event, SiteChecked)}
+    assert found == {"site-a": (True, ""), "site-b": (True, ""), "site-c": (False, NOT_SIGNED)}
+    of_c = [e for e in entries(receipts) if (e["site"], e["round"]) == ("site-c", 0)]
+    assert [(e["status"], e["reason"], e["digest"]) for e in of_c] == [("refused", NOT_SIGNED, None)]
+
+
+def entries(receipts: Receipts) -> list[dict[str, Any]]:
+    return [receipt.entry for receipt in read_log(receipts.path).receipts]
+
+
+def test_the_receipts_of_both_sides_match(lab: Callable[..., Any], tmp_path: Path) -> None:
+    made, receipts = lab(3), Receipts(tmp_path / "receipts.jsonl", KEYS["site-a"], durable=False)
+    kept = checked(made, KEYS.__getitem__, receipts)
+    of_round_0 = [e for e in entries(receipts) if e["kind"] == "preflight"]
+    for site, entry in kept.items():
+        found = match([asdict(entry)], of_round_0)
+        assert (found.site, found.differences, found.agreed) == (site, (), 1)
+        changed = [{**asdict(entry), "digest": "sha256:0"}]
+        assert [each.kind for each in match(changed, of_round_0).differences] == ["changed"]
+
+
+def test_a_refusal_carries_nothing_that_is_compared(lab: Callable[..., Any], tmp_path: Path) -> None:
+    made, receipts = lab(3), Receipts(tmp_path / "receipts.jsonl", KEYS["site-a"], durable=False)
+    answers = {**dict.fromkeys(made.sites, READY), "site-b": lacking("PAUSED")}
+    played(made, answers, receipts=receipts)
+    found = {e["site"]: (e["status"], e["digest"] is None) for e in entries(receipts) if e["kind"] == "preflight"}
+    assert found == {"site-a": ("accepted", False), "site-b": ("refused", True), "site-c": ("accepted", False)}

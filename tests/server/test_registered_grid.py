@@ -106,7 +106,7 @@ def test_a_stalled_reply_holds_up_no_other() -> None:
         event.set()
     begin = monotonic()
     assert wait_for(grid, ids, 2) == ["a", "c"]
-    assert grid.pull_messages(ids) == []
+    assert list(grid.pull_messages(ids)) == []
     assert monotonic() - begin < PATIENCE_S / 2
     transport.release.set()
     assert wait_for(grid, ids, 1) == ["b"]
@@ -121,7 +121,7 @@ def test_each_reply_comes_once_and_only_to_who_asks_for_it() -> None:
         event.set()
     assert wait_for(grid, ["a"], 1) == ["a"]
     assert wait_for(grid, ["a", "b"], 1) == ["b"]
-    assert grid.pull_messages(["a", "b"]) == []
+    assert list(grid.pull_messages(["a", "b"])) == []
     grid.close()
 
 
@@ -160,7 +160,7 @@ def test_a_reply_that_cannot_be_put_together_is_late_with_a_word_in_the_log_and_
     grid.push_messages(["a", "b"])
     transport.answered["b"].set()
     assert wait_for(grid, ["a", "b"], 1) == ["b"]
-    assert grid.pull_messages(["a"]) == []
+    assert list(grid.pull_messages(["a"])) == []
     assert holds(lambda: type(error).__name__ in caplog.text)
     assert SECRET not in caplog.text
     grid.close()
@@ -180,7 +180,7 @@ def test_a_reply_that_names_the_message_to_another_site_is_not_that_site_s(caplo
     grid.push_messages(["a", "b"])
     transport.answered["a"].set()
     assert holds(lambda: "names another message" in caplog.text)
-    assert grid.pull_messages(["a", "b"]) == []
+    assert list(grid.pull_messages(["a", "b"])) == []
     transport.answered["b"].set()
     assert wait_for(grid, ["a", "b"], 1) == ["b"]
     grid.close()
@@ -200,7 +200,7 @@ def test_a_message_that_is_forgotten_is_looked_for_no_more_and_its_late_reply_is
     looks = transport.looks["a"]
     Event().wait(0.1)
     assert transport.looks["a"] == looks
-    assert grid.pull_messages(["a", "b"]) == []
+    assert list(grid.pull_messages(["a", "b"])) == []
     assert len(transport.given) == 2
     assert holds(lambda: transport.kept() == 0)
     grid.close()
@@ -213,9 +213,25 @@ def test_a_reply_that_has_come_and_is_forgotten_is_not_kept() -> None:
     transport.answered["a"].set()
     assert holds(lambda: len(transport.given) == 1)
     Event().wait(0.05)
-    assert grid.pull_messages([]) == []
+    assert list(grid.pull_messages([])) == []
     assert transport.kept() == 1
     grid.forget(["a"])
     assert holds(lambda: transport.kept() == 0)
-    assert grid.pull_messages(["a"]) == []
+    assert list(grid.pull_messages(["a"])) == []
+    grid.close()
+
+
+def test_replies_are_let_go_one_at_a_time_as_they_are_taken() -> None:
+    transport = FakeTransport()
+    grid = grid_of(transport)
+    ids = grid.push_messages(["a", "b", "c"])
+    for event in transport.answered.values():
+        event.set()
+    assert holds(lambda: len(transport.given) == 3)
+    Event().wait(0.05)
+    left = []
+    for reply in grid.pull_messages(ids):
+        del reply
+        left.append(transport.kept())
+    assert left == [2, 1, 0]
     grid.close()

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from common.command import main
+from common.foreseen import foreseen
+from common.plans import Foreseen
+from common.study import AggregationSection
 
 
 def test_a_notebook_imports_nothing_that_reports_before_reporting_is_off() -> None:
@@ -24,3 +27,19 @@ def test_study_check_knows_the_strategies_of_the_users_own_folder(tmp_path: Path
     with pytest.raises(SystemExit, match=r"^0$"):
         main([*chosen, "--plugins", str(folder)])
     assert '"lazy-mean"' in capsys.readouterr().out
+
+
+def test_what_an_own_strategy_plans_is_declared_in_its_folder_and_then_known_to_sites(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "mine"
+    (folder / "plans").mkdir(parents=True)
+    (folder / "pulled_mean.py").write_text("from server.aggregation.fedavg import FedAvg\n\nbuild = FedAvg\n")
+    declared = "    def foresee(self, round_number, site):\n        return Foreseen(proximal_mu=0.5 * round_number)\n"
+    head = "from dataclasses import dataclass\n\nfrom common.plans import Foreseen\n\n\n@dataclass(frozen=True)\n"
+    (folder / "plans" / "pulled_mean.py").write_text(f"{head}class Pulled:\n{declared}\n\nbuild = Pulled\n")
+    section = AggregationSection(name="pulled-mean")
+
+    assert foreseen(section, 2, "east") == Foreseen()
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["study", "show", "quick", "--set", "aggregation.name=pulled-mean", "--plugins", str(folder)])
+    capsys.readouterr()
+    assert foreseen(section, 2, "east") == Foreseen(proximal_mu=1.0)

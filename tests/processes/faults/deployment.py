@@ -141,7 +141,7 @@ class Federation:
         """
         accepted: dict[tuple[str, str, int], list[str]] = {}
         for each in self.receipts(run):
-            if each["status"] == "accepted":
+            if each["status"] == "accepted" and each["round"]:
                 accepted.setdefault((each["site"], each["kind"], each["round"]), []).append(each["digest"])
         starts = sum(each["event"] == "run_started" for each in self.events(run))
         assert all(len(set(digests)) == 1 and len(digests) <= starts for digests in accepted.values()), accepted

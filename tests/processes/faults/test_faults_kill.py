@@ -76,7 +76,7 @@ def test_a_run_without_its_process_has_failed_and_is_resumed(federation: Any, vi
     federation.finished(run)
     assert [e["round"] for e in federation.events(run) if e["event"] == "round_started"] == [1, 2, 2, 3]
     after = [(e["decision"], e["kind"], e["round"]) for e in federation.journal("east", run)[len(before) :]]
-    assert after == [("repeated", "train", 2), ("released", "evaluate", 3)]
+    assert after == [("released", "preflight", 0), ("repeated", "train", 2), ("released", "evaluate", 3)]
 
 
 def test_the_supervisor_of_a_site(federation: Any) -> None:

@@ -99,7 +99,9 @@ def test_bad_answers_do_not_count(
     assert tuple(each["status"] for each in found) == reasons
     assert not any("signature" in each["reason"] for each in found)
     assert "Kowalska" not in run.events.read_text() + run.log.read_text() + run.receipts.read_text()
-    assert [e["status"] for e in federation.receipts(run) if e["site"] == "west" and e["round"] < 3] == list(reasons)
+    assert [e["status"] for e in federation.receipts(run) if e["site"] == "west" and e["round"] in (1, 2)] == list(
+        reasons
+    )
 
 
 def test_an_answer_to_a_closed_round_is_late_and_never_counts(federation: Any) -> None:
@@ -110,7 +112,7 @@ def test_an_answer_to_a_closed_round_is_late_and_never_counts(federation: Any) -
     results = federation.finished(run, sites=2)
     reasons = [record["participation"]["west"]["reason"] for record in results["rounds"]]
     assert reasons == ["no answer in time", "still at an earlier round"]
-    noted = [(e["round"], e["status"]) for e in federation.receipts(run) if e["site"] == "west"]
+    noted = [(e["round"], e["status"]) for e in federation.receipts(run) if e["site"] == "west" and e["round"]]
     assert noted == [(1, "late"), (3, "accepted")]
 
 
@@ -177,7 +179,7 @@ def test_a_site_that_answers_twice_counts_once(federation: Any) -> None:
     with gateway_that_answers_twice(federation):
         run = federation.submit("strict", "twice")
         federation.finished(run)
-    noted = [(e["round"], e["status"]) for e in federation.receipts(run) if e["site"] == "west"]
+    noted = [(e["round"], e["status"]) for e in federation.receipts(run) if e["site"] == "west" and e["round"]]
     assert noted == [(1, "accepted"), (2, "accepted"), (3, "accepted")]
 
 

@@ -19,7 +19,7 @@ from client.ports import read_ports
 from client.site_folder import SiteFolder
 from common import wire
 from common.leftovers import find_leftovers
-from common.preflight import MESSAGE_KIND, Readiness
+from common.preflight import MESSAGE_KIND
 from common.thin_app import thin_app
 from server.coordinator.flower_command import flower
 from server.coordinator.folder import CoordinatorFolder
@@ -119,11 +119,15 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def fails_in_training(action: str, content: wire.Content) -> wire.Content:
+def fails_in_training(site: SiteFolder) -> Respond:
     """Pass what is asked before round 1, then raise what holds a patient's name."""
-    if action == MESSAGE_KIND:
-        return wire.encode_value(Readiness().model_dump(mode="json"))
-    raise KeyError(f"{PATIENT} has no value")
+
+    def respond(action: str, content: wire.Content) -> wire.Content:
+        if action == MESSAGE_KIND:
+            return Hospital(site).respond(action, content)
+        raise KeyError(f"{PATIENT} has no value")
+
+    return respond
 
 
 def fails_in_data(site: SiteFolder, rows: Path) -> Respond:
@@ -143,7 +147,7 @@ def failing(federation: Federation, request: pytest.FixtureRequest) -> Any:
     site, rows = federation.site, federation.rows
     kept = {path: path.read_bytes() for path in [rows, *site.approved.glob("*/study.json")]}
     ways = {"data": lambda: fails_in_data(site, rows), "study": lambda: fails_in_study(site)}
-    federation.trainer.work = ways.get(request.param, lambda: fails_in_training)()
+    federation.trainer.work = ways.get(request.param, lambda: fails_in_training(site))()
     yield request.param
     for path, content in kept.items():
         path.write_bytes(content)

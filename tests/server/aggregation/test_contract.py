@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import plugins
-from common.state import AdapterState, digest_state
-from server.aggregation import ClientUpdate, Strategy
+from common.foreseen import foreseen
+from common.state import AdapterSchema, AdapterState, digest_state
+from common.study import AggregationSection
+from server.aggregation import ClientUpdate, Memory, Strategy
 
 NAMES = plugins.available("server.aggregation")
 SHAPES = {"q.lora_A.weight": (2, 5), "q.lora_B.weight": (3, 2), "head.bias": (3,)}
@@ -127,6 +129,20 @@ def test_a_plan_asks_for_tensors_by_name(name: str) -> None:
     plan = built(name).plan(1, {}, "s0")
     assert plan.active is None or set(plan.active) <= set(SHAPES)
     assert plan == built(name).plan(1, {}, "s0")
+
+
+@ALL
+@pytest.mark.parametrize("site", ["s0", "s1"])
+def test_what_a_strategy_plans_is_what_sites_were_told_that_it_plans(name: str, site: str) -> None:
+    """Over all rounds of a study, with the memory that the rounds before have left: a site refuses any other plan."""
+    rng, strategy, rounds = np.random.default_rng(0), built(name), 7
+    schema, section = AdapterSchema.of(random_state(rng)), AggregationSection(name=name)
+    state: AdapterState = random_state(rng)
+    memory: Memory = {}
+    for number in range(1, rounds + 1):
+        declared = foreseen(section, number, site)
+        assert declared.allows(strategy.plan(number, memory, site), schema), (number, declared)
+        state, memory = strategy.step(state, strategy.combine(iter(clients(rng, 3))), memory)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "linear" in built(n).claims])

@@ -51,6 +51,12 @@ def test_every_process_is_quiet_and_has_a_flower_home_of_its_own(tmp_path: Path,
         assert program.environment["FLWR_HOME"] == str(tmp_path / "server" / "flwr-home")
 
 
+def test_what_a_process_frees_goes_back_to_the_machine(programs: dict[str, Program]) -> None:
+    """A ServerApp holds replies for moments; by itself glibc keeps blocks of up to 32 MB."""
+    for name in ("superlink", "superexec"):  # the executor's environment is that of the ServerApps
+        assert int(programs[name].environment["MALLOC_MMAP_THRESHOLD_"]) <= 2**17  # tensors of an adapter
+
+
 def test_no_secret_is_an_argument_or_in_an_environment(tmp_path: Path, programs: dict[str, Program]) -> None:
     secret = CoordinatorFolder(tmp_path / "server").link_secret.read_bytes()
     for program in programs.values():

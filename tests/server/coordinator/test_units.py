@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.initialise import initialise
 from server.coordinator.ports import read_ports
-from server.coordinator.units import command_line, write_units
+from server.coordinator.units import write_units
 from server.front_door.settings import read_settings as read_door_settings
 
 INNER = ("fedpeft-superlink.service", "fedpeft-superexec.service", "fedpeft-holder.service")
@@ -90,9 +89,3 @@ def test_nginx_accepts_its_configuration(coordinator: Path, units: dict[str, str
     command = ["nginx", "-t", "-c", str(folder.units / "nginx.conf"), "-p", str(folder.run / "nginx")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("part", ["a\nExecStartPre=/bin/evil", "a\x1b"])
-def test_a_control_character_is_refused(part: str) -> None:
-    with pytest.raises(UserError, match="control character"):
-        command_line((part,))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.front_door.allowed import FLEET, HELD_ONLY, is_allowed
+from server.front_door.allowed import BEHIND_NGINX, FLEET, is_allowed
 from server.front_door.settings import Limits
 
 Doors = Any  # the fixture's own type lives in conftest.py, which tests do not import
@@ -136,7 +136,7 @@ def test_a_superlink_that_is_away_is_a_status_that_a_supernode_survives(
         assert client.post(path, content=b"x").status_code in {502, 503, 504}
 
 
-def test_a_holder_lets_only_pull_messages_pass() -> None:
-    assert is_allowed("POST", b"/v1/fleet/pull-messages", b"", allowed=HELD_ONLY)
-    assert not is_allowed("GET", b"/health", b"", allowed=HELD_ONLY)
-    assert not is_allowed("POST", b"/v1/fleet/push-object", b"", allowed=HELD_ONLY)
+def test_a_holder_lets_all_that_a_site_signs_pass_and_nothing_else() -> None:
+    assert all(is_allowed("POST", f"/v1/fleet/{name}".encode(), b"", allowed=BEHIND_NGINX) for name in FLEET)
+    assert not is_allowed("GET", b"/health", b"", allowed=BEHIND_NGINX)
+    assert not is_allowed("POST", b"/v1/fleet/", b"", allowed=BEHIND_NGINX)

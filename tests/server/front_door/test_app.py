@@ -176,26 +176,6 @@ def test_a_poll_keeps_only_a_small_question(doors: Doors) -> None:
     assert doors.recorder.seen == []
 
 
-def test_a_holder_needs_no_tls_and_takes_pull_messages_only(doors: Doors) -> None:
-    doors.recorder.reply = messages(b"", b"news")
-    client = doors.open(role="holder", certfile=None, keyfile=None, polling={"hold_s": 5, **FAST})
-    assert client.post(PULL, content=b"who").content == b"news"
-    assert client.post(PUSH, content=b"x").status_code == 404
-    assert client.get("/health").status_code == 404
-
-
-@pytest.mark.slow
-@pytest.mark.processes
-def test_nginx_gives_the_polls_to_the_holder(doors: Doors) -> None:
-    doors.recorder.reply = messages(b"", b"", b"news")
-    holder = doors.start(role="holder", certfile=None, keyfile=None, polling={"hold_s": 5, **FAST})
-    client = doors.client(doors.start_nginx(holder_port=holder))
-    assert client.post(PULL, content=b"who").content == b"news"
-    assert [seen.body for seen in doors.recorder.seen] == [b"who"] * 3
-    doors.recorder.reply = lambda seen: Response(seen.body)
-    assert client.post(PUSH, content=b"object").content == b"object"
-
-
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_one_peer_may_send_only_so_much_in_all(doors: Doors, is_chunked: bool) -> None:
     """A body whose length is not said counts as one of the largest size."""

@@ -1,0 +1,40 @@
+"""What the approved study foresees of plans: the declaration in `common/plans` of its strategy, with its options."""
+
+from dataclasses import fields
+from typing import Final
+
+from common import plugins
+from common.errors import StudyError
+from common.plans import Declaration, Foreseen
+from common.protocol import RoundPlan
+from common.state import AdapterSchema
+from common.study import AggregationSection
+
+PLANS: Final = "common.plans"
+_KEY: Final = "aggregation.name"
+
+
+def foreseen(aggregation: AggregationSection, round_number: int, site: str) -> Foreseen:
+    """Return what a plan of this round may be at `site`; a strategy without a declaration makes the plain plan.
+
+    Raises:
+        StudyError: the options do not fit the declaration.
+
+    >>> foreseen(AggregationSection(), 1, "east") == Foreseen()
+    True
+    """
+    try:
+        module = plugins.load(PLANS, aggregation.name, key=_KEY)
+    except StudyError:
+        return Foreseen()
+    known = {each.name for each in fields(module.build)}
+    options = {name: value for name, value in aggregation.options.items() if name in known}
+    declared: Declaration = plugins.build(PLANS, aggregation.name, options, key=_KEY)
+    return declared.foresee(round_number, site)
+
+
+def first_plan(found: Foreseen, shared: AdapterSchema) -> RoundPlan:
+    """Return a plan that is foreseen, such as a preview of a round plays; its extra figures are 0."""
+    names = next(found.choices(shared), ())
+    active = None if names == shared.names else names
+    return RoundPlan(active, found.proximal_mu, found.rank, dict.fromkeys(sorted(found.extra), 0.0))

@@ -1,0 +1,62 @@
+"""What a strategy may ask sites to train: declarations that sites know too, since they never see a strategy.
+
+The study that a site approves names the strategy and its options; a file here, named as the strategy's in
+`server/aggregation`, turns these into what a plan of each round may be. The trainer refuses any other plan. A strategy
+without a file here makes the plain plan only: all shared tensors, no proximal term. A file has `build`, a frozen
+dataclass whose fields are those of the strategy's options that its plans depend on, and which is a `Declaration`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, Protocol
+
+from common.protocol import RoundPlan
+from common.state import AdapterSchema
+
+Patterns = tuple[str, ...]
+"""fnmatch patterns of names of tensors."""
+ALL: Final[Patterns] = ("*",)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a plan of one round may be, at one site.
+
+    active: the sets of shared tensors that may be trained, each by its patterns: a plan names exactly one of them.
+    proximal_mu: the weight of FedProx' term. rank: the LoRA rank of this site, None is the study's. extra: what else
+    the plan says, by name.
+
+    >>> Foreseen(active=(("*.lora_B.*", "head.*"),), proximal_mu=0.1).proximal_mu
+    0.1
+    """
+
+    active: tuple[Patterns, ...] = (ALL,)
+    proximal_mu: float = 0.0
+    rank: int | None = None
+    extra: frozenset[str] = frozenset()
+
+    def allows(self, plan: RoundPlan, shared: AdapterSchema) -> bool:
+        """Whether this is one of the plans that were declared; `shared` has the tensors that travel."""
+        asked = frozenset(shared.names if plan.active is None else plan.active)
+        return (
+            asked in map(frozenset, self.choices(shared))
+            and plan.proximal_mu == self.proximal_mu
+            and plan.rank == self.rank
+            and frozenset(plan.extra) == self.extra
+        )
+
+    def choices(self, shared: AdapterSchema) -> Iterator[tuple[str, ...]]:
+        """Yield the names of each set that may be trained; a set of none is no choice."""
+        for patterns in self.active:
+            names = tuple(name for name in shared.names if any(fnmatchcase(name, each) for each in patterns))
+            if names:
+                yield names
+
+
+class Declaration(Protocol):
+    """What a file of this folder builds from a strategy's options."""
+
+    def foresee(self, round_number: int, site: str) -> Foreseen:
+        """Return what a plan of this round (counted from 1) may be at `site`."""
+        ...
