@@ -26,13 +26,15 @@ class Listener:
 
     def on_event(self, event: "Event") -> None:
         """Show one event of the rounds."""
-        from server.events import RoundFinished, RoundStarted, RunStarted, SiteAnswered
+        from server.events import RoundFinished, RoundStarted, RunStarted, SiteAnswered, SitesAwaited
 
         if isinstance(event, RunStarted):
             self.bars.update(self.rounds, total=event.rounds, completed=event.round, visible=True)
         elif isinstance(event, RoundStarted):
             word = "closing evaluation" if event.kind == "evaluate" else f"round {event.round} of {event.rounds}"
             self.bars.update(self.rounds, description=word)
+        elif isinstance(event, SitesAwaited):
+            self.bars.update(self.rounds, detail=f"waits for {', '.join(event.sites)}")
         elif isinstance(event, SiteAnswered):
             loss = event.train.get("loss")
             detail = event.status if loss is None else f"loss {loss:.3f}"
