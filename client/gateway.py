@@ -130,7 +130,11 @@ def run(folder: SiteFolder, ports: Ports, stop: Event) -> None:
     if not shorten_backoff():
         LOG.warning("Flower's back-off has other names than in 1.41: messages take longer")
     address = f"{LOOPBACK}:{ports.runtime}"
-    with serving_health(ports.gateway), open_runtime(address, read_secret(folder)) as runtime, connect(folder) as trainer:
+    with (
+        serving_health(ports.gateway),
+        open_runtime(address, read_secret(folder)) as runtime,
+        connect(folder) as trainer,
+    ):
         Gateway(runtime, trainer, expected_fab_hash()).run(stop)
 
 

@@ -1,4 +1,4 @@
-"""The loopback ports of a site's SuperNode and gateway, chosen once and kept, so that a restarted process finds them again."""
+"""The loopback ports of a site's SuperNode and gateway, chosen once and kept: a restarted process finds them again."""
 
 import json
 from dataclasses import asdict, astuple, dataclass, fields

@@ -68,7 +68,7 @@ def start_site(folder: SiteFolder, *, ready_s: float = READY_S) -> None:
 
 def _prepare(folder: SiteFolder) -> list[Program]:
     programs = site_programs(folder, choose_ports(folder))
-    return [*programs, _watch(folder)]
+    return [*programs, watch_of(folder)]
 
 
 def stop_site(folder: SiteFolder) -> None:
@@ -173,7 +173,8 @@ def _home(folder: SiteFolder) -> Path:
     return folder.run.resolve() / "flwr-home"
 
 
-def _watch(folder: SiteFolder) -> Program:
+def watch_of(folder: SiteFolder) -> Program:
+    """Write down what is watched, and return the program that watches."""
     socket = folder.socket.relative_to(folder.run)  # the supervisor works there, and a socket's path must be short
     checks = (
         Check(program=TRAINER, grpc=f"unix:{socket}", service=SERVICE),
