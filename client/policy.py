@@ -154,8 +154,8 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"the method {', '.join(forbidden)} is not among the policy's methods: {', '.join(policy.methods)}": (
             bool(forbidden)
         ),
-        f"it trains {bundle.schema.size} numbers of the model, more than it leaves frozen, and {REFUSED_METHOD!r} is not "
-        "among the policy's methods": is_nearly_full(bundle) and REFUSED_METHOD not in policy.methods,
+        f"it trains {bundle.schema.size} numbers of the model, more than it leaves frozen, and {REFUSED_METHOD!r} is "
+        "not among the policy's methods": is_nearly_full(bundle) and REFUSED_METHOD not in policy.methods,
         f"{len(kept)} tensors match none of the policy's patterns, such as {', '.join(kept[:3])}": bool(kept),
         f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
             shared.size_bytes > policy.max_update_bytes
