@@ -52,6 +52,8 @@ def load_base(folder: Path, *, attention: str = "eager", architecture: Architect
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from None
     _check_whole(folder, found)
+    if architecture == "causal-lm":
+        _write_plainly(model)
     model.requires_grad_(False)
     module: nn.Module = model.eval()
     return module
@@ -70,6 +72,13 @@ def _check_whole(folder: Path, found: Mapping[str, Any]) -> None:
             f"base model in {folder.name!r} does not load: its files lack {lacking[0]!r} in the shape that its "
             f"config.json says ({len(lacking)} such); is it a whole model, with its own config.json?"
         )
+
+
+def _write_plainly(model: Any) -> None:
+    """What a folder says of sampling and penalties is not in its digest, so sites would write different texts."""
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig()
 
 
 def _without_pooler(folder: Path, architecture: Architecture) -> dict[str, Any]:
