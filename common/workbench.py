@@ -99,6 +99,11 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
             method.start(model, reader)
         head = task.build_head(hidden_size=hidden)
     parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
+    if not parameters:
+        raise StudyError(
+            f"peft.method = {study.peft.method!r} trains nothing but the task's head, and {study.task.kind} has none; "
+            "expected a method that changes the base model, such as lora"
+        )
     return Workbench(
         method=method,
         task=task,

@@ -39,7 +39,7 @@ def render_card(results: Mapping[str, Any]) -> str:
         f"# {escaped(name)}: {escaped(_method(results))} adapter",
         paragraph(description),
         _trained_on(results),
-        *("## Intended use and limits", USE, paragraph(facts.privacy_statement(results)), LICENCE),
+        *("## Intended use and limits", USE, _warning(results), paragraph(facts.privacy_statement(results)), LICENCE),
         *("## Results", paragraph(" ".join(summary(results))), *_result_tables(results)),
         *("## Data", _data_text(results), markdown_table(data_table(results))),
         *("## How to use it", _how_to_use(results)),
@@ -147,6 +147,11 @@ def _without_fedpeft(results: Mapping[str, Any]) -> list[str]:
     max_length = int(number(results, "study", "task", "max_length") or 128)
     code = usage.code(max_length=max_length, head_files=[file for group, file in HEAD_FILES.items() if group in groups])
     return [text, fenced(code, language="python")]
+
+
+def _warning(results: Mapping[str, Any]) -> str:
+    usage = _usage(results)
+    return "" if usage is None else usage.warning
 
 
 def _usage(results: Mapping[str, Any]) -> Usage | None:

@@ -6,13 +6,12 @@ without `B-` or `I-` is read as `I-`. An entity counts as found if its type and 
 """
 
 from collections.abc import Sequence
-from math import inf
 from typing import Final
 
 import numpy as np
 
 from common.metrics.measure import MetricInfo
-from common.metrics.sums import OfSums, SumMeasure, SumMetric, ratio
+from common.metrics.sums import ROW_LOSS, OfSums, SumMeasure, SumMetric, ratio
 from common.metrics.types import Floats
 
 OUTSIDE: Final = "O"
@@ -30,7 +29,7 @@ INFOS: Final = (
     MetricInfo("entity_recall", "Recall", "Share of real entities that are named."),
     MetricInfo("entity_f1_macro", "F1, mean over types", "Entity F1 of each type that occurs or is named, averaged."),
     MetricInfo("word_accuracy", "Word accuracy", "Share of words with the right tag."),
-    MetricInfo("loss", "Loss", "Mean over rows of the mean loss of a row's parts.", higher_is_better=False, high=inf),
+    ROW_LOSS,
 )
 _ROW_COLUMNS: Final = ("rows", "words", "right_words", "loss")
 _TYPE_COLUMNS: Final = ("found", "named", "real")
