@@ -52,3 +52,20 @@ def convert(
 
     write(out, weights)
     typer.echo(f"{check_digest(out, None)}  {out}")
+
+
+@base_model_app.command("convert-gguf")
+def convert_gguf(
+    source: Annotated[str, typer.Argument(help="A file .gguf, a folder with one, or package:NAME/FOLDER.")],
+    out: Annotated[str, typer.Option(help="The new folder.")],
+) -> None:
+    """Write a decoder in GGUF as a folder of safetensors, for base_model.source = "dir:..."; needs fedpeft[gguf]."""
+    from pathlib import Path
+
+    from common.base_files import digest_manifest, folder_of, manifest
+    from common.gguf_files import convert, gguf_in
+
+    place = folder_of(source) if source.startswith("package:") else Path(source).expanduser()
+    folder = Path(out).expanduser()
+    convert(gguf_in(place), folder)
+    typer.echo(f'base_model = {{ source = "dir:{folder}", digest = "{digest_manifest(manifest(folder))}" }}')
