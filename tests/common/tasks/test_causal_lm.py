@@ -122,6 +122,16 @@ def test_training_lowers_the_loss_and_leaves_the_model_able_to_write(method: str
     assert len(predicted_rows(bench, encode(bench, None), execution=Execution())) == len(TEXTS)
 
 
+def test_frozen_layers_that_are_stepped_over_change_no_score(open_decoder: Open) -> None:
+    found = []
+    for frozen_dropout in ("true", "false"):
+        bench = open_decoder("last-layers", f"training.frozen_dropout={frozen_dropout}", "peft.layers=1")
+        found.append(score(bench, encode(bench), execution=Execution()))
+        assert bool(bench.kept.states) == (frozen_dropout == "false")
+        assert len(predicted_rows(bench, encode(bench, None), execution=Execution())) == len(TEXTS)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_output_layer_sees_completions_only_and_works_in_float32(precision: Any, open_decoder: Open) -> None:
     bench = open_decoder()

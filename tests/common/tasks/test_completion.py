@@ -6,7 +6,7 @@ from torch.nn import functional
 from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from common.tasks import Example
-from common.tasks._completion import joined, token_scores
+from common.tasks._completion import CHUNK_TOKENS, joined, token_scores
 from common.tasks.causal_lm import CausalLm
 
 
@@ -38,7 +38,9 @@ def test_another_decoder_s_scaled_logits_are_its_own() -> None:
         torch.manual_seed(0)
         scaled = GraniteForCausalLM(GraniteConfig(**sizes, **ends, logits_scaling=3.0)).eval()
         plain = LlamaForCausalLM(LlamaConfig(**sizes, **ends)).eval()
-    batch = CausalLm().collate([Example((1, 5, 6, 7, 2), 3), Example((1, 9, 2), 1)], pad_id=0)
+    long = tuple(3 + place * place % 17 for place in range(CHUNK_TOKENS + 7))
+    examples = [Example((1, 5, 6, 7, 2), 3), Example((1, *long), len(long)), Example((1, 9, 2), 1)]
+    batch = CausalLm().collate(examples, pad_id=0)
     for model in (scaled, plain):
         with torch.inference_mode():
             logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
