@@ -74,8 +74,6 @@ def test_plain_peft_loads_what_is_trained_on_a_resnet(name: str, make_random_mod
     found, plain = states(model), make_random_model("resnet")
     assert torch.equal(states(loaded), found)
     assert not torch.equal(states(plain), found)
-        model(pixel_values=PIXELS).last_hidden_state, make_random_model("resnet")(pixel_values=PIXELS).last_hidden_state
-    )
 
 
 def test_layer_norm_trains_scale_and_shift_of_every_batch_norm(make_random_model: Make) -> None:
