@@ -17,6 +17,7 @@ from client.execution import Execution
 from client.frozen_layers import FrozenLayers, silence_frozen
 from client.schedule import Schedule, factor, progress
 from common.errors import RefusedError
+from common.peft_methods._batch_norms import batch_norms, set_mode, statistics
 from common.tasks import AnyExample
 from common.workbench import Workbench
 
@@ -91,14 +92,12 @@ def _cuda_devices(execution: Execution) -> list[str]:
 
 
 def set_training_mode(bench: Workbench) -> None:
-    """Put the model in training mode, BatchNorm apart, whose running statistics stay, and silent frozen layers."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
+    """Put the model in training mode, but for silent frozen layers, and each BatchNorm that is not the site's own."""
     bench.model.train()
     bench.head.train()
-    for module in bench.model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
+    own = {id(module) for module in bench.own_norms.values()}
+    for module in batch_norms(bench.model).values():
+        module.train(id(module) in own)
     silence_frozen(bench)
 
 
@@ -168,6 +167,7 @@ class _Loop:
     def _loss(self, examples: Sequence[AnyExample]) -> Tensor:
         task, bench = self.bench.task, self.bench
         batch = to_device(task.collate(examples, pad_id=pad_id(bench)), self.execution)
+        set_mode(bench.own_norms.values(), rows=len(examples))
         with self._given(examples), self.execution.autocast():
             logits = task.logits(bench.model, bench.head, batch)
         return task.loss(logits.float(), batch)
@@ -194,7 +194,8 @@ class _Loop:
 
     def finish(self) -> Trained:
         loss = float(self.losses) / max(self.steps, 1)
-        if not np.isfinite(loss) or not all(bool(p.isfinite().all()) for p in self.trained):
+        tensors = [*self.trained, *statistics(self.bench.own_norms).values()]
+        if not np.isfinite(loss) or not all(bool(tensor.isfinite().all()) for tensor in tensors):
             raise RefusedError("TRAINING_DIVERGED")
         return Trained(loss=loss, steps=self.steps)
 

@@ -16,8 +16,9 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
     locked = replaced(study, {"base_model.digest": digest})
     bench = open_workbench(locked, base_folder, seed=locked.seed)
     initial = bench.read()
+    own = [name for name in initial if name not in bench.parameters]
     try:
-        schema = AdapterSchema.of(initial, private=locked.peft.private)
+        schema = AdapterSchema.of(initial, private=[*locked.peft.private, *own])
     except SchemaError as error:
         raise StudyError(str(error)) from None
     if not schema.shared.tensors:
@@ -29,7 +30,7 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         initial=initial,
         base_model=_facts(bench, base_folder),
         adapter_config=bench.method.adapter_config(bench.model),
-        peft_names=bench.method.peft_names([name for name in schema.names if not name.startswith(HEAD)]),
+        peft_names=bench.method.peft_names([name for name in bench.parameters if not name.startswith(HEAD)]),
     )
 
 
