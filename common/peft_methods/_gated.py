@@ -30,7 +30,7 @@ class GatedValues(nn.ParameterDict):
 
     def gate(self) -> Tensor:
         """Return 0 or 1 for each rank; the importance gets the gate's derivative, since the two differ by constants."""
-        gate = is_kept(self.importance.detach()).to(self.importance.dtype)
+        gate: Tensor = is_kept(self.importance.detach()).to(self.importance.dtype)
         return gate + (self.importance - self.importance.detach()) if self.importance.requires_grad else gate
 
 

@@ -52,7 +52,9 @@ class Adalora:
 
     def __post_init__(self) -> None:
         if self.target_rank is not None and self.target_rank > self.rank:
-            raise ValueError(f"target_rank = {self.target_rank} is above rank = {self.rank}, from which ranks are pruned")
+            raise ValueError(
+                f"target_rank = {self.target_rank} is above rank = {self.rank}, from which ranks are pruned"
+            )
 
     @property
     def last_rank(self) -> int:
@@ -108,11 +110,11 @@ class Adalora:
         return _peft.config_json(model)
 
     def peft_names(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Return peft's names: the wrapper's prefix in front. Of an importance, `for_peft` needs to be given one."""
+        """Return peft's names: the wrapper's prefix in front. Importances have one too, since `for_peft` needs them."""
         return {name: _peft.WRAPPER + name for name in names}
 
     def for_peft(self, state: AdapterState) -> dict[str, Array]:
-        """Return the tensors that peft's own layers have: e is zero where a rank is pruned, which has the same effect."""
+        """Return the tensors that peft's own layers have: e is zero where a rank is pruned, which does the same."""
         found = {name: array for name, array in state.items() if not name.endswith(IMPORTANCE)}
         for name in state.keys() - found.keys():
             value = name.removesuffix(".importance")
