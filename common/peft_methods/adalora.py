@@ -52,9 +52,7 @@ class Adalora:
 
     def __post_init__(self) -> None:
         if self.target_rank is not None and self.target_rank > self.rank:
-            raise ValueError(
-                f"target_rank = {self.target_rank} is above rank = {self.rank}, from which ranks are pruned"
-            )
+            raise ValueError(f"target_rank = {self.target_rank} is above rank = {self.rank}; expected at most that")
 
     @property
     def last_rank(self) -> int:
