@@ -17,6 +17,7 @@ from client.execution import Execution
 from client.frozen_layers import FrozenLayers, silence_frozen
 from client.schedule import Schedule, factor, progress
 from common.errors import RefusedError
+from common.peft_methods import AllocatesRanks, RankAllocation
 from common.peft_methods._batch_norms import batch_norms, set_mode, statistics
 from common.tasks import AnyExample
 from common.workbench import Workbench
@@ -115,6 +116,7 @@ class _Loop:
     losses: Tensor
     steps: int
     frozen: FrozenLayers | None
+    ranks: RankAllocation | None
 
     @classmethod
     def start(
@@ -147,6 +149,7 @@ class _Loop:
             losses=torch.zeros((), device=execution.device),
             steps=steps,
             frozen=FrozenLayers.of(bench, execution),
+            ranks=_allocate(bench, recipe),
         )
 
     def step(self, step: int, examples: Sequence[AnyExample]) -> None:
@@ -155,6 +158,8 @@ class _Loop:
         self.losses += loss.detach()
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
+        if self.ranks is not None:
+            self.ranks.measure()
         self._adjust_gradients()
         self._set_learning_rate(step)
         if self.scaler is None:
@@ -193,11 +198,20 @@ class _Loop:
             group["lr"] = rate
 
     def finish(self) -> Trained:
+        if self.ranks is not None:
+            self.ranks.finish()
         loss = float(self.losses) / max(self.steps, 1)
         tensors = [*self.trained, *statistics(self.bench.own_norms).values()]
         if not np.isfinite(loss) or not all(bool(tensor.isfinite().all()) for tensor in tensors):
             raise RefusedError("TRAINING_DIVERGED")
         return Trained(loss=loss, steps=self.steps)
+
+
+def _allocate(bench: Workbench, recipe: Recipe) -> RankAllocation | None:
+    """Prune the ranks that the method does without in this round, where it is one that does so."""
+    if not isinstance(bench.method, AllocatesRanks):
+        return None
+    return bench.method.allocate(bench.parameters, round_number=recipe.round_number, rounds=recipe.rounds)
 
 
 def _optimizer(trained: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
