@@ -16,6 +16,7 @@ from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.scoring import score
 from client.split import Parts, split_patients
+from client.steps import Setting
 from client.store import SiteStore
 from client.training import Recipe, Trained, train
 from common.bundle import Bundle
@@ -186,7 +187,7 @@ class Trainer:
             execution=self.execution,
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
             dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),
-            after_step=lambda _: self.check_consent(),
+            setting=Setting(after_step=lambda _: self.check_consent()),
         )
 
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
@@ -214,7 +215,9 @@ def recipe_of(study: Study, *, round_number: int, proximal_mu: float = 0.0) -> R
         batch_size=training.batch_size,
         epochs=training.epochs,
         steps=training.local_steps,
+        accumulate=training.accumulate,
         weight_decay=training.weight_decay,
+        layer_decay=training.layer_decay,
         clip_norm=training.clip_norm,
         schedule=training.schedule,
         warmup_fraction=training.warmup_fraction,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from client.batches import count_steps
 from client.execution import limited_threads
 from client.scoring import score
+from client.steps import Setting, Step
 from client.trainer import SplitRows, recipe_of
 from client.training import Recipe, Trained, set_training_mode, train
 from common.errors import RefusedError
@@ -90,7 +91,7 @@ def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keepe
             execution=sites.execution,
             rng=generator(study.seed, site=job.name, purpose="batches"),
             dropout_seed=integer_seed(study.seed, site=job.name, purpose="dropout"),
-            after_step=keeper.after_step if study.evaluation.keep == "best" else None,
+            setting=Setting(after_step=keeper.after_step if study.evaluation.keep == "best" else None),
         )
     except RefusedError:
         return None
@@ -128,8 +129,8 @@ class _Keeper:
         self._every = max(1, steps // job.passes)
         self._best: tuple[float, dict[str, Array]] | None = None
 
-    def after_step(self, step: int) -> None:
-        if (step + 1) % self._every or not len(self._validation):
+    def after_step(self, step: Step) -> None:
+        if (step.number + 1) % self._every or not len(self._validation):
             return
         found = score(self._sites.bench, self._validation.examples, execution=self._sites.execution)
         set_training_mode(self._sites.bench)

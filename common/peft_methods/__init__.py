@@ -57,3 +57,11 @@ class StartsFromText(Protocol):
 
     def start(self, model: nn.Module, tokenizer: Any) -> None:
         """Set the trainable tensors of what `attach` just returned."""
+
+
+@runtime_checkable
+class ExemptFromDecay(Protocol):
+    """What a method has besides if some of its matrices are not weights, so that weight decay has no meaning there."""
+
+    def is_exempt(self, name: str) -> bool:
+        """Whether weight decay leaves the trainable tensor of this name alone."""

@@ -70,6 +70,10 @@ class Adalora:
         """Return Q, `<layer>.lora_A` (rank, in), P, `<layer>.lora_B` (out, rank), and e, `<layer>.lora_E` (rank, 1)."""
         return _peft.trainable(model)
 
+    def is_exempt(self, name: str) -> bool:
+        """The factors are a change of the frozen weight: decay would undo it, whatever the weight is."""
+        return "lora_" in name
+
     def detach(self, model: nn.Module) -> nn.Module:
         """Return the base model with its own layers."""
         return _peft.detach(model)
