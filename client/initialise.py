@@ -143,7 +143,7 @@ site = {toml_value(site)}
 # Folders of base models; the one whose digest a study names is used.
 base_models = {models}
 
-# "cpu", "cuda:0" (or another GPU's number) or "auto"; threads count on the CPU.
+# "cpu", "cuda:0" (or another GPU's number), "mps" (Apple) or "auto"; threads count on the CPU.
 device = "cpu"
 threads = 1
 

@@ -14,6 +14,7 @@ from client.consent import check_request
 from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
+from client.out_of_memory import told_when_out_of_memory
 from client.scoring import score
 from client.split import Parts, split_patients
 from client.steps import Setting
@@ -142,7 +143,8 @@ class Trainer:
         """
         try:
             self.gate.check_room(request)
-            reply, private = self._work(request, private)
+            study, execution, before = self.bundle.study, self.execution, private
+            reply, private = told_when_out_of_memory(lambda: self._work(request, before), study, execution)
             self.check_consent()
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)

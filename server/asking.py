@@ -26,7 +26,7 @@ ATTEMPTS: Final = 3
 LOST_AFTER: Final = 2.0
 """Deadlines after which a message without an answer counts as lost, and its site as free again."""
 _MAX_PAUSE_S: Final = 30.0
-_SITE_FAILURES: Final = frozenset({"TRAINING_FAILED", "TRAINING_DIVERGED"})
+_SITE_FAILURES: Final = frozenset({"TRAINING_FAILED", "TRAINING_DIVERGED", "OUT_OF_MEMORY"})
 
 
 @dataclass(frozen=True)
