@@ -147,6 +147,9 @@ base_models = {models}
 device = "cpu"
 threads = 1
 
+# Figures of each training step in state/steps.jsonl, which stay here; false does without.
+step_log = true
+
 # The coordinator, {visible(coordinator.name)}, by its join.toml.
 [coordinator]
 address = {toml_value(coordinator.address)}

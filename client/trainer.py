@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from client.consent import check_request
@@ -17,7 +18,8 @@ from client.gate import Gate
 from client.out_of_memory import told_when_out_of_memory
 from client.scoring import score
 from client.split import Parts, split_patients
-from client.steps import Setting
+from client.step_log import StepLog
+from client.steps import Setting, Step
 from client.store import SiteStore
 from client.training import Recipe, Trained, train
 from common.bundle import Bundle
@@ -85,7 +87,7 @@ class Trainer:
     """One site. Many virtual sites may share one workbench: a request writes every trainable tensor before use.
 
     check_consent: looks, after each step and before anything is let out, whether the hospital still agrees, and raises
-    RefusedError with one of PASSING_REASONS where it does not.
+    RefusedError with one of PASSING_REASONS where it does not. step_log: where the site writes each step down.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Trainer:
     store: SiteStore
     gate: Gate
     check_consent: Callable[[], None] = lambda: None
+    step_log: StepLog | None = None
 
     @property
     def schema(self) -> AdapterSchema:
@@ -179,6 +182,18 @@ class Trainer:
         return asked_schema(self.schema, request.kind, request.plan).names
 
     def _train(self, request: Request) -> Trained:
+        about = {"study": self.bundle.study.name, "run": request.run, "round": request.round}
+        log = nullcontext() if self.step_log is None else self.step_log.of_round(**about)
+        with log as note:
+
+            def after_step(step: Step) -> None:
+                if note is not None:
+                    note(step)
+                self.check_consent()
+
+            return self._trained(request, Setting(after_step=after_step, update_norms=note is not None))
+
+    def _trained(self, request: Request, setting: Setting) -> Trained:
         private = self.schema.private.names
         return train(
             self.bench,
@@ -189,7 +204,7 @@ class Trainer:
             execution=self.execution,
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
             dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),
-            setting=Setting(after_step=lambda _: self.check_consent()),
+            setting=setting,
         )
 
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
