@@ -10,10 +10,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-all check static format bench clean
+.PHONY: help install demo test test-slow test-slow-again test-all check static format bench bench-methods clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 .venv/created:
 	@test -n "$(PYTHON)" || { echo 'make: no Python >= 3.11 with venv found; install it (Debian: apt-get install python3-venv) or name one: make PYTHON=/path/to/python'; exit 1; }
@@ -57,6 +57,9 @@ test: static ## Set up .venv and pass every check but the slow tests
 test-slow: .venv/dev ## Only the slow tests, one after the other: faults and holes of a whole deployment, nginx, the README's Deploy
 	$(PYTEST) -n 0 -m slow
 
+test-slow-again: .venv/dev ## Those slow tests that failed the last time, each once more
+	$(PYTEST) -n 0 -m slow --last-failed --last-failed-no-failures none
+
 test-all: test test-slow ## All tests
 
 format: .venv/dev ## Format the code and mend what ruff can
@@ -65,6 +68,9 @@ format: .venv/dev ## Format the code and mend what ruff can
 
 bench: .venv/demo ## Measure speed and memory against a bare training loop, and a deployment beside stock Flower (some minutes)
 	$(BIN)/python -m simulations.bench
+
+bench-methods: .venv/demo ## Measure every PEFT method on the heart rows into docs/methods.md (over an hour; goes on where it stopped)
+	$(BIN)/python -m simulations.bench.methods
 
 clean: ## Remove .venv, caches and builds; out/ and runs/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

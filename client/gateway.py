@@ -23,13 +23,15 @@ from flwr.app import Message
 
 from client.flower_runtime import Runtime, Task, open_runtime
 from client.gateway_app import PATIENCE_S, forward
-from client.ports import read_ports
+from client.gateway_health import serving_health
+from client.ports import Ports, read_ports
 from client.site_folder import SiteFolder
 from client.stopping import stop_on_signals
 from client.trainer_connection import TrainerConnection, connect
 from common.errors import UserError
 from common.failures import failure_reply
 from common.flower_backoff import shorten_backoff
+from common.loopback import LOOPBACK
 from common.quiet import silence
 from common.thin_app import expected_fab_hash, fab_hash
 
@@ -123,11 +125,16 @@ def read_secret(folder: SiteFolder) -> bytes:
         raise UserError(f"keys/{folder.runtime_secret.name} of the site cannot be read ({error.strerror})") from None
 
 
-def run(folder: SiteFolder, address: str, stop: Event) -> None:
-    """Forward messages from the SuperNode at `address` (HOST:PORT) to the trainer of `folder` until `stop` is set."""
+def run(folder: SiteFolder, ports: Ports, stop: Event) -> None:
+    """Forward messages from the SuperNode at these ports to the trainer of `folder` until `stop` is set."""
     if not shorten_backoff():
         LOG.warning("Flower's back-off has other names than in 1.41: messages take longer")
-    with open_runtime(address, read_secret(folder)) as runtime, connect(folder) as trainer:
+    address = f"{LOOPBACK}:{ports.runtime}"
+    with (
+        serving_health(ports.gateway),
+        open_runtime(address, read_secret(folder)) as runtime,
+        connect(folder) as trainer,
+    ):
         Gateway(runtime, trainer, expected_fab_hash()).run(stop)
 
 
@@ -139,7 +146,7 @@ def main(arguments: list[str]) -> int:
     LOG.setLevel(logging.INFO)
     stop, folder = stop_on_signals(), SiteFolder(Path(arguments[0]).resolve())
     try:
-        run(folder, f"127.0.0.1:{read_ports(folder).runtime}", stop)
+        run(folder, read_ports(folder), stop)
     except UserError as error:
         sys.stderr.write(f"gateway: {error}\n")
         return 2

@@ -134,6 +134,11 @@ def study_bytes(bundle: Bundle) -> int:
     return rounds * bundle.schema.shared.size_bytes + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
 
 
+def is_nearly_full(bundle: Bundle) -> bool:
+    """Whether more numbers are trained than stay frozen: under whatever name, such an update says as much as `full`."""
+    return bundle.schema.size > bundle.base_model.parameters
+
+
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
     shared = bundle.schema.shared
@@ -149,6 +154,8 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"the method {', '.join(forbidden)} is not among the policy's methods: {', '.join(policy.methods)}": (
             bool(forbidden)
         ),
+        f"it trains {bundle.schema.size} numbers of the model, more than it leaves frozen, and {REFUSED_METHOD!r} is "
+        "not among the policy's methods": is_nearly_full(bundle) and REFUSED_METHOD not in policy.methods,
         f"{len(kept)} tensors match none of the policy's patterns, such as {', '.join(kept[:3])}": bool(kept),
         f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
             shared.size_bytes > policy.max_update_bytes

@@ -1,7 +1,7 @@
-"""The loopback ports of a site's SuperNode, chosen once and kept, so that a restarted process finds them again."""
+"""The loopback ports of a site's SuperNode and gateway, chosen once and kept: a restarted process finds them again."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 from client.site_folder import SiteFolder
@@ -14,10 +14,11 @@ FILE = "ports.json"
 
 @dataclass(frozen=True)
 class Ports:
-    """runtime: where the gateway finds the SuperNode; health: where the SuperNode says how it is."""
+    """runtime: where the gateway finds the SuperNode. health, gateway: where SuperNode and gateway say how they are."""
 
     runtime: int
     health: int
+    gateway: int
 
 
 def read_ports(folder: SiteFolder) -> Ports:
@@ -40,9 +41,9 @@ def choose_ports(folder: SiteFolder) -> Ports:
         found = read_ports(folder)
     except UserError:
         found = None
-    if found is not None and are_free(found.runtime, found.health):
+    if found is not None and are_free(*astuple(found)):
         return found
-    chosen = Ports(*free_ports(2))
+    chosen = Ports(*free_ports(len(fields(Ports))))
     write_json(_path(folder), asdict(chosen))
     return chosen
 

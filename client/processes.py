@@ -5,7 +5,7 @@ They stop in the other order: first the gateway, so that nothing new is asked, l
 
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -32,6 +32,8 @@ from common.watch import Check, WatchConfig, watch_program
 READY_S: Final = 120.0
 """Until the trainer has read its libraries and the SuperNode has begun."""
 TRAINER, SUPERNODE, GATEWAY = "trainer", "supernode", "gateway"
+_HEALTH: Final[Mapping[str, Callable[[Ports], int]]] = {SUPERNODE: lambda p: p.health, GATEWAY: lambda p: p.gateway}
+"""The port at which each of the coordinator's side says how it is; the trainer has a socket."""
 _FAILURES: Final = 6
 _MOST_PIDS: Final = 2
 """A process that had more pids while it was waited for does not stay up."""
@@ -66,7 +68,7 @@ def start_site(folder: SiteFolder, *, ready_s: float = READY_S) -> None:
 
 def _prepare(folder: SiteFolder) -> list[Program]:
     programs = site_programs(folder, choose_ports(folder))
-    return [*programs, _watch(folder)]
+    return [*programs, watch_of(folder)]
 
 
 def stop_site(folder: SiteFolder) -> None:
@@ -86,12 +88,12 @@ def site_status(folder: SiteFolder) -> dict[str, Any]:
     }
     running = bool(states) or trainer_runs(folder)
     trainer = _trainer_status(folder) if running else None
-    answers = {TRAINER: trainer is not None, SUPERNODE: running and _supernode_answers(folder)}
+    answers = {TRAINER: trainer is not None, **{name: running and _answers(folder, name) for name in _HEALTH}}
     return {"running": running, "processes": processes, "answers": answers, "trainer": trainer}
 
 
 def await_ready(folder: SiteFolder, ready_s: float) -> None:
-    """Wait until trainer and SuperNode answer. Raises UserError where they do not."""
+    """Wait until trainer, SuperNode and gateway answer. Raises UserError where they do not."""
     end, pids = monotonic() + ready_s, defaultdict[str, set[int | None]](set)
     while True:
         found = site_status(folder)
@@ -171,11 +173,12 @@ def _home(folder: SiteFolder) -> Path:
     return folder.run.resolve() / "flwr-home"
 
 
-def _watch(folder: SiteFolder) -> Program:
+def watch_of(folder: SiteFolder) -> Program:
+    """Write down what is watched, and return the program that watches."""
     socket = folder.socket.relative_to(folder.run)  # the supervisor works there, and a socket's path must be short
     checks = (
         Check(program=TRAINER, grpc=f"unix:{socket}", service=SERVICE),
-        Check(program=SUPERNODE, grpc=f"{LOOPBACK}:{read_ports(folder).health}"),
+        *(Check(program=name, grpc=_health_address(folder, name)) for name in _HEALTH),
     )
     config = WatchConfig(folder=folder.run.resolve(), checks=checks, failures=_FAILURES)
     return watch_program(config, folder.run / "watch.json", environment=dict(QUIET))
@@ -191,8 +194,12 @@ def _trainer_status(folder: SiteFolder) -> dict[str, Any] | None:
         return None
 
 
-def _supernode_answers(folder: SiteFolder) -> bool:
+def _answers(folder: SiteFolder, name: str) -> bool:
     try:
-        return grpc_health(f"{LOOPBACK}:{read_ports(folder).health}", patience_s=1)
+        return grpc_health(_health_address(folder, name), patience_s=1)
     except UserError:
         return False
+
+
+def _health_address(folder: SiteFolder, name: str) -> str:
+    return f"{LOOPBACK}:{_HEALTH[name](read_ports(folder))}"

@@ -1,15 +1,17 @@
 """All that is wrong with a site's rows for a study, counted by column; no text of a patient is in the result."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any  # JSON
 
-from client.data.table import patients_of, with_default_column
+from client.data.table import inputs_of, patients_of, with_default_column
+from client.rows import source_of
 from client.split import split_patients
 from client.table_files import RawTable, read_raw
-from common.data_schema import CategoryColumn, Column, canonical
+from common.data_schema import CategoryColumn, Column, canonical, placeholders
 from common.errors import DataError
+from common.labels import misfit
 from common.rendering import is_missing, values_of
 from common.study import Study
 from common.study_task import task_of
@@ -61,6 +63,7 @@ def check_rows(path: Path, study: Study) -> RowReport:
     needed = _needed(study)
     absent = tuple(name for name in needed if name not in raw)
     columns = tuple(_column(name, raw[name], study) for name in needed if name in raw)
+    columns = _with_misfits(columns, path, raw, study)
     patients = _patients(raw, study)
     return RowReport(
         rows=len(next(iter(raw.values()))),
@@ -96,7 +99,7 @@ def _column(name: str, cells: Sequence[str], study: Study) -> ColumnReport:
     missing = [is_missing(cell) for cell in cells]
     if name == study.task.target:
         task = task_of(study.task)
-        wrong = [gap or task.read_label(cell) is None for gap, cell in zip(missing, cells, strict=True)]
+        wrong = [task.read_label(cell) is None for cell in cells]
         return _report(name, missing, wrong, f"no label: {task.expected}")
     return _report(name, missing, missing, "a row without a patient")
 
@@ -114,6 +117,30 @@ def _fits(cell: str, column: Column) -> bool:
     except DataError:
         return False
     return True
+
+
+def _with_misfits(
+    columns: tuple[ColumnReport, ...], path: Path, raw: RawTable, study: Study
+) -> tuple[ColumnReport, ...]:
+    """Count inputs that cannot be read, and labels that do not fit their row's text, once every column can be read."""
+    task, target = task_of(study.task), study.task.target
+    if len(columns) < len(_needed(study)) or any(column.wrong for column in columns):
+        return columns
+    section = with_default_column(study.data)
+    texts = inputs_of(raw, section).inputs
+    found = {
+        placeholders(section.template or "")[0]: source_of(study).wrong_inputs(path, texts),
+        target: [misfit(task, text, task.read_label(cell)) for text, cell in zip(texts, raw[target], strict=True)],
+    }
+    return tuple(_with(column, found.get(column.name, ())) for column in columns)
+
+
+def _with(column: ColumnReport, wrong: Sequence[str | None]) -> ColumnReport:
+    """Return the report with rows that are wrong for these reasons, of which the first is told."""
+    rows = [row for row, why in enumerate(wrong, start=1) if why is not None]
+    if not rows:
+        return column
+    return replace(column, wrong=len(rows), row=rows[0], why=wrong[rows[0] - 1] or "")
 
 
 def _report(name: str, missing: Sequence[bool], wrong: Sequence[bool], why: str) -> ColumnReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from client.batches import scoring_batches, take
 from client.execution import Execution
+from client.frozen_layers import FrozenLayers
 from client.training import pad_id, to_device
 from common.tasks import AnyExample
 from common.workbench import Workbench
@@ -26,11 +28,14 @@ def score(bench: Workbench, examples: Sequence[AnyExample], *, execution: Execut
 
     bench.model.eval()
     bench.head.eval()
+    frozen = FrozenLayers.of(bench, execution)
     result = np.empty((len(examples), bench.task.measure.width))
     with torch.inference_mode(), execution.autocast():
         for index in scoring_batches([e.length for e in examples], batch_size=SCORING_BATCH):
-            batch = to_device(bench.task.collate(take(examples, index), pad_id=pad_id(bench)), execution)
-            logits = bench.task.logits(bench.model, bench.head, batch)
+            part = take(examples, index)
+            batch = to_device(bench.task.collate(part, pad_id=pad_id(bench)), execution)
+            with nullcontext() if frozen is None else frozen.given(part, pad_id=pad_id(bench)):
+                logits = bench.task.logits(bench.model, bench.head, batch)
             result[index] = bench.task.scores(*_where_float64_is(logits, batch)).cpu().numpy()
     return result
 

@@ -7,6 +7,7 @@ or at several processes: the gradient is the mean of those of the parts, weighte
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from client.batches import count_steps, parts_of, take, targets_in, training_batches
 from client.execution import Execution
+from client.frozen_layers import FrozenLayers, silence_frozen
 from client.optimizer import make_optimizer, set_learning_rate
 from client.scaling import Scaler, scaler_of
 from client.schedule import Schedule, factor, progress
@@ -100,7 +102,7 @@ def _cuda_devices(execution: Execution) -> list[str]:
 
 
 def set_training_mode(bench: Workbench) -> None:
-    """Put the model in training mode, BatchNorm apart: its running statistics stay those of the base model."""
+    """Put the model in training mode, BatchNorm apart, whose running statistics stay, and silent frozen layers."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     bench.model.train()
@@ -108,6 +110,7 @@ def set_training_mode(bench: Workbench) -> None:
     for module in bench.model.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
+    silence_frozen(bench)
 
 
 @dataclass
@@ -126,6 +129,7 @@ class _Loop:
     losses: Tensor
     counted: Tensor
     steps: int
+    frozen: FrozenLayers | None
 
     @classmethod
     def start(
@@ -160,6 +164,7 @@ class _Loop:
             losses=torch.zeros((), device=execution.device),
             counted=torch.zeros((), device=execution.device),
             steps=steps,
+            frozen=FrozenLayers.of(bench, execution),
         )
 
     def step(self, number: int, rows: NDArray[np.int64]) -> Step:
@@ -194,12 +199,17 @@ class _Loop:
         """Return the loss of some rows, and the same with what regularisers add."""
         task, bench = self.bench.task, self.bench
         batch = to_device(batch, self.execution)
-        with self.execution.autocast():
+        with self._given(rows), self.execution.autocast():
             logits = task.logits(bench.model, bench.head, batch).float()
         whole = loss = task.loss(logits, batch)
         for regulariser in self.setting.regularisers:
             whole = whole + regulariser.term(logits, rows)
         return loss, whole
+
+    def _given(self, rows: NDArray[np.int64]) -> AbstractContextManager[None]:
+        if self.frozen is None:
+            return nullcontext()
+        return self.frozen.given(take(self.examples, rows), pad_id=pad_id(self.bench))
 
     def _adjust_gradients(self) -> Tensor:
         """Add FedProx' term mu (x - x_t); return the gradient's norm, and clip what is longer than the bound."""

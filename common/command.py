@@ -34,6 +34,7 @@ COMMANDS = (
     "common.journal_commands",
     "common.base_model_commands",
     "common.method_commands",
+    "common.task_commands",
     "common.doctor",
 )
 

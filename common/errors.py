@@ -9,6 +9,7 @@
     │   ├── DeviceError      a device that is not there
     │   ├── SignatureError   a signature or key that is not what it should be (`common.keys`)
     │   ├── SupervisionError what supervisord says (`common.supervisor_link`)
+    │   ├── UnknownRunError, FlowerTimeoutError   what `flwr` says (`server.coordinator.flower_command`)
     │   └── CheckpointError  a run that cannot be resumed
     ├── SchemaError          tensors that are not what the adapter schema says
     │   └── NotFiniteError   they are, but for NaN or infinity among the values

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from common.errors import DataError
 from common.metrics.measure import Labels
 from common.rendering import is_missing, shown
-from common.tasks import Task
+from common.tasks import LooksAtInput, Task
 
 
 def read_labels(raw: Sequence[str], task: Task, *, target: str) -> Labels:
@@ -21,6 +21,19 @@ def read_labels(raw: Sequence[str], task: Task, *, target: str) -> Labels:
                 f"target {target!r}, row {row}: found {what}, {task.expected}; correct or remove the row, or the labels"
             )
     return task.stack(found)
+
+
+def check_fit(task: Task, inputs: Sequence[str], labels: Labels, *, target: str) -> None:
+    """Raise DataError, with its row, for the first label that does not fit its text."""
+    for row, (text, label) in enumerate(zip(inputs, labels, strict=True), start=1):
+        wrong = misfit(task, text, label)
+        if wrong is not None:
+            raise DataError(f"target {target!r}, row {row}: {wrong}; correct or remove the row")
+
+
+def misfit(task: Task, text: str, label: object) -> str | None:
+    """Say why a label does not fit its text; None where it does, or where the task does not look."""
+    return task.misfit(text, label) if isinstance(task, LooksAtInput) else None
 
 
 def rarest(task: Task, labels: Labels, patients: Sequence[str]) -> int:

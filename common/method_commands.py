@@ -27,7 +27,7 @@ def describe(name: str) -> list[str]:
     average = "exact" if method.aggregates_linearly else "an approximation"
     return [
         f"{name:<12}  {first_sentence(module.__doc__ or '')}",
-        f"{'':<12}    options: {', '.join(_options(method)) or 'none'}",
+        f"{'':<12}    options: {', '.join(options_of(module.build)) or 'none'}",
         f"{'':<12}    the mean of adapters is {average}",
     ]
 
@@ -43,18 +43,26 @@ def first_sentence(text: str) -> str:
     return sentence + "." if dot else start
 
 
-def _options(method: object) -> list[str]:
-    return [f"{name} ({_written(value)})" for name, value in vars(method).items()]
+def options_of(kind: type) -> list[str]:
+    """Return a plugin's options with their defaults, as a study would write them."""
+    from dataclasses import MISSING, fields
+
+    return [
+        f"{field.name} ({_written(field.default if field.default_factory is MISSING else field.default_factory())})"
+        for field in fields(kind)
+    ]
 
 
 def _written(value: object) -> str:
     """Return a default as a study would write it.
 
-    >>> _written(None), _written(False), _written({"method": "lora"})
-    ('unset', 'false', '{method = "lora"}')
+    >>> _written(None), _written(False), _written({"method": "lora"}), _written(("a", 2))
+    ('unset', 'false', '{method = "lora"}', '["a", 2]')
     """
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_written(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(_written, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "unset", True: "true", False: "false"}[value]
     return f'"{value}"' if isinstance(value, str) else str(value)

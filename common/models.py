@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # transformers' classes are untyped here
 
+from common import plugins
 from common.errors import ModelError
 
 if TYPE_CHECKING:
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 
     from common.tasks import Architecture
 
+OWN = "common.architectures"
+WITH_POOLER: Mapping[str, Sequence[str]] = {
+    "encoder": ("bert", "roberta", "electra", "camembert", "xlm-roberta"),
+    "image": ("vit", "deit", "beit", "ijepa"),
+}
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -29,29 +36,62 @@ def hidden_size(base: Any) -> int:
     return int(config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1])
 
 
+def model_type(folder: Path) -> str:
+    """Return what the folder's config.json says it is."""
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return str(content.get("model_type", "")) if isinstance(content, dict) else ""
+
+
+def base_class(folder: Path, architecture: Architecture) -> tuple[Any, Any]:
+    """Return the class that loads the base model in `folder`, and its config: transformers', or one of ours."""
+    from transformers import AutoConfig
+
+    kind = model_type(folder)
+    if kind in plugins.available(OWN):
+        ours = plugins.load(OWN, kind, key="model_type").model_class()
+        return ours, ours.config_class.from_pretrained(folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return auto_class(architecture), config
+
+
+def empty_base(folder: Path, architecture: Architecture) -> Any:
+    """Return the base model of `folder` on torch's meta device: shapes without memory, and no weight is read."""
+    import torch
+
+    found, config = base_class(folder, architecture)
+    with torch.device("meta"):
+        if hasattr(found, "from_config"):
+            return found.from_config(config, trust_remote_code=False)
+        return found(config)
+
+
 def load_base(folder: Path, *, attention: str = "eager", architecture: Architecture = "encoder") -> nn.Module:
     """Return the base model of `folder` in float32 on the CPU, every parameter frozen.
 
-    attention: `eager` or `sdpa`, transformers' attention implementation; it changes the bytes of a result.
+    attention: `eager` or `sdpa`, transformers' attention implementation; it changes the bytes of a result. A model
+    without attention has none.
     """
     import torch
     from safetensors import SafetensorError
 
     try:
-        model, found = auto_class(architecture).from_pretrained(
+        found_class, config = base_class(folder, architecture)
+        model, found = found_class.from_pretrained(
             folder,
-            attn_implementation=attention,
+            attn_implementation=attention if hasattr(config, "num_attention_heads") else "eager",
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,  # said, or transformers asks on the terminal whether it may
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **_without_pooler(folder, architecture),
+            **_without_pooler(config, architecture),
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from None
     _check_whole(folder, found)
+    if architecture == "causal-lm":
+        _write_plainly(model)
     model.requires_grad_(False)
     module: nn.Module = model.eval()
     return module
@@ -72,13 +112,16 @@ def _check_whole(folder: Path, found: Mapping[str, Any]) -> None:
         )
 
 
-def _without_pooler(folder: Path, architecture: Architecture) -> dict[str, Any]:
-    """BERT's pooler is never used (masked mean pooling is better), so it is not loaded, counted or exported."""
-    from transformers import AutoConfig
+def _write_plainly(model: Any) -> None:
+    """What a folder says of sampling and penalties is not in its digest, so sites would write different texts."""
+    from transformers import GenerationConfig
 
-    kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
-    is_bert = kind in {"bert", "roberta", "electra", "camembert", "xlm-roberta"}
-    return {"add_pooling_layer": False} if is_bert and architecture == "encoder" else {}
+    model.generation_config = GenerationConfig()
+
+
+def _without_pooler(config: Any, architecture: Architecture) -> dict[str, Any]:
+    """A pooler is never used (a mean is better), so it is not loaded, counted or exported."""
+    return {"add_pooling_layer": False} if config.model_type in WITH_POOLER.get(architecture, ()) else {}
 
 
 def load_tokenizer(folder: Path) -> Any:

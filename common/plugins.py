@@ -46,8 +46,10 @@ def build(package: str, name: str, options: Mapping[str, Any], *, key: str) -> A
         return _adapter(module.build).validate_python(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        raise StudyError(f"{key} = {name!r}, option {where}: {first['msg']} (found {first['input']!r})") from None
+        where, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+        if not where:  # the options do not go together, and the plugin says why
+            raise StudyError(f"{key} = {name!r}: {message}") from None
+        raise StudyError(f"{key} = {name!r}, option {where}: {message} (found {first['input']!r})") from None
 
 
 @cache

@@ -104,6 +104,7 @@ class TrainingSection(Section):
     warmup_fraction: float = Field(default=0.0, ge=0, lt=1)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    frozen_dropout: bool = Field(default=True, description="without it, frozen layers run once for each row")
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

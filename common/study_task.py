@@ -15,7 +15,12 @@ def task_of(section: TaskSection) -> Task:
     return cast("Task", plugins.build(_PACKAGE, section.kind, section.arguments, key=_KEY))
 
 
+def metric_infos() -> dict[str, MetricInfo]:
+    """Return the metrics of all tasks by name; a name means the same in each."""
+    found = [plugins.load(_PACKAGE, name, key=_KEY).INFOS for name in plugins.available(_PACKAGE)]
+    return {info.name: info for infos in found for info in cast("tuple[MetricInfo, ...]", infos)}
+
+
 def metric_names() -> tuple[str, ...]:
     """Return the names of the metrics of all tasks, each once."""
-    infos = [plugins.load(_PACKAGE, name, key=_KEY).INFOS for name in plugins.available(_PACKAGE)]
-    return tuple(dict.fromkeys(info.name for found in infos for info in cast("tuple[MetricInfo, ...]", found)))
+    return tuple(metric_infos())

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from flwr.cli.build import build_fab_from_disk, build_fab_from_files  # the only place that knows Flower's builder
+from flwr.cli.build import build_fab_from_files  # the only place that knows Flower's builder
 
 from common.files import write_bytes
 
@@ -64,12 +64,6 @@ def expected_fab_hash() -> str:
     """Return the hash that the thin app's bundle has: what this installation would submit, or accept."""
     with _without_advice():
         return fab_hash(build_fab_from_files(_FILES)[0])
-
-
-def build_fab(folder: Path) -> bytes:
-    """Return the bundle that Flower makes of an app's folder."""
-    with _without_advice():
-        return build_fab_from_disk(folder)
 
 
 def fab_hash(fab: bytes) -> str:

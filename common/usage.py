@@ -13,15 +13,17 @@ class Usage:
 
     pooling: how the head's input is made of the base model's output, in words.
     pipeline_tag: the task's name at Hugging Face, for the model card.
-    snippet: Python that computes `probabilities` (texts, classes) of `texts` with torch, peft, transformers and
-        safetensors. What a reader fills in has a line each: BASE_MODEL = "path/to/base-model",
-        ADAPTER = "path/to/this-folder", HEAD = $head_files (the files with the head's tensors), texts = [...].
-        `$max_length` is the study's, `$$` a dollar sign.
+    snippet: Python that computes `probabilities` (texts, classes) of `texts`, or what else the task predicts, with
+        torch, peft, transformers and safetensors. What a reader fills in has a line each:
+        BASE_MODEL = "path/to/base-model", ADAPTER = "path/to/this-folder", HEAD = $head_files (the files with the
+        head's tensors, if it has any), texts = [...]. `$max_length` is the study's, `$$` a dollar sign.
+    warning: what whoever hands such an adapter on must know, as Markdown; none where it is empty.
     """
 
     pooling: str
     pipeline_tag: str
     snippet: str
+    warning: str = ""
 
     def code(self, *, max_length: int, head_files: Sequence[str]) -> str:
         """Return the snippet filled in; `head_files` are Python expressions.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast  # tokenizers are untyped
 
@@ -26,12 +26,25 @@ SHORTEST_TEXT = 4
 """Positions of the shortest text worth reading, two special tokens included; the least of `task.max_length`."""
 
 
+@dataclass
+class Kept:
+    """States of rows after frozen layers, by the id of the example, which is kept with them; see `client`.
+
+    in_tuple: whether the base model's blocks return their states within a tuple.
+    """
+
+    states: dict[int, tuple[object, Any]] = field(default_factory=dict)
+    size_bytes: int = 0
+    in_tuple: bool = False
+
+
 @dataclass(frozen=True)
 class Workbench:
     """Base model with the method attached, the task's head, and the trainable parameters by canonical name, sorted.
 
     `reader` is the tokenizer, or what else reads inputs.
     `base_parameters` counts the base model's that stay frozen: a method may train some of its own.
+    `frozen_dropout`: whether frozen layers train with the base model's dropout; without it their states can be `kept`.
     `max_length` is the study's, less the method's virtual tokens where the model has no room for both.
     """
 
@@ -43,6 +56,8 @@ class Workbench:
     reader: Any
     max_length: int
     base_parameters: int
+    frozen_dropout: bool = True
+    kept: Kept = field(default_factory=Kept, repr=False, compare=False)
 
     def write(self, state: AdapterState) -> None:
         """Copy `state` into the model's trainable tensors; names and shapes must be those of `parameters`."""
@@ -84,6 +99,11 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
             method.start(model, reader)
         head = task.build_head(hidden_size=hidden)
     parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
+    if not parameters:
+        raise StudyError(
+            f"peft.method = {study.peft.method!r} trains nothing but the task's head, and {study.task.kind} has none; "
+            "expected a method that changes the base model, such as lora"
+        )
     return Workbench(
         method=method,
         task=task,
@@ -93,6 +113,7 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
         reader=reader,
         max_length=max_length,
         base_parameters=sum(p.numel() for p in of_base if not p.requires_grad),
+        frozen_dropout=study.training.frozen_dropout,
     )
 
 

@@ -16,7 +16,7 @@ MAX_NORM: Final = 1e30
 """Bound where the study sets none: no number of such updates can take a float32 adapter to infinity."""
 _MAX_REASON: Final = 200
 MAX_FIGURE: Final = 1e9
-MAX_METRIC: Final = 1e4
+MAX_METRIC: Final = 1e12
 """Of metrics without a largest value, such as a loss."""
 
 Weighting = Literal["examples", "uniform"]

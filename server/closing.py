@@ -8,10 +8,11 @@ from common.protocol import RoundPlan, Split, SplitEvaluation
 from common.seeds import generator
 from common.state import AdapterState
 from server import records
-from server.asking import Question, Results, Session, ask
+from server.asking import ask
 from server.best import better
 from server.events import RunFinished
 from server.job import ServerJob
+from server.session import Question, Results, Session
 from server.state import Record, ServerState
 
 _ROUND_RESAMPLES = 200

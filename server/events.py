@@ -44,6 +44,14 @@ class RoundStarted:
 
 
 @dataclass(frozen=True)
+class SitesAwaited:
+    """Nobody is at work, and the round waits for sites that are away, or still at an earlier round."""
+
+    round: int
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SiteAnswered:
     """One site's reply has been judged; `bytes` of it came in, `seconds` after it was asked."""
 
@@ -87,13 +95,14 @@ class RunStopped:
     reason: str
 
 
-Event = RunStarted | SiteChecked | RoundStarted | SiteAnswered | RoundFinished | RunFinished | RunStopped
+Event = RunStarted | SiteChecked | RoundStarted | SitesAwaited | SiteAnswered | RoundFinished | RunFinished | RunStopped
 Progress = Callable[[Event], None]
 
 _NAMES = {
     RunStarted: "run_started",
     SiteChecked: "site_checked",
     RoundStarted: "round_started",
+    SitesAwaited: "sites_awaited",
     SiteAnswered: "reply",
     RoundFinished: "round_finished",
     RunFinished: "run_finished",

@@ -24,10 +24,6 @@ class EventReader:
     run: RunFolder
     position: int = 0
 
-    def skip(self) -> None:
-        """Pass over what is there already."""
-        self.position = self.run.events.stat().st_size if self.run.events.exists() else 0
-
     def new(self) -> Iterator[Event]:
         """Yield the events written since; a line that is cut, or of another version, is passed over."""
         if not self.run.events.exists():

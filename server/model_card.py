@@ -1,7 +1,7 @@
 """The model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993) of an exported adapter: its README.md."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any  # results are JSON
 
 from common.usage import Usage, usage_of
@@ -9,10 +9,11 @@ from server.markdown import code_span, escaped, fenced, markdown_table, paragrap
 from server.report import comparison, facts
 from server.report.formats import count, counted
 from server.report.layout import Cell, Table, table
+from server.report.lead import labels_of, lead_of
 from server.report.modes import present_modes
 from server.report.rounds import training_rows
 from server.report.summary import summary
-from server.report.values import HEADLINE, estimate, find, number, rounds_of, section, site_names
+from server.report.values import estimate, find, number, rounds_of, section, site_names
 
 USE = """\
 For research on the task below, on text written by the same template. **Not a medical device**: it was not tested \
@@ -38,7 +39,7 @@ def render_card(results: Mapping[str, Any]) -> str:
         f"# {escaped(name)}: {escaped(_method(results))} adapter",
         paragraph(description),
         _trained_on(results),
-        *("## Intended use and limits", USE, paragraph(facts.privacy_statement(results)), LICENCE),
+        *("## Intended use and limits", USE, _warning(results), paragraph(facts.privacy_statement(results)), LICENCE),
         *("## Results", paragraph(" ".join(summary(results))), *_result_tables(results)),
         *("## Data", _data_text(results), markdown_table(data_table(results))),
         *("## How to use it", _how_to_use(results)),
@@ -87,15 +88,17 @@ def _result_tables(results: Mapping[str, Any]) -> list[str]:
     compared, sites = section(results, "comparison"), site_names(results)
     if not present_modes(compared):
         return []
-    found = [comparison.modes_table(compared, sites), comparison.benefit_table(compared, sites)]
-    found += [comparison.metrics_table(compared, "pooled"), comparison.seeds_table(compared)]
+    lead = lead_of(results)
+    found = [comparison.modes_table(compared, sites, lead), comparison.benefit_table(compared, sites, lead)]
+    metrics = comparison.metrics_table(compared, "pooled", labels_of(results), lead)
+    found += [metrics, comparison.seeds_table(compared, lead)]
     return [markdown_table(item) for item in found if item is not None]
 
 
 def data_table(results: Mapping[str, Any]) -> Table:
-    """Rows that each hospital trained on, and rows behind its test AUROC."""
-    entries, sites = rounds_of(results), site_names(results)
-    tests = {site: estimate(results, "comparison", "federated", "sites", site, HEADLINE).n for site in sites}
+    """Rows that each hospital trained on, and rows behind its test metric."""
+    entries, sites, lead = rounds_of(results), site_names(results), lead_of(results)
+    tests = {site: estimate(results, "comparison", "federated", "sites", site, lead.name).n for site in sites}
     rows = [[Cell(site), Cell(count(training_rows(entries, site))), Cell(count(tests[site]))] for site in sites]
     return table("Rows per hospital", ["Hospital", "Training rows", "Test rows"], rows)
 
@@ -103,10 +106,14 @@ def data_table(results: Mapping[str, Any]) -> Table:
 def _data_text(results: Mapping[str, Any]) -> str:
     target, labels = find(results, "study", "task", "target"), find(results, "study", "task", "labels") or ()
     template = find(results, "study", "data", "template")
-    lines = [escaped(f"Target: {target}; labels in class order: {', '.join(str(item) for item in labels)}.")]
+    lines = [escaped(f"Target: {target}{_listed_labels(labels)}.")]
     if template:
         lines += ["Rows become text by this template, missing values left out:", fenced(str(template))]
     return "\n\n".join(lines)
+
+
+def _listed_labels(labels: Sequence[object]) -> str:
+    return f"; labels in class order: {', '.join(str(item) for item in labels)}" if labels else ""
 
 
 def _how_to_use(results: Mapping[str, Any]) -> str:
@@ -140,6 +147,11 @@ def _without_fedpeft(results: Mapping[str, Any]) -> list[str]:
     max_length = int(number(results, "study", "task", "max_length") or 128)
     code = usage.code(max_length=max_length, head_files=[file for group, file in HEAD_FILES.items() if group in groups])
     return [text, fenced(code, language="python")]
+
+
+def _warning(results: Mapping[str, Any]) -> str:
+    usage = _usage(results)
+    return "" if usage is None else usage.warning
 
 
 def _usage(results: Mapping[str, Any]) -> Usage | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final  # JSON values
 
 from common.adapter_folder import is_peft_directory
 from common.bundle import Bundle
 from common.errors import UserError
+from common.metrics.measure import MetricInfo
 from common.state import HEAD, AdapterState, digest_state
+from common.study_task import task_of
 
 if TYPE_CHECKING:  # it would bring Flower to whoever reads a report
     from server.closing import Outcome
@@ -17,11 +21,15 @@ FORMAT: Final = 1
 
 
 def outcome_json(bundle: Bundle, outcome: Outcome) -> dict[str, Any]:
-    """Return format, study, seed, rounds, what the adapter's folder holds, and digests; absent is null."""
+    """Return format, study, seed, metrics, rounds, what the adapter's folder holds, and digests; absent is null.
+
+    The first of the metrics is the leading one.
+    """
     return {
         "format": FORMAT,
         "study": bundle.study.model_dump(mode="json"),
         "seed": bundle.study.seed,
+        "metrics": [_info(info) for info in task_of(bundle.study.task).measure.infos],
         "initial": None if outcome.initial is None else {"validation": outcome.initial},
         "rounds": list(outcome.rounds),
         "kept_round": outcome.kept_round,
@@ -29,6 +37,12 @@ def outcome_json(bundle: Bundle, outcome: Outcome) -> dict[str, Any]:
         "export": _export(bundle),
         "digests": _digests(bundle, outcome.adapter),
     }
+
+
+def _info(info: MetricInfo) -> dict[str, Any]:
+    """A bound that is infinite is null, as all that is absent."""
+    bounds = {name: value if isfinite(value) else None for name, value in (("low", info.low), ("high", info.high))}
+    return {**asdict(info), **bounds}
 
 
 def _export(bundle: Bundle) -> dict[str, object]:

@@ -9,11 +9,11 @@ from common.bundle import Bundle
 from common.errors import ParticipationError, SchemaError
 from common.preflight import KIND, MEANINGS, MESSAGE_KIND, NOTES, ROUND, Question, Readiness, read_readiness
 from common.signed_reply import check_readiness, without_signature
-from server.asking import Session
 from server.events import RunStopped, SiteChecked, Status
 from server.job import ServerJob
 from server.quorum import needed_replies
 from server.receipts import Judged
+from server.session import Session
 
 DEADLINE_S: Final = 300.0
 """A site may have to load its base model first."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.metrics.measure import Measure
 from common.protocol import Split, SplitEvaluation
-from server.asking import Results, SiteResult, accepted
+from server.session import Results, SiteResult, accepted
 from server.state import Record
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from math import isfinite
 from typing import TYPE_CHECKING, Any  # JSON values
 
 from common.bundle import Bundle
 from common.machine import versions
 from common.metrics.mean_over_sites import mean_over_sites
-from common.metrics.measure import MetricInfo
 from common.plugins import build
 from common.seeds import generator
 from common.study_task import task_of
@@ -36,7 +33,6 @@ def results_json(
         **outcome_json(bundle, outcome),
         "command": None if command is None else list(command),
         "seeds": [bundle.study.seed],
-        "metrics": [_info_json(info) for info in task_of(bundle.study.task).measure.infos],
         "comparison": comparison,
         "curves": curves or None,
         "parameters": _parameters(bundle),
@@ -78,12 +74,6 @@ def _federated(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
     means = {name: metric.to_json() for name, metric in mean.items()}
     others = dict.fromkeys(("personalised", "local", "central", "benefit", "logistic", "over_seeds"))
     return {"federated": {**found, "mean": means}, **others}
-
-
-def _info_json(info: MetricInfo) -> dict[str, Any]:
-    """Bounds that are infinite are null, as all that is absent."""
-    bounds = {name: value if isfinite(value) else None for name, value in (("low", info.low), ("high", info.high))}
-    return {**asdict(info), **bounds}
 
 
 def _parameters(bundle: Bundle) -> dict[str, float]:

@@ -13,7 +13,7 @@ from common.errors import ParticipationError, SchemaError
 from common.state import norm, subtract
 from common.wire import FlowerMessage
 from server import checkpoint, records, spool
-from server.asking import Question, Results, Session, accepted, ask, sent_schemas
+from server.asking import ask
 from server.closing import Outcome, close_run, validated
 from server.cohort import draw_cohort
 from server.events import Progress, RoundFinished, RunStarted, RunStopped, ignore, recorder
@@ -21,6 +21,7 @@ from server.exchange import SYSTEM_CLOCK, Clock, Exchange, Grid
 from server.job import ServerJob
 from server.quorum import needed_replies
 from server.roster import find_sites
+from server.session import Question, Results, Session, accepted, sent_schemas
 from server.state import ServerState
 
 

@@ -26,13 +26,15 @@ class Listener:
 
     def on_event(self, event: "Event") -> None:
         """Show one event of the rounds."""
-        from server.events import RoundFinished, RoundStarted, RunStarted, SiteAnswered
+        from server.events import RoundFinished, RoundStarted, RunStarted, SiteAnswered, SitesAwaited
 
         if isinstance(event, RunStarted):
             self.bars.update(self.rounds, total=event.rounds, completed=event.round, visible=True)
         elif isinstance(event, RoundStarted):
             word = "closing evaluation" if event.kind == "evaluate" else f"round {event.round} of {event.rounds}"
             self.bars.update(self.rounds, description=word)
+        elif isinstance(event, SitesAwaited):
+            self.bars.update(self.rounds, detail=f"waits for {', '.join(event.sites)}")
         elif isinstance(event, SiteAnswered):
             loss = event.train.get("loss")
             detail = event.status if loss is None else f"loss {loss:.3f}"
@@ -47,9 +49,12 @@ class Listener:
 
 
 def _figures(train: Mapping[str, float], validation: Mapping[str, Any]) -> str:
+    from common.study_task import metric_infos
+
     loss = f"loss {train['loss']:.3f}" if "loss" in train else ""
-    auroc = validation.get("auroc", {}).get("value")
-    return loss if auroc is None else f"{loss}  AUROC before it {auroc:.3f}"
+    leading = next(iter(validation), "")
+    value = (validation.get(leading) or {}).get("value")
+    return loss if value is None else f"{loss}  {metric_infos()[leading].label} before it {value:.3f}"
 
 
 @contextmanager

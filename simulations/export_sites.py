@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from client.data.table import read_table_inputs
 from client.execution import Execution
 from client.initialise import initialise, read_join
 from client.policy import Policy
 from client.policy_text import policy_text, toml_value
-from client.rows import read_rows
+from client.rows import read_rows, source_of
 from client.site_folder import SiteFolder
 from client.table_files import RawTable, read_raw
 from common.bundle import read_bundle
@@ -45,12 +46,14 @@ def export_sites(run: Path, out: Path, *, join: Path, open_policy: bool = False)
     execution, study = folder.facts().execution, read_bundle(folder.bundle).study
     _check_patients(study)
     base = base_folder(study, folder.scratch).resolve()
-    raw = read_raw(rows_path(study, folder.scratch))
+    table = rows_path(study, folder.scratch)
+    raw = read_raw(table)
     sites = {}
     for site, positions in positions_by_site(study, folder.scratch).items():
         sites[site] = SiteFolder(out / site)
         initialise(sites[site], site=site, join=join, base_models=[base])
         write_bytes(out / site / ROWS, csv_of(raw, positions), mode=0o600)
+        _copy_files(study, table, positions, out / site)
         _complete(sites[site], execution)
         if open_policy:
             _open(sites[site], join)
@@ -61,10 +64,11 @@ def write_site_rows(study: Study, out: Path) -> list[Path]:
     """Write `out/SITE.csv`, the rows of each site of a study with a `[simulation]`, all columns. Raises StudyError."""
     _check_patients(study)
     with TemporaryDirectory() as scratch:
-        raw = read_raw(rows_path(study, Path(scratch)))
-        sites = positions_by_site(study, Path(scratch))
-    for site, positions in sites.items():
-        write_bytes(out / f"{site}.csv", csv_of(raw, positions), mode=0o600)
+        table = rows_path(study, Path(scratch))
+        raw, sites = read_raw(table), positions_by_site(study, Path(scratch))
+        for site, positions in sites.items():
+            write_bytes(out / f"{site}.csv", csv_of(raw, positions), mode=0o600)
+            _copy_files(study, table, positions, out)
     return [out / f"{site}.csv" for site in sites]
 
 
@@ -89,6 +93,14 @@ def csv_of(raw: RawTable, positions: Sequence[int]) -> bytes:
     writer.writerow(raw)
     writer.writerows([column[i] for column in raw.values()] for i in positions)
     return text.getvalue().encode()
+
+
+def _copy_files(study: Study, table: Path, positions: Sequence[int], out: Path) -> None:
+    """Copy what these rows of a table name, such as images, so that the same names hold in `out`."""
+    inputs = read_table_inputs(table, section=study.data).inputs
+    named = source_of(study).files_beside(table, [inputs[i] for i in positions])
+    for name, file in named.items():
+        write_bytes(out / name, file.read_bytes(), durable=False, mode=0o600)
 
 
 def _complete(folder: SiteFolder, execution: Execution) -> None:

@@ -11,6 +11,7 @@ BUDGETS = ("federated", "personalised", "local", "central")
 LOGISTIC = ("central", "local")
 DIFFERENCES = (("federated", "central"), ("federated", "local"))
 PARTS = ("mean", "pooled")
+Bounds = Mapping[str, tuple[float, float]]
 
 
 def combine(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -20,35 +21,39 @@ def combine(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if any(run["comparison"] is None for run in runs):
         return first
     compared = [run["comparison"] for run in runs]
-    summary: dict[str, Any] = {name: _summary([c[name] for c in compared]) for name in BUDGETS}
-    summary["logistic"] = _logistic([c["logistic"] for c in compared])
+    bounds = {info["name"]: _bounds(info) for info in first["metrics"]}
+    summary: dict[str, Any] = {name: _summary([c[name] for c in compared], bounds) for name in BUDGETS}
+    summary["logistic"] = _logistic([c["logistic"] for c in compared], bounds)
     for left, right in DIFFERENCES:
-        summary[f"{left}_minus_{right}"] = _differences(compared, left, right)
+        summary[f"{left}_minus_{right}"] = _differences(compared, left, right, bounds)
     first["comparison"] = {**first["comparison"], "over_seeds": summary}
     return first
 
 
-def _logistic(found: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+def _logistic(found: Sequence[Mapping[str, Any] | None], bounds: Bounds) -> dict[str, Any] | None:
     """Return the summary of central and local logistic regression; None where the rows have no columns to fit."""
     known = [each for each in found if each is not None]
-    return {name: _summary([each[name] for each in known]) for name in LOGISTIC} if known else None
+    return {name: _summary([each[name] for each in known], bounds) for name in LOGISTIC} if known else None
 
 
-def _summary(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    whole = {part: _metrics([budget[part] for budget in budgets]) for part in PARTS}
-    sites = {site: _metrics([budget["sites"].get(site, {}) for budget in budgets]) for site in budgets[0]["sites"]}
+def _summary(budgets: Sequence[Mapping[str, Any]], bounds: Bounds) -> dict[str, Any]:
+    whole = {part: _metrics([budget[part] for budget in budgets], bounds) for part in PARTS}
+    sites = {
+        site: _metrics([budget["sites"].get(site, {}) for budget in budgets], bounds) for site in budgets[0]["sites"]
+    }
     return {"sites": sites, **whole}
 
 
-def _metrics(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _metrics(found: Sequence[Mapping[str, Any]], bounds: Bounds) -> dict[str, Any]:
     return {
-        name: _over([m.get(name, {}).get("value") for m in found], within=(0.0, _largest(name))).to_json()
-        for name in found[0]
+        name: _over([m.get(name, {}).get("value") for m in found], within=bounds[name]).to_json() for name in found[0]
     }
 
 
-def _largest(metric: str) -> float:
-    return math.inf if metric == "log_loss" else 1.0
+def _bounds(info: Mapping[str, Any]) -> tuple[float, float]:
+    """An absent bound is none."""
+    low, high = info["low"], info["high"]
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def _over(values: Sequence[float | None], *, within: tuple[float, float]) -> Metric:
@@ -63,18 +68,26 @@ def _over(values: Sequence[float | None], *, within: tuple[float, float]) -> Met
     )
 
 
-def _differences(compared: Sequence[Mapping[str, Any]], left: str, right: str) -> dict[str, Any]:
+def _differences(compared: Sequence[Mapping[str, Any]], left: str, right: str, bounds: Bounds) -> dict[str, Any]:
     """Return seed-by-seed differences: each seed's two models saw the same split."""
-    return {part: _part_differences(compared, left, right, part) for part in PARTS}
+    return {part: _part_differences(compared, left, right, part, bounds) for part in PARTS}
 
 
-def _part_differences(compared: Sequence[Mapping[str, Any]], left: str, right: str, part: str) -> dict[str, Any]:
+def _part_differences(
+    compared: Sequence[Mapping[str, Any]], left: str, right: str, part: str, bounds: Bounds
+) -> dict[str, Any]:
     names = compared[0][left][part]
     pairs = {name: [(c[left][part][name]["value"], c[right][part][name]["value"]) for c in compared] for name in names}
     return {
-        name: _over([_minus(a, b) for a, b in values], within=(-_largest(name), _largest(name))).to_json()
+        name: _over([_minus(a, b) for a, b in values], within=_difference(bounds[name])).to_json()
         for name, values in pairs.items()
     }
+
+
+def _difference(bounds: tuple[float, float]) -> tuple[float, float]:
+    """What the difference of two values within these bounds can be."""
+    width = bounds[1] - bounds[0]
+    return -width, width
 
 
 def _minus(left: float | None, right: float | None) -> float | None:

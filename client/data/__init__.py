@@ -62,3 +62,9 @@ class Source(Protocol):
 
     def read_inputs(self, path: Path, *, section: DataSection) -> Inputs:
         """Return the inputs of the rows at `path`, which need neither labels nor patient ids: for prediction."""
+
+    def wrong_inputs(self, path: Path, inputs: Sequence[str]) -> Sequence[str | None]:
+        """Say of each row's rendered input why a model could not read it; None where it can. `path`: the table."""
+
+    def files_beside(self, path: Path, inputs: Sequence[str]) -> Mapping[str, Path]:
+        """Return the files that these rendered inputs name, by that name; none where inputs are texts."""

@@ -1,7 +1,7 @@
 """Data source `table`: one CSV, TSV or Parquet file per site, its columns typed and rendered by the study."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,13 @@ from client.table_files import RawTable, read_raw
 from common.data_schema import DataSection, TextColumn, canonical
 from common.errors import DataError
 from common.files import digest_json
-from common.labels import read_labels
+from common.labels import check_fit, read_labels
 from common.rendering import is_missing, render, shown, values_of
 from common.study import TaskSection
 from common.study_task import task_of
 
-DEFAULT_COLUMN = "text"
+DEFAULT_COLUMNS = {"images": "image"}
+"""By `data.kind`; `text` for others."""
 
 
 @dataclass(frozen=True)
@@ -29,32 +30,53 @@ class Table:
         Raises:
             DataError: the file, a column, a value or a label is not what the study says.
         """
-        raw = read_raw(path)
-        inner = with_default_column(section)
-        _check_columns(raw, _needed(inner, task), file=path.name)
-        _check_no_answer(inner, task)
-        used = {*inner.columns, task.target, inner.patient_id}
-        with _naming(path.name):
-            inputs = inputs_of(raw, inner)
-            return Rows(
-                inputs=inputs.inputs,
-                labels=read_labels(raw[task.target], task_of(task), target=task.target),
-                patients=patients_of(raw, inner.patient_id, told_by=[*inner.columns, task.target]),
-                features=inputs.features,
-                columns={name: column for name, column in raw.items() if name not in used},
-            )
+        rows = read_table(path, section=section, task=task)
+        with naming(path.name):
+            check_fit(task_of(task), rows.inputs, rows.labels, target=task.target)
+        return rows
 
     def read_inputs(self, path: Path, *, section: DataSection) -> Inputs:
         """Return the inputs of a file's rows, which need neither labels nor patient ids: for prediction."""
-        raw = read_raw(path)
-        inner = with_default_column(section)
-        _check_columns(raw, inner.columns, file=path.name)
-        with _naming(path.name):
-            return inputs_of(raw, inner)
+        return read_table_inputs(path, section=section)
+
+    def wrong_inputs(self, path: Path, inputs: Sequence[str]) -> Sequence[str | None]:  # noqa: ARG002 # the seam's
+        """Return None for each row: every text can be read."""
+        return [None] * len(inputs)
+
+    def files_beside(self, path: Path, inputs: Sequence[str]) -> Mapping[str, Path]:  # noqa: ARG002 # the seam's
+        """Return none: inputs are texts."""
+        return {}
+
+
+def read_table(path: Path, *, section: DataSection, task: TaskSection) -> Rows:
+    """Return the labelled rows of a file; their inputs are the rendered template. Raises DataError."""
+    raw = read_raw(path)
+    inner = with_default_column(section)
+    _check_columns(raw, _needed(inner, task), file=path.name)
+    _check_no_answer(inner, task)
+    used = {*inner.columns, task.target, inner.patient_id}
+    with naming(path.name):
+        inputs = inputs_of(raw, inner)
+        return Rows(
+            inputs=inputs.inputs,
+            labels=read_labels(raw[task.target], task_of(task), target=task.target),
+            patients=patients_of(raw, inner.patient_id, told_by=[*inner.columns, task.target]),
+            features=inputs.features,
+            columns={name: column for name, column in raw.items() if name not in used},
+        )
+
+
+def read_table_inputs(path: Path, *, section: DataSection) -> Inputs:
+    """Return the rendered rows of a file, which need neither labels nor patient ids. Raises DataError."""
+    raw = read_raw(path)
+    inner = with_default_column(section)
+    _check_columns(raw, inner.columns, file=path.name)
+    with naming(path.name):
+        return inputs_of(raw, inner)
 
 
 @contextmanager
-def _naming(file: str) -> Iterator[None]:
+def naming(file: str) -> Iterator[None]:
     """Say in which file it is what a DataError says of a column and row."""
     try:
         yield
@@ -63,12 +85,11 @@ def _naming(file: str) -> Iterator[None]:
 
 
 def with_default_column(section: DataSection) -> DataSection:
-    """Return `section`, with the one column `text` where the study names none."""
+    """Return `section`, with the one column `text`, or of images `image`, where the study names none."""
     if section.columns:
         return section
-    return DataSection(
-        patient_id=section.patient_id, template="{text}", columns={DEFAULT_COLUMN: TextColumn(type="text")}
-    )
+    name = DEFAULT_COLUMNS.get(section.kind, "text")
+    return section.model_copy(update={"template": f"{{{name}}}", "columns": {name: TextColumn(type="text")}})
 
 
 def inputs_of(raw: RawTable, section: DataSection) -> Inputs:
@@ -117,7 +138,7 @@ def _check_columns(raw: RawTable, needed: Iterable[str], *, file: str) -> None:
         if name in raw:
             continue
         hint = ""
-        if name == DEFAULT_COLUMN:
+        if name in ("text", *DEFAULT_COLUMNS.values()):
             hint = "; data.columns says which columns to read where they have other names"
         elif len(raw) == 1:
             hint = "; are the fields separated by commas (.csv) or tabs (.tsv)?"

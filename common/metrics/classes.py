@@ -11,7 +11,7 @@ from common.metrics.evaluation import evaluate, paired_difference
 from common.metrics.histogram import score_histogram
 from common.metrics.measure import Labels, MetricInfo, Summary
 from common.metrics.pooled import pool
-from common.metrics.types import Floats, Metric, ScoreHistogram, Scores
+from common.metrics.types import Floats, Metric, ScoreHistogram, Scores, curves_of
 
 INFOS: Final = (
     MetricInfo(
@@ -71,7 +71,7 @@ class ClassMeasure:
 
     def read_summary(self, content: object) -> ScoreHistogram:
         """Read a score histogram. Raises SchemaError."""
-        return ScoreHistogram.from_json(content, classes=self.classes)
+        return ScoreHistogram.from_json(content, curves=curves_of(self.classes))
 
     def pool(
         self,

@@ -22,6 +22,11 @@ from common.metrics.types import Floats, Metric, Scores, Statistic
 
 OfSums = Callable[[Floats], Floats]
 
+ROW_LOSS: Final = MetricInfo(
+    "loss", "Loss", "Mean over rows of the mean loss of a row's parts.", higher_is_better=False, high=math.inf
+)
+"""Of tasks whose rows have parts, such as words."""
+
 _NORMAL_95: Final = 1.959963984540054
 _STEP: Final = 1e-6
 _LARGEST: Final = 1e300

@@ -111,12 +111,12 @@ class ScoreHistogram:
         return {"cells": [[int(index), int(flat[index])] for index in np.flatnonzero(flat)]}
 
     @classmethod
-    def from_json(cls, content: object, *, classes: int) -> "ScoreHistogram":
+    def from_json(cls, content: object, *, curves: int) -> "ScoreHistogram":
         """Read what `to_json` wrote; every curve must hold the same number of rows."""
         cells = _fields(content, {"cells"}, set())["cells"]
         if not isinstance(cells, list):
             raise SchemaError(f"cells are {type(cells).__name__}, expected a list")
-        counts = np.zeros((curves_of(classes), 2, BINS), dtype=np.int64)
+        counts = np.zeros((curves, 2, BINS), dtype=np.int64)
         for cell in cells:
             index, count = _cell(cell, counts.size)
             counts.reshape(-1)[index] = count

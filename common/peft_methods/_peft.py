@@ -17,14 +17,23 @@ WRAPPER = "base_model.model."
 
 
 def attach(base: nn.Module, config: Any) -> nn.Module:
-    """Wrap `base` with peft. The task type is feature extraction: the head is fedpeft's own."""
+    """Wrap `base` with peft, whose task type is that of the base model."""
     from peft import get_peft_model
+
+    config.task_type = task_type(base)
 
     with warnings.catch_warnings():
         # peft 0.21 asks transformers 5.23 for an attribute by its old name; nothing of ours can change that.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
         model: nn.Module = get_peft_model(base, config, adapter_name=ADAPTER)
     return model
+
+
+def task_type(base: Any) -> Any:
+    """Return peft's task type: feature extraction, the head being fedpeft's own, unless the base model writes text."""
+    from peft import TaskType
+
+    return TaskType.CAUSAL_LM if base.can_generate() else TaskType.FEATURE_EXTRACTION
 
 
 def check_reads_text(base: Any, method: str) -> None:

@@ -49,13 +49,12 @@ class Adalora:
 
     def attach(self, base: nn.Module) -> nn.Module:
         """Add the three factors to every layer whose name ends in one of the targets."""
-        from peft import AdaLoraConfig, TaskType
+        from peft import AdaLoraConfig
 
         ends = _targets.choose(base, self.targets, _targets.QUERY_AND_VALUE)
         layers = _targets.matching(base, ends)
         _targets.check_rank(layers, self.rank)
         config = AdaLoraConfig(
-            task_type=TaskType.FEATURE_EXTRACTION,
             init_r=self.rank,
             target_r=self.rank,
             total_step=1,  # peft asks for it; its schedule of pruning is never stepped

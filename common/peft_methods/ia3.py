@@ -56,13 +56,12 @@ class Ia3:
 
     def attach(self, base: nn.Module) -> nn.Module:
         """Put a vector of ones before or after each of the layers."""
-        from peft import IA3Config, TaskType
+        from peft import IA3Config
 
         scaled = _targets.choose(base, self.targets, KEYS_AND_VALUES)
         inner = self._inner(base)
         layers = {**_targets.matching(base, scaled), **inner}
         config = IA3Config(
-            task_type=TaskType.FEATURE_EXTRACTION,
             target_modules=list(layers),
             feedforward_modules=list(inner),
             fan_in_fan_out=any(layer.transposed for layer in layers.values()),

@@ -57,10 +57,10 @@ class LayerNorm:
 
     def adapter_config(self, model: nn.Module) -> Mapping[str, Any]:
         """Return the configuration of PEFT's LN tuning of the same norms."""
-        from peft import LNTuningConfig, TaskType
+        from peft import LNTuningConfig
 
         return _peft.plain_config(
-            LNTuningConfig(task_type=TaskType.FEATURE_EXTRACTION, target_modules=sorted(_norms(model)))
+            LNTuningConfig(task_type=_peft.task_type(model), target_modules=sorted(_norms(model)))
         )
 
     def peft_names(self, names: Sequence[str]) -> Mapping[str, str]:

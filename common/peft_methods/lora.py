@@ -64,13 +64,12 @@ class Lora:
 
     def attach(self, base: nn.Module) -> nn.Module:
         """Add the factors to every linear layer whose name ends in one of `targets`."""
-        from peft import LoraConfig, TaskType
+        from peft import LoraConfig
 
         ends = _targets.choose(base, self.targets, _targets.QUERY_AND_VALUE)
         layers = _targets.matching(base, ends)
         others = {name: rank for name, rank in self._ranks(layers).items() if rank != self.rank}
         config = LoraConfig(
-            task_type=TaskType.FEATURE_EXTRACTION,
             r=self.rank,
             lora_alpha=self._alpha(self.rank),
             lora_dropout=self.dropout,

@@ -40,11 +40,10 @@ class PTuning:
 
     def attach(self, base: nn.Module) -> nn.Module:
         """Put the words in front of every text."""
-        from peft import PromptEncoderConfig, TaskType
+        from peft import PromptEncoderConfig
 
         _peft.check_reads_text(base, "p-tuning")
         config = PromptEncoderConfig(
-            task_type=TaskType.FEATURE_EXTRACTION,
             num_virtual_tokens=self.virtual_tokens,
             encoder_reparameterization_type=self.encoder.upper(),
             encoder_hidden_size=self.units,

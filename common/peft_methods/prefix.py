@@ -43,11 +43,10 @@ class Prefix:
 
     def attach(self, base: nn.Module) -> nn.Module:
         """Put the prefix in front of every layer."""
-        from peft import PrefixTuningConfig, TaskType
+        from peft import PrefixTuningConfig
 
         _peft.check_reads_text(base, "prefix")
         config = PrefixTuningConfig(
-            task_type=TaskType.FEATURE_EXTRACTION,
             num_virtual_tokens=self.virtual_tokens,
             prefix_projection=self.projection is not None,
             encoder_hidden_size=self.projection,

@@ -47,14 +47,12 @@ class Prompt:
 
     def attach(self, base: nn.Module) -> nn.Module:
         """Put the embeddings in front of every text."""
-        from peft import PromptTuningConfig, PromptTuningInit, TaskType
+        from peft import PromptTuningConfig, PromptTuningInit
 
         _peft.check_reads_text(base, "prompt")
         # Nor a tokenizer's path nor the text is in peft's configuration: `start` knows both.
         kind = PromptTuningInit.SAMPLE_VOCAB if self.start_from == "vocabulary" else PromptTuningInit.RANDOM
-        config = PromptTuningConfig(
-            task_type=TaskType.FEATURE_EXTRACTION, num_virtual_tokens=self.virtual_tokens, prompt_tuning_init=kind
-        )
+        config = PromptTuningConfig(num_virtual_tokens=self.virtual_tokens, prompt_tuning_init=kind)
         return _peft.attach(base, config)
 
     def start(self, model: nn.Module, tokenizer: Any) -> None:

@@ -50,13 +50,12 @@ class Vera:
 
     def attach(self, base: nn.Module) -> nn.Module:
         """Add the vectors to every layer whose name ends in one of the targets."""
-        from peft import TaskType, VeraConfig
+        from peft import VeraConfig
 
         ends = _targets.choose(base, self.targets, _targets.QUERY_AND_VALUE)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Specified to not save vera_A", category=UserWarning)
             config = VeraConfig(
-                task_type=TaskType.FEATURE_EXTRACTION,
                 r=self.rank,
                 projection_prng_key=self.projection_seed,
                 save_projection=False,

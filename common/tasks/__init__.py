@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol  # tokenizers are untyped
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable  # tokenizers are untyped
 
 from common.metrics.measure import Labels, Measure
 
@@ -46,6 +46,14 @@ class Example:
     def length(self) -> int:
         """Number of tokens."""
         return len(self.input_ids)
+
+
+@runtime_checkable
+class LooksAtInput(Protocol):
+    """A task whose labels must fit the row's text."""
+
+    def misfit(self, text: str, label: object) -> str | None:
+        """Say, without a word of the text, why a label does not fit it; None where it does."""
 
 
 class Task(Protocol):

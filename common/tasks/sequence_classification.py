@@ -1,4 +1,4 @@
-"""Sequence classification: masked mean of the last hidden states, then one linear layer.
+"""Sequence classification: one label for each text, from the masked mean of the last hidden states, one linear layer.
 
 Sentence encoders such as MiniLM were trained with mean pooling (Reimers and Gurevych 2019,
 https://arxiv.org/abs/1908.10084); their first-token pooler is far worse as a feature. Binary and multi-class.

@@ -6,8 +6,9 @@ from typing import Any  # results are JSON; matplotlib is untyped here
 
 from server.report.ink import DASHES, SERIES, STAND_INS, label, new_axes, svg_dash, to_svg
 from server.report.layout import Figure, Key
+from server.report.lead import AUROC, Lead, lead_of
 from server.report.modes import curve_name
-from server.report.values import HEADLINE, Estimate, estimate, number, rounds_of, section, verdict
+from server.report.values import Estimate, estimate, number, rounds_of, section, verdict
 
 Series = Mapping[str, Sequence[float | None]]
 
@@ -22,16 +23,16 @@ def loss_chart(results: Mapping[str, Any], sites: Sequence[str]) -> Figure | Non
 
 
 def validation_chart(results: Mapping[str, Any], sites: Sequence[str]) -> Figure | None:
-    """Validation AUROC of each round's adapter per site and pooled; round 0 is before training. None without values."""
-    entries, initial = rounds_of(results), results.get("initial")
+    """The leading metric of each round's adapter on validation rows; None without values."""
+    entries, initial, lead = rounds_of(results), results.get("initial"), lead_of(results)
     evaluations = [section(entry, "validation") for entry in entries]
     x = _round_numbers(entries)
     if initial:
         evaluations, x = [section(initial, "validation"), *evaluations], [0.0, *x]
-    series = {site: [number(e, "sites", site, HEADLINE, "value") for e in evaluations] for site in sites}
-    pooled = [number(e, "pooled", HEADLINE, "value") for e in evaluations]
-    name = "AUROC on validation rows per round and hospital"
-    return _lines(x, series, ("Pooled", pooled), name=name, y="Validation AUROC")
+    series = {site: [number(e, "sites", site, lead.name, "value") for e in evaluations] for site in sites}
+    pooled = [number(e, "pooled", lead.name, "value") for e in evaluations]
+    name = f"{lead.label} on validation rows per round and hospital"
+    return _lines(x, series, ("Pooled", pooled), name=name, y=f"Validation {lead.label}")
 
 
 def _round_numbers(entries: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -78,7 +79,7 @@ def _gaps(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def benefit_chart(comparison: Mapping[str, Any], sites: Sequence[str]) -> Figure | None:
+def benefit_chart(comparison: Mapping[str, Any], sites: Sequence[str], lead: Lead = AUROC) -> Figure | None:
     """Dot and interval of each site's benefit of joining; filled where the interval excludes zero."""
     benefits = {site: estimate(comparison, "benefit", site) for site in sites}
     known = {site: benefit for site, benefit in benefits.items() if benefit.value is not None}
@@ -91,7 +92,7 @@ def benefit_chart(comparison: Mapping[str, Any], sites: Sequence[str]) -> Figure
     axes.set_yticks(range(len(known)), [_short(site) for site in known], parse_math=False)
     axes.set_ylim(len(known) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    label(axes, "AUROC, joint minus own model (right of zero: joining helps)", "")
+    label(axes, f"{lead.benefit} (right of zero: joining helps)", "")
     name = "Benefit of joining per hospital with 95 % interval"
     return Figure(to_svg(figure, name=name), name + "; a filled dot where the interval excludes zero, else hollow.")
 

@@ -5,19 +5,10 @@ from typing import Any  # results are JSON
 
 from server.report.formats import count
 from server.report.layout import Cell, Table, difference_cell, score_cell, table
+from server.report.lead import AUROC, Lead
 from server.report.modes import present_modes
-from server.report.values import HEADLINE, Verdict, estimate, find, section, verdict
+from server.report.values import Verdict, estimate, find, section, verdict
 
-METRICS: tuple[tuple[str, str], ...] = (
-    ("auroc", "AUROC"),
-    ("auprc", "AUPRC"),
-    ("accuracy", "Accuracy"),
-    ("balanced_accuracy", "Balanced accuracy"),
-    ("f1", "F1"),
-    ("brier", "Brier score"),
-    ("log_loss", "Log loss"),
-    ("calibration_error", "Calibration error"),
-)
 VERDICTS: Mapping[Verdict, Cell] = {
     "better": Cell("\N{BLACK UP-POINTING TRIANGLE} better", tone="good"),
     "worse": Cell("\N{BLACK DOWN-POINTING TRIANGLE} worse", tone="bad"),
@@ -26,71 +17,73 @@ VERDICTS: Mapping[Verdict, Cell] = {
 }
 
 
-def modes_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table:
-    """AUROC on test rows of each mode: mean over sites, over the pooled rows, and at each site."""
+def modes_table(comparison: Mapping[str, Any], sites: Sequence[str], lead: Lead = AUROC) -> Table:
+    """The leading metric on test rows of each mode: mean over sites, over the pooled rows, and at each site."""
     rows = []
     for mode in present_modes(comparison):
         places = [(*mode.path, "mean"), (*mode.path, "pooled")] + [(*mode.path, "sites", site) for site in sites]
-        cells = [score_cell(estimate(comparison, *p, HEADLINE), missing="not measured") for p in places]
+        cells = [score_cell(estimate(comparison, *p, lead.name), missing="not measured") for p in places]
         rows.append([Cell(mode.name), *cells])
     header = ["Trained as", "Mean over hospitals", "Pooled rows", *sites]
-    return table("AUROC on test rows, 95 % intervals below", header, rows)
+    return table(f"{lead.label} on test rows, 95 % intervals below", header, rows)
 
 
-def metrics_table(comparison: Mapping[str, Any], scope: str) -> Table | None:
-    """Every metric of every mode over one scope, `pooled` or `mean`; None where there is none but AUROC."""
+def metrics_table(
+    comparison: Mapping[str, Any], scope: str, labels: Mapping[str, str], lead: Lead = AUROC
+) -> Table | None:
+    """Every metric of every mode over one scope, `pooled` or `mean`; None where there is none but the leading one."""
     modes = present_modes(comparison)
-    names = _metric_names([section(comparison, *mode.path, scope) for mode in modes])
+    names = _metric_names([section(comparison, *mode.path, scope) for mode in modes], labels)
     rows = [
         [Cell(mode.name), *(score_cell(estimate(comparison, *mode.path, scope, m)) for m, _ in names)] for mode in modes
     ]
     title = {"pooled": "All metrics over the pooled test rows", "mean": "All metrics, mean over hospitals"}[scope]
-    return table(title, ["Trained as", *(label for _, label in names)], rows) if _adds_to_auroc(names) else None
+    return (
+        table(title, ["Trained as", *(label for _, label in names)], rows)
+        if any(key != lead.name for key, _ in names)
+        else None
+    )
 
 
-def _adds_to_auroc(names: Sequence[tuple[str, str]]) -> bool:
-    return any(key != HEADLINE for key, _ in names)
-
-
-def _metric_names(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _metric_names(found: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> list[tuple[str, str]]:
     keys = {key for metrics in found for key in metrics}
-    known = [(key, label) for key, label in METRICS if key in keys]
-    return known + [(key, key) for key in sorted(keys - dict(METRICS).keys())]
+    known = [(key, label) for key, label in labels.items() if key in keys]
+    return known + [(key, key) for key in sorted(keys - labels.keys())]
 
 
-def benefit_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table | None:
+def benefit_table(comparison: Mapping[str, Any], sites: Sequence[str], lead: Lead = AUROC) -> Table | None:
     """Per site: own model, joint model, difference with its interval and what it shows; None without differences."""
     if not section(comparison, "benefit"):
         return None
     rows = []
     for site in sites:
         benefit = estimate(comparison, "benefit", site)
-        own = score_cell(estimate(comparison, "local", "sites", site, HEADLINE))
-        joint = score_cell(estimate(comparison, "federated", "sites", site, HEADLINE))
+        own = score_cell(estimate(comparison, "local", "sites", site, lead.name))
+        joint = score_cell(estimate(comparison, "federated", "sites", site, lead.name))
         word = VERDICTS[verdict(benefit)]
         rows.append([Cell(site), own, joint, difference_cell(benefit), Cell(count(benefit.n)), word])
     header = ["Hospital", "Own model", "Joint model", "Benefit of joining", "Test rows", "Joining is"]
-    return table("Benefit of joining: AUROC of the joint minus the own model, same test rows", header, rows)
+    return table(f"Benefit of joining: {lead.benefit}, same test rows", header, rows)
 
 
-def matrix_table(comparison: Mapping[str, Any], sites: Sequence[str]) -> Table | None:
-    """AUROC of each hospital's own model at every hospital; None where it was not measured."""
+def matrix_table(comparison: Mapping[str, Any], sites: Sequence[str], lead: Lead = AUROC) -> Table | None:
+    """The leading metric of each hospital's own model at every hospital; None where it was not measured."""
     matrix = section(comparison, "local", "matrix")
     if not matrix:
         return None
     rows = [
-        [Cell(trained), *(score_cell(estimate(matrix, trained, scored, HEADLINE)) for scored in sites)]
+        [Cell(trained), *(score_cell(estimate(matrix, trained, scored, lead.name)) for scored in sites)]
         for trained in sites
         if trained in matrix
     ]
-    return table("AUROC of the row's own model on the column's test rows", ["Trained at", *sites], rows)
+    return table(f"{lead.label} of the row's own model on the column's test rows", ["Trained at", *sites], rows)
 
 
-def seeds_table(comparison: Mapping[str, Any]) -> Table | None:
+def seeds_table(comparison: Mapping[str, Any], lead: Lead = AUROC) -> Table | None:
     """Levels and differences over seeds, with t intervals; None for a run with one seed."""
     repeated = section(comparison, "over_seeds")
     rows = [
-        [Cell(mode.name), *(score_cell(estimate(repeated, *mode.path, s, HEADLINE)) for s in ("mean", "pooled"))]
+        [Cell(mode.name), *(score_cell(estimate(repeated, *mode.path, s, lead.name)) for s in ("mean", "pooled"))]
         for mode in present_modes(repeated)
     ]
     for key, name in (
@@ -99,7 +92,7 @@ def seeds_table(comparison: Mapping[str, Any]) -> Table | None:
     ):
         if find(repeated, key) is not None:
             rows.append(
-                [Cell(name), *(difference_cell(estimate(repeated, key, s, HEADLINE)) for s in ("mean", "pooled"))]
+                [Cell(name), *(difference_cell(estimate(repeated, key, s, lead.name)) for s in ("mean", "pooled"))]
             )
     header = ["Trained as", "Mean over hospitals", "Pooled rows"]
-    return table("AUROC over seeds: mean, and 95 % t interval below", header, rows) if rows else None
+    return table(f"{lead.label} over seeds: mean, and 95 % t interval below", header, rows) if rows else None

@@ -5,7 +5,8 @@ from typing import Any  # results are JSON
 
 from server.report.formats import DASH, count, duration, plain, size, worded
 from server.report.layout import Cell, Table, Tone, score_cell, table
-from server.report.values import HEADLINE, estimate, find, number, section
+from server.report.lead import AUROC, Lead
+from server.report.values import estimate, find, number, section
 
 STATUSES: Mapping[str, tuple[str, Tone]] = {
     "accepted": ("\N{CHECK MARK}", ""),
@@ -44,8 +45,8 @@ def _status_cell(reply: Any) -> Cell:
     return Cell(f"{symbol} {status}", "" if reason is None else worded(str(reason)), tone=tone)
 
 
-def rounds_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """One row per round: accepted updates, time by phase, bytes both ways, loss, pooled validation AUROC."""
+def rounds_table(entries: Sequence[Mapping[str, Any]], lead: Lead = AUROC) -> Table:
+    """One row per round: accepted updates, time by phase, bytes both ways, loss, the leading metric."""
     rows = []
     for entry in entries:
         replies = section(entry, "participation").values()
@@ -53,10 +54,10 @@ def rounds_table(entries: Sequence[Mapping[str, Any]]) -> Table:
         times = [Cell(duration(number(entry, "seconds", key))) for key in ("train", "evaluate", "aggregate", "total")]
         bytes_moved = [Cell(size(_total(replies, key))) for key in ("bytes_up", "bytes_down")]
         loss = Cell(plain(number(entry, "train", "mean", "loss")))
-        score = score_cell(estimate(entry, "validation", "pooled", HEADLINE))
+        score = score_cell(estimate(entry, "validation", "pooled", lead.name))
         start = [Cell(count(number(entry, "round"))), Cell(f"{accepted} of {len(replies)}")]
         rows.append([*start, loss, score, *times, *bytes_moved])
-    header = ["Round", "Accepted", "Training loss", "Validation AUROC, pooled"]
+    header = ["Round", "Accepted", "Training loss", f"Validation {lead.label}, pooled"]
     header += ["Training", "Evaluation", "Aggregation", "Whole round", "Sent up", "Sent down"]
     return table("Each round", header, rows)
 

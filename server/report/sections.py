@@ -5,13 +5,13 @@ from typing import Any  # results are JSON
 
 from server.report import charts, comparison, facts, rounds
 from server.report.layout import Figure, Section, Table
+from server.report.lead import labels_of, lead_of
 from server.report.modes import present_modes
 from server.report.values import rounds_of, section, site_names
 
-AUROC_MEANING = (
-    "AUROC is the probability that a random positive row scores higher than a random negative one: 0.5 is chance, "
-    "1 is perfect. With more than two labels it is the mean of one label against the rest. Intervals are 95 %, by "
-    "resampling patients; a dash is a number that could not be measured, with its reason below the table."
+READING = (
+    "Intervals are 95 %, by resampling patients; a dash is a number that could not be measured, with its reason below "
+    "the table."
 )
 BENEFIT_MEANING = (
     "A hospital is called better or worse off only where the interval excludes zero; about one such interval in twenty "
@@ -53,27 +53,28 @@ def _comparison(results: Mapping[str, Any]) -> Section:
     compared = section(results, "comparison")
     if not present_modes(compared):
         return Section("Comparison", ("This run made no comparison with local or central training.",))
-    modes = comparison.modes_table(compared, site_names(results))
-    metrics = [comparison.metrics_table(compared, scope) for scope in ("pooled", "mean")]
-    return Section("Comparison", (AUROC_MEANING,), tables=_tables(modes, *metrics))
+    lead, labels = lead_of(results), labels_of(results)
+    modes = comparison.modes_table(compared, site_names(results), lead)
+    metrics = [comparison.metrics_table(compared, scope, labels, lead) for scope in ("pooled", "mean")]
+    return Section("Comparison", (f"{lead.meaning} {READING}",), tables=_tables(modes, *metrics))
 
 
 def _benefit(results: Mapping[str, Any]) -> Section:
     compared, sites = section(results, "comparison"), site_names(results)
-    table = comparison.benefit_table(compared, sites)
+    table = comparison.benefit_table(compared, sites, lead_of(results))
     if table is None:
         return Section("Benefit of joining")
-    figures = _kept(charts.benefit_chart(compared, sites))
+    figures = _kept(charts.benefit_chart(compared, sites, lead_of(results)))
     return Section("Benefit of joining", (BENEFIT_MEANING,), figures, (table,))
 
 
 def _matrix(results: Mapping[str, Any]) -> Section:
-    table = comparison.matrix_table(section(results, "comparison"), site_names(results))
+    table = comparison.matrix_table(section(results, "comparison"), site_names(results), lead_of(results))
     return Section("Each hospital's own model at every hospital", tables=_tables(table))
 
 
 def _seeds(results: Mapping[str, Any]) -> Section:
-    table = comparison.seeds_table(section(results, "comparison"))
+    table = comparison.seeds_table(section(results, "comparison"), lead_of(results))
     seeds = ", ".join(str(seed) for seed in results.get("seeds") or ())
     text = f"Seeds {seeds}. Everything per hospital above is of seed {results.get('seed')}."
     return Section("Over seeds", (text,), tables=(table,)) if table else Section("Over seeds")
@@ -83,7 +84,9 @@ def _training(results: Mapping[str, Any]) -> Section:
     sites = site_names(results)
     figures = _kept(charts.loss_chart(results, sites), charts.validation_chart(results, sites))
     entries = rounds_of(results)
-    tables = _tables(rounds.rounds_table(entries), rounds.diagnostics_table(entries)) if entries else ()
+    tables = (
+        _tables(rounds.rounds_table(entries, lead_of(results)), rounds.diagnostics_table(entries)) if entries else ()
+    )
     return Section("Training, round by round", figures=figures, tables=tables)
 
 

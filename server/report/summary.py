@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any  # results are JSON
 
 from server.report.formats import count, counted, joined, percent, plain, signed, signed_interval, size, worded
-from server.report.values import HEADLINE, Estimate, estimate, find, number, rounds_of, section, seed_count, site_names
+from server.report.lead import AUROC, Lead, lead_of
+from server.report.values import Estimate, estimate, find, number, rounds_of, section, seed_count, site_names
 from server.report.values import verdict as judge
 
 MOST_NUMBERS = 12
@@ -44,22 +45,25 @@ def training_sentence(results: Mapping[str, Any]) -> str:
 
 
 def _comparison_sentences(results: Mapping[str, Any]) -> list[str]:
-    comparison = section(results, "comparison")
+    comparison, lead = section(results, "comparison"), lead_of(results)
     if not comparison:
         return [no_comparison_sentence(results)]
     if not any(section(comparison, rival) for rival in RIVALS):
-        return [alone_sentence(comparison)]
+        return [alone_sentence(comparison, lead)]
     sources = _sources(comparison)
     benefits = {site: estimate(comparison, "benefit", site) for site in site_names(results)}
     return [
         average_sentence(
-            *_same_scope(sources, ("federated",), ("local",), ("mean",))[1:],
-            estimate(comparison, "over_seeds", "federated_minus_local", "mean", HEADLINE),
+            *_same_scope(sources, ("federated",), ("local",), ("mean",), lead)[1:],
+            estimate(comparison, "over_seeds", "federated_minus_local", "mean", lead.name),
             seeds=seed_count(results),
+            lead=lead,
         ),
-        benefit_sentence(benefits) if section(comparison, "benefit") else "",
-        central_sentence(sources, estimate(comparison, "over_seeds", "federated_minus_central", "pooled", HEADLINE)),
-        *logistic_sentences(sources),
+        benefit_sentence(benefits, lead) if section(comparison, "benefit") else "",
+        central_sentence(
+            sources, estimate(comparison, "over_seeds", "federated_minus_central", "pooled", lead.name), lead
+        ),
+        *logistic_sentences(sources, lead),
     ]
 
 
@@ -70,37 +74,39 @@ def _sources(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def no_comparison_sentence(results: Mapping[str, Any]) -> str:
     """Say that nothing was compared, and what is known from validation rows."""
-    text = "Nothing was compared, so whether joining helps is not known from this run."
-    last = next((e for e in reversed(_pooled_validation(results)) if e.value is not None), None)
+    text, lead = "Nothing was compared, so whether joining helps is not known from this run.", lead_of(results)
+    last = next((e for e in reversed(_pooled_validation(results, lead)) if e.value is not None), None)
     if last is None:
         return text
-    initial = estimate(results, "initial", "validation", "pooled", HEADLINE).value
+    initial = estimate(results, "initial", "validation", "pooled", lead.name).value
     start = "" if initial is None else f", from {plain(initial)} before the first round"
-    return f"{text} On pooled validation rows the AUROC came to {plain(last.value)}{start}."
+    return f"{text} On pooled validation rows the {lead.label} came to {plain(last.value)}{start}."
 
 
-def alone_sentence(comparison: Mapping[str, Any]) -> str:
+def alone_sentence(comparison: Mapping[str, Any], lead: Lead = AUROC) -> str:
     """Say how the joint model did on test rows, where no other was trained: a run of real sites."""
     unknown = "No hospital trained a model of its own, so whether joining helps is not known from this run."
     sites = section(comparison, "federated", "sites")
-    values = [found.value for site in sites if (found := estimate(sites, site, HEADLINE)).value is not None]
-    mean = estimate(comparison, "federated", "mean", HEADLINE).value
+    values = [found.value for site in sites if (found := estimate(sites, site, lead.name)).value is not None]
+    mean = estimate(comparison, "federated", "mean", lead.name).value
     if mean is None:
         return unknown
     span = f" ({plain(min(values))} to {plain(max(values))})" if len(values) > 1 else ""
-    return f"The joint model's AUROC on test rows, averaged over hospitals, is {plain(mean)}{span}. {unknown}"
+    return f"The joint model's {lead.label} on test rows, averaged over hospitals, is {plain(mean)}{span}. {unknown}"
 
 
-def _pooled_validation(results: Mapping[str, Any]) -> list[Estimate]:
-    return [estimate(entry, "validation", "pooled", HEADLINE) for entry in rounds_of(results)]
+def _pooled_validation(results: Mapping[str, Any], lead: Lead) -> list[Estimate]:
+    return [estimate(entry, "validation", "pooled", lead.name) for entry in rounds_of(results)]
 
 
-def average_sentence(federated: Estimate, local: Estimate, difference: Estimate, *, seeds: int) -> str:
+def average_sentence(
+    federated: Estimate, local: Estimate, difference: Estimate, *, seeds: int, lead: Lead = AUROC
+) -> str:
     """Compare the joint model with the hospitals' own models, averaged over hospitals."""
     if federated.value is None or local.value is None:
         return "The average over hospitals could not be compared with that of the hospitals' own models."
     gap = difference.value if difference.value is not None else federated.value - local.value
-    levels = f"test AUROC {plain(federated.value)} against {plain(local.value)} ({signed(gap)}"
+    levels = f"test {lead.label} {plain(federated.value)} against {plain(local.value)} ({signed(gap)}"
     bounds = signed_interval(difference)
     if not bounds:
         return (
@@ -110,12 +116,14 @@ def average_sentence(federated: Estimate, local: Estimate, difference: Estimate,
     start = {
         "better": "the joint model is better than the hospitals' own models",
         "worse": "the joint model is worse than the hospitals' own models",
-    }.get(judge(difference), "there is no clear difference between the joint model and the hospitals' own models")
+    }.get(
+        lead.verdict(difference), "there is no clear difference between the joint model and the hospitals' own models"
+    )
     over = f"95 % interval {bounds} over {counted(seeds, 'split')} of the same patients"
     return f"Averaged over hospitals, {start}: {levels}; {over})."
 
 
-def benefit_sentence(benefits: Mapping[str, Estimate]) -> str:
+def benefit_sentence(benefits: Mapping[str, Estimate], lead: Lead = AUROC) -> str:
     """Say for each hospital, by name, whether the joint model did better on its own test rows than its own model.
 
     Beyond MOST_NUMBERS hospitals the names stand without their numbers, which the report's table has.
@@ -127,7 +135,7 @@ def benefit_sentence(benefits: Mapping[str, Estimate]) -> str:
     parts = [f"{BENEFIT_WORDS[group]} {joined(members)}" for group, members in groups.items() if members]
     if not parts:
         return ""
-    values = "AUROC, joint minus own model, 95 % interval" if with_numbers else "judged by the 95 % interval"
+    values = f"{lead.benefit}, 95 % interval" if with_numbers else "judged by the 95 % interval"
     return f"On each hospital's own test rows ({values}): {'; '.join(parts)}."
 
 
@@ -138,50 +146,52 @@ def _benefit_phrase(site: str, benefit: Estimate) -> str:
     return f"{site} ({signed(benefit.value)}, {signed_interval(benefit) or 'no interval'}{rows})"
 
 
-def central_sentence(sources: Sequence[Mapping[str, Any]], difference: Estimate) -> str:
+def central_sentence(sources: Sequence[Mapping[str, Any]], difference: Estimate, lead: Lead = AUROC) -> str:
     """Say how far the joint model is from one trained on all rows in one place."""
-    scope, federated, central = _same_scope(sources, ("federated",), ("central",), ("pooled", "mean"))
+    scope, federated, central = _same_scope(sources, ("federated",), ("central",), ("pooled", "mean"), lead)
     if federated.value is None or central.value is None:
         return ""
     has_interval = scope == "pooled" and signed_interval(difference)
     gap = difference.value if has_interval else federated.value - central.value
     start = (
-        f"Training on all rows in one place gives a {scope} AUROC of {plain(central.value)}, "
+        f"Training on all rows in one place gives a {scope} {lead.label} of {plain(central.value)}, "
         f"the joint model {plain(federated.value)} ({signed(gap)}"
     )
     if not has_interval:
         return f"{start}; {_overlap_words(federated, central)})."
     words = {"better": "the joint model is better", "worse": "the joint model is worse"}
-    word = words.get(judge(difference), "no clear difference")
+    word = words.get(lead.verdict(difference), "no clear difference")
     return f"{start}; {word}, 95 % interval of the difference {signed_interval(difference)})."
 
 
-def logistic_sentences(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+def logistic_sentences(sources: Sequence[Mapping[str, Any]], lead: Lead = AUROC) -> list[str]:
     """Compare logistic regression, fitted on all rows and by each hospital alone, with the joint model."""
     sentences = [
-        _logistic_sentence(sources, "central", "on all rows in one place", ("pooled", "mean")),
-        _logistic_sentence(sources, "local", "by each hospital alone", ("mean",)),
+        _logistic_sentence(sources, "central", "on all rows in one place", ("pooled", "mean"), lead),
+        _logistic_sentence(sources, "local", "by each hospital alone", ("mean",), lead),
     ]
     return [sentence for sentence in sentences if sentence]
 
 
-def _logistic_sentence(sources: Sequence[Mapping[str, Any]], kind: str, words: str, scopes: Sequence[str]) -> str:
-    scope, federated, logistic = _same_scope(sources, ("federated",), ("logistic", kind), scopes)
+def _logistic_sentence(
+    sources: Sequence[Mapping[str, Any]], kind: str, words: str, scopes: Sequence[str], lead: Lead
+) -> str:
+    scope, federated, logistic = _same_scope(sources, ("federated",), ("logistic", kind), scopes, lead)
     if federated.value is None or logistic.value is None:
         return ""
-    at_least = round(logistic.value, 3) >= round(federated.value, 3)
+    at_least = lead.at_least(logistic.value, federated.value)
     start = f"Logistic regression fitted {words} scores {'as high or higher' if at_least else 'lower'}"
-    levels = f"{scope} AUROC {plain(logistic.value)}, the joint model {plain(federated.value)}"
+    levels = f"{scope} {lead.label} {plain(logistic.value)}, the joint model {plain(federated.value)}"
     return f"{start}: {levels} ({_overlap_words(federated, logistic)})."
 
 
 def _same_scope(
-    sources: Sequence[Mapping[str, Any]], left: Sequence[str], right: Sequence[str], scopes: Sequence[str]
+    sources: Sequence[Mapping[str, Any]], left: Sequence[str], right: Sequence[str], scopes: Sequence[str], lead: Lead
 ) -> tuple[str, Estimate, Estimate]:
     """Return both estimates from the first scope and source that has both, and the scope's name."""
     for scope in scopes:
         for source in sources:
-            both = (estimate(source, *left, scope, HEADLINE), estimate(source, *right, scope, HEADLINE))
+            both = (estimate(source, *left, scope, lead.name), estimate(source, *right, scope, lead.name))
             if both[0].value is not None and both[1].value is not None:
                 return scope, *both
     return scopes[-1], Estimate(), Estimate()

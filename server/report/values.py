@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal  # JSON values have no narrower type
 
-HEADLINE = "auroc"
 Verdict = Literal["better", "worse", "unclear", "unknown"]
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.cli.build import build_fab_from_disk
 
 from client import gateway_app
 from client.flower_runtime import Runtime, Task
@@ -23,7 +25,7 @@ from client.site_folder import SiteFolder
 from client.trainer_connection import TrainerConnection, connect
 from common import wire
 from common.errors import UserError
-from common.thin_app import build_fab, expected_fab_hash, thin_app
+from common.thin_app import expected_fab_hash, thin_app
 from simulations.inprocess import task_identity
 
 PATIENT = "PATIENT-ID-123"
@@ -83,6 +85,12 @@ class FakeTask:
 
     def answer(self, reply: Message) -> None:
         self.replies.append(reply)
+
+
+def build_fab(folder: Path) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return build_fab_from_disk(folder)
 
 
 @pytest.fixture(scope="module")

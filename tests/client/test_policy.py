@@ -130,3 +130,12 @@ def test_a_method_within_a_method_must_be_allowed_too(make_bundle: Callable[...,
     (only,) = objected(mixed, methods=("lora", "prefix"))
     assert "the method full is not among" in only
     assert objected(mixed, methods=("lora", "full")) == []
+
+
+def test_full_fine_tuning_by_another_name_is_seen(make_bundle: Callable[..., Bundle]) -> None:
+    nearly = make_bundle("peft={method='last-layers', layers=2}")
+    assert nearly.schema.size > nearly.base_model.parameters
+    (only,) = objected(nearly)
+    assert "more than it leaves frozen" in only
+    assert objected(nearly, methods=("last-layers", "full")) == []
+    assert objected(make_bundle("peft={method='last-layers', layers=1}")) == []

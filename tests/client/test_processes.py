@@ -23,13 +23,14 @@ from client.flower_runtime import open_runtime
 from client.gateway import read_secret
 from client.initialise import initialise
 from client.ports import choose_ports, read_ports
-from client.processes import site_programs, site_status, start_site, stop_site, supernode_command
+from client.processes import site_programs, site_status, start_site, stop_site, supernode_command, watch_of
 from client.site_folder import SiteFolder
 from common import supervision
 from common.errors import UserError
 from common.keys import public_text
 from common.leftovers import find_leftovers
 from common.supervision import Program
+from common.watch import read_config
 
 
 def authority() -> str:
@@ -53,11 +54,11 @@ def folder(tmp_path: Path) -> Iterator[SiteFolder]:
     stop_site(found)
 
 
-def wait_until_answered(folder: SiteFolder, pid_before: int) -> None:
+def wait_until_answered(folder: SiteFolder, pid_before: int, name: str = "trainer") -> None:
     end = monotonic() + 60
     while True:
         found = site_status(folder)
-        if found["answers"]["trainer"] and found["processes"]["trainer"]["pid"] != pid_before:
+        if found["answers"][name] and found["processes"][name]["pid"] != pid_before:
             return
         assert monotonic() < end, found
         Event().wait(0.2)
@@ -66,7 +67,15 @@ def wait_until_answered(folder: SiteFolder, pid_before: int) -> None:
 def test_ports_are_kept(folder: SiteFolder) -> None:
     first = choose_ports(folder)
     assert first == read_ports(folder) == choose_ports(folder)
-    assert first.runtime != first.health
+    assert len({first.runtime, first.health, first.gateway}) == 3
+
+
+def test_the_watch_asks_each_of_the_three(folder: SiteFolder) -> None:
+    choose_ports(folder)
+    watched = read_config(Path(watch_of(folder).command[-1]))
+    assert [check.program for check in watched.checks] == [
+        each.name for each in site_programs(folder, read_ports(folder))
+    ]
 
 
 def test_no_secret_is_on_a_command_line(folder: SiteFolder) -> None:
@@ -100,7 +109,7 @@ def test_a_site_that_does_not_run_has_a_status(folder: SiteFolder) -> None:
     assert found == {
         "running": False,
         "processes": {},
-        "answers": {"trainer": False, "supernode": False},
+        "answers": {"trainer": False, "supernode": False, "gateway": False},
         "trainer": None,
     }
 
@@ -109,7 +118,7 @@ def test_a_site_that_does_not_run_has_a_status(folder: SiteFolder) -> None:
 def test_a_site_starts_answers_comes_back_and_stops(folder: SiteFolder) -> None:
     start_site(folder)
     found = site_status(folder)
-    assert found["answers"] == {"trainer": True, "supernode": True}
+    assert found["answers"] == {"trainer": True, "supernode": True, "gateway": True}
     assert set(found["processes"]) == {"trainer", "supernode", "gateway", "watch"}
     assert found["trainer"]["site"] == "north"
 
@@ -139,6 +148,23 @@ def test_a_site_starts_answers_comes_back_and_stops(folder: SiteFolder) -> None:
     stop_site(folder)
     assert site_status(folder)["running"] is False
     assert find_leftovers(str(folder.run.resolve())) == []
+
+
+@pytest.mark.processes
+def test_a_gateway_that_hangs_is_restarted(folder: SiteFolder) -> None:
+    start_site(folder)
+    hasten_watch(folder)
+    pid = site_status(folder)["processes"]["gateway"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_until_answered(folder, pid, "gateway")
+
+
+def hasten_watch(folder: SiteFolder) -> None:
+    """Let the watch look every second; its own patience is minutes."""
+    path = folder.run / "watch.json"
+    short = {"interval_s": 0.5, "patience_s": 1.0, "failures": 2, "grace_s": 3.0}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **short}))
+    supervision.restart(folder.run, "watch")
 
 
 @pytest.mark.processes

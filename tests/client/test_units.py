@@ -39,7 +39,7 @@ def parse(text: str) -> configparser.ConfigParser:
 
 
 def units(folder: SiteFolder, group: str | None) -> dict[str, configparser.ConfigParser]:
-    programs = site_programs(folder, Ports(1, 2))
+    programs = site_programs(folder, Ports(1, 2, 3))
     return {p.name: parse(unit(folder, p, user=f"u-{p.name}", group=group)) for p in programs}
 
 
@@ -59,7 +59,7 @@ def test_each_restarts_always_as_its_user(folder: SiteFolder) -> None:
 
 
 def test_each_has_the_whole_sandbox(folder: SiteFolder) -> None:
-    for program in site_programs(folder, Ports(1, 2)):
+    for program in site_programs(folder, Ports(1, 2, 3)):
         lines = unit(folder, program, user="u", group="g").splitlines()
         assert {*HARDENING, *NO_CAPABILITIES, "UMask=0077"} <= set(lines)
 

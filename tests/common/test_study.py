@@ -36,6 +36,7 @@ CHANGES: Mapping[str, Any] = {
     "training.warmup_fraction": 0.5,
     "training.schedule": "linear",
     "training.precision": "fp32",
+    "training.frozen_dropout": False,
     "federation.rounds": 2,
     "federation.fraction": 0.5,
     "federation.quorum": 0.25,

@@ -6,10 +6,20 @@ import io
 import subprocess
 import sys
 import tomllib
+import warnings
 import zipfile
 from pathlib import Path
 
-from common.thin_app import CLIENT_APP, SERVER_APP, build_fab, expected_fab_hash, fab_hash, thin_app
+from flwr.cli.build import build_fab_from_disk
+
+from common.thin_app import CLIENT_APP, SERVER_APP, expected_fab_hash, fab_hash, thin_app
+
+
+def build_fab(folder: Path) -> bytes:
+    """What `flwr run FOLDER` submits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return build_fab_from_disk(folder)
 
 
 def test_the_bundle_of_the_folder_has_the_hash_that_a_site_expects(tmp_path: Path) -> None:

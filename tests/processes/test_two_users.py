@@ -190,7 +190,7 @@ def test_a_third_user_does_not_even_enter(hospital: Hospital) -> None:
 def test_it_is_seen_to_run_and_root_approves_and_starts_nothing_there(hospital: Hospital) -> None:
     found = site_status(hospital.site)
     assert found["running"]
-    assert found["answers"] == {"trainer": True, "supernode": True}
+    assert found["answers"] == {"trainer": True, "supernode": True, "gateway": True}
     command = [FEDPEFT, "site", "status", str(hospital.site.path)]
     done = SYSTEMD.look(hospital.users.trainer, hospital.users.group, command)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "the coordinator answers"), done

@@ -16,12 +16,12 @@ from common.metrics.types import Metric, Scores
 from common.protocol import Answer, Reply, Request, SplitEvaluation
 from common.state import AdapterSchema, AdapterState
 from server.aggregation.fedavg import FedAvg
-from server.asking import Session
 from server.closing import Outcome
 from server.events import Event
 from server.exchange import Clock
 from server.job import ServerJob
 from server.rounds import run_rounds
+from server.session import Session
 from server.state import ServerState, fresh_state
 from simulations.inprocess import InProcessGrid, task_identity
 
@@ -78,7 +78,10 @@ class VirtualTime:
 
 @dataclass
 class DelayedGrid:
-    """Answers of a site arrive `delays[site](round)` seconds after the question; without entry at once."""
+    """Answers of a site arrive `delays[site](round)` seconds after the question; without entry at once.
+
+    away: from when until when a site is not connected.
+    """
 
     inner: InProcessGrid
     sites: tuple[str, ...]
@@ -86,12 +89,18 @@ class DelayedGrid:
     delays: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
     reverse: bool = False
+    away: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def get_nodes(self) -> Iterable[Any]:
-        return self.inner.get_nodes()
+        nodes = zip(self.sites, self.inner.get_nodes(), strict=True)
+        return [node for site, node in nodes if not self.is_away(site)]
+
+    def is_away(self, site: str) -> bool:
+        start, end = self.away.get(site, (0.0, 0.0))
+        return start <= self.time.seconds < end
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        queue = list(messages)
+        queue = [m for m in messages if not self.is_away(self.sites[m.metadata.dst_node_id - 2])]
         ids = list(self.inner.push_messages(queue))
         for message_id, message in zip(ids, queue, strict=True):
             site = self.sites[message.metadata.dst_node_id - 2]
@@ -116,6 +125,7 @@ class Lab:
     app: ClientApp | None = None
     named: bool = True
     reverse: bool = False
+    away: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def job(self, **changes: Any) -> ServerJob:
         job = ServerJob(
@@ -145,9 +155,8 @@ class Lab:
         names = tuple(self.sites)
         app = self.app or make_app(self.site_of)
         with task_identity():
-            grid = DelayedGrid(
-                InProcessGrid(app, names, named=self.named), names, self.time, self.delays, reverse=self.reverse
-            )
+            inner = InProcessGrid(app, names, named=self.named)
+            grid = DelayedGrid(inner, names, self.time, self.delays, reverse=self.reverse, away=self.away)
             return run_rounds(
                 grid,
                 self.job(**changes),

@@ -46,15 +46,6 @@ def test_lines_that_are_no_events_are_passed_over(tmp_path: Path) -> None:
     assert list(EventReader(run).new()) == [EVENTS[2]]
 
 
-def test_what_was_there_before_can_be_skipped(tmp_path: Path) -> None:
-    run = run_in(tmp_path)
-    run.events.write_bytes(line(EVENTS[0]))
-    reader = EventReader(run)
-    reader.skip()
-    run.events.write_bytes(line(EVENTS[0]) + line(EVENTS[2]))
-    assert list(reader.new()) == [EVENTS[2]]
-
-
 @dataclass
 class Story:
     """On each wait, the next thing happens to the run."""

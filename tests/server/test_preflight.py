@@ -20,10 +20,10 @@ from common.receipt_check import read_log
 from common.receipt_match import match
 from common.signed_reply import sign_readiness, sign_reply
 from common.study import Study
-from server.asking import Session
 from server.events import RunFinished, RunStopped, SiteChecked
 from server.preflight import NOT_SIGNED, check_sites
 from server.receipts import Receipts
+from server.session import Session
 from server.state import ServerState
 
 READY = Readiness(versions={"python": "3.11"}).model_dump()

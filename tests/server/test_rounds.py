@@ -166,16 +166,16 @@ def test_a_run_stopped_after_every_round_in_turn_ends_as_one_that_was_not(lab: M
 
 def test_a_late_site_is_left_alone_until_it_answered(lab: MakeLab) -> None:
     made = lab(4)
-    # Round 2 is answered after 25 s, with a deadline of 10 s: rounds 2 to 4 close without it (0 to 10, 10 to 20, 20 to
-    # 30 s), and as its answer is taken in before round 5, it is asked again then.
-    made.delays = {"site-b": lambda number: 25.0 if number == 2 else 0.0, "site-d": lambda number: 10.0}
+    # Round 2 is answered after 15 s, with a deadline of 10 s: it closes without it, and as the answer is taken in while
+    # site-d is still at round 3 (10 to 20 s), site-b is asked again in that round.
+    made.delays = {"site-b": lambda number: 15.0 if number == 2 else 0.0, "site-d": lambda number: 10.0}
     outcome = made.run(rounds=5, deadline_s=10.5)
     entries = [r["participation"]["site-b"] for r in outcome.rounds]
-    assert [e["status"] for e in entries] == ["accepted", "late", "late", "late", "accepted"]
-    assert [e.get("reason") for e in entries[1:4]] == ["no answer in time", *["still at an earlier round"] * 2]
-    assert [r.round for r in made.sites["site-b"].asked] == [1, 2, 5, 6]
+    assert [e["status"] for e in entries] == ["accepted", "late", "accepted", "accepted", "accepted"]
+    assert entries[1]["reason"] == "no answer in time"
+    assert [r.round for r in made.sites["site-b"].asked] == [1, 2, 3, 4, 5, 6]
     assert all(r["participation"]["site-d"]["status"] == "accepted" for r in outcome.rounds)
-    assert "site-b" not in outcome.rounds[2]["diagnostics"]["update_norms"]
+    assert "site-b" not in outcome.rounds[1]["diagnostics"]["update_norms"]
 
 
 def test_without_quorum_sites_are_asked_three_times_and_the_run_stops_with_a_checkpoint(lab: MakeLab) -> None:
@@ -217,9 +217,10 @@ def test_a_site_whose_message_was_lost_takes_part_again_after_two_deadlines(lab:
     made, never = lab(3), iter([1e9])
     made.delays = {"site-b": lambda number: next(never, 0.0), "site-a": lambda number: 9.0}
     outcome = made.run(rounds=5, deadline_s=10.0)
-    # Sent at 0 s, given up at 20 s: rounds begin at 0, 10, 19 (9 s each, since nobody else is waited for) and 28 s.
+    # Sent at 0 s, given up at 20 s, while site-a is at round 3: rounds begin at 0, 10, 19 (9 s each, since nobody else
+    # is waited for) and 28 s.
     statuses = [r["participation"]["site-b"]["status"] for r in outcome.rounds]
-    assert statuses == ["late", "late", "late", "accepted", "accepted"]
+    assert statuses == ["late", "late", "accepted", "accepted", "accepted"]
 
 
 def test_a_site_that_never_answers_is_waited_for_three_times(lab: MakeLab) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import asdict
 from functools import reduce
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from common.metrics.classes import INFOS
 from server.model_card import render_card
 from server.report.comparison import seeds_table
 from server.report.render import render
@@ -42,7 +44,8 @@ def run(seed: int, *, logistic: bool = True) -> dict[str, Any]:
     comparison["benefit"] = {site: metric(0.1) for site in SITES}
     comparison["logistic"] = {"central": budget(0.9), "local": budget(0.8, pooled=False)} if logistic else None
     comparison["over_seeds"] = None
-    return {"seed": seed, "seeds": [seed], "rounds": [], "comparison": comparison}
+    infos = [asdict(info) for info in INFOS if info.name in ("auroc", "brier")]
+    return {"seed": seed, "seeds": [seed], "metrics": infos, "rounds": [], "comparison": comparison}
 
 
 RUNS = [run(seed) for seed in range(5)]

@@ -1,8 +1,10 @@
 """What every data source promises; a new file in the folder is tested here without an edit.
 
-`samples/NAME/` holds the four rows below in the source's own form, as a file or folder called `rows` or `rows.*`.
+`samples/NAME/` holds the four rows below in the source's own form, as a file or folder called `rows` or `rows.*`. Where
+a model reads files and no text, `inputs.txt` beside them names the four, and `template.txt` renders these names.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.data import Rows, Source
+from client.data.table import read_table_inputs
 from common.data_schema import DataSection
 from common.errors import DataError
 from common.plugins import available, build
@@ -45,28 +48,46 @@ def sample(name: str) -> Path:
     return path
 
 
+def section_of(name: str, section: DataSection = SECTION) -> DataSection:
+    own = SAMPLES / name / "template.txt"
+    changed = section.template == SECTION.template and own.exists()
+    return section.model_copy(update={"kind": name, **({"template": own.read_text()} if changed else {})})
+
+
+def inputs_of(name: str) -> list[str]:
+    own = SAMPLES / name / "inputs.txt"
+    files = own.read_text().splitlines() if own.exists() else []
+    return [str(SAMPLES / name / file) for file in files] or list(EXPECTED.inputs)
+
+
 def plain(rows: Rows) -> list[object]:
     features, columns = ({k: list(v) for k, v in table.items()} for table in (rows.features, rows.columns))
     return [list(rows.inputs), rows.labels.tolist(), list(rows.patients), features, columns]
 
 
 def test_the_folder_has_its_sources() -> None:
-    assert "table" in NAMES
+    assert set(NAMES) == {"images", "table"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_model_can_read_is_not_wrong(name: str) -> None:
+    rendered = read_table_inputs(sample(name), section=section_of(name)).inputs
+    assert source_of(name).wrong_inputs(sample(name), rendered) == [None] * 4
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_labelled_typed_and_rendered(name: str) -> None:
-    rows = source_of(name).read(sample(name), section=SECTION, task=TASK)
-    assert plain(rows) == plain(EXPECTED)
+    rows = source_of(name).read(sample(name), section=section_of(name), task=TASK)
+    assert plain(rows) == plain(replace(EXPECTED, inputs=inputs_of(name)))
     assert rows.labels.dtype == np.int64
     assert len(rows) == 4
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_inputs_are_those_of_the_rows_and_need_no_target_and_no_patient(name: str) -> None:
-    section = SECTION.model_copy(update={"patient_id": "absent"})
+    section = section_of(name).model_copy(update={"patient_id": "absent"})
     inputs = source_of(name).read_inputs(sample(name), section=section)
-    assert list(inputs.inputs) == list(EXPECTED.inputs)
+    assert list(inputs.inputs) == inputs_of(name)
     assert {key: list(values) for key, values in inputs.features.items()} == EXPECTED.features
 
 
@@ -90,7 +111,7 @@ MISTAKES = {
 def test_a_mistake_is_one_line_without_folder_or_patient(name: str, mistake: str) -> None:
     section, task = MISTAKES[mistake]
     with pytest.raises(DataError) as caught:
-        source_of(name).read(sample(name), section=section, task=task)
+        source_of(name).read(sample(name), section=section_of(name, section), task=task)
     text = str(caught.value)
     assert "\n" not in text
     assert "at rest" not in text

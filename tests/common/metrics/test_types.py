@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from common.errors import SchemaError
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
-from common.metrics.types import Metric, ScoreHistogram, Scores
+from common.metrics.types import Metric, ScoreHistogram, Scores, curves_of
 
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 METRICS = st.builds(
@@ -46,7 +46,7 @@ def test_scores_and_histograms_come_back(seed: int, classes: int, n: int) -> Non
     scores = evaluate(p, y, [str(i) for i in range(n)], resamples=5, rng=rng)
     assert Scores.from_json(_through_json(scores.to_json())) == scores
     histogram = score_histogram(p, y, classes=classes)
-    back = ScoreHistogram.from_json(_through_json(histogram.to_json()), classes=classes)
+    back = ScoreHistogram.from_json(_through_json(histogram.to_json()), curves=curves_of(classes))
     assert (back.counts == histogram.counts).all()
     assert back.counts.dtype == np.int64
 
@@ -82,4 +82,4 @@ def test_scores_that_do_not_fit_are_refused(content: object) -> None:
 def test_a_histogram_that_does_not_fit_is_refused(cells: object) -> None:
     """The last has a row in one of three curves only."""
     with pytest.raises(SchemaError):
-        ScoreHistogram.from_json({"cells": cells}, classes=3)
+        ScoreHistogram.from_json({"cells": cells}, curves=3)

@@ -32,11 +32,12 @@ from server.state import fresh_state
 from simulations.catalogue import base_folder, bundled, load, rows_path
 
 KINDS = plugins.available("common.tasks")
-QUICK = {load(name).task.kind: name for name in bundled() if name.startswith("quick")}
+QUICK = [name for name in bundled() if name.startswith("quick")]
 METHODS = {"image": ("lora", "head"), "encoder": ("lora", "prefix"), "causal-lm": ("lora", "prefix")}
 """With virtual tokens and without: positions that are no text must not be read as text."""
-CASES = [(kind, method) for kind in KINDS for method in METHODS[task_of(load(QUICK[kind]).task).architecture]]
-CLASSIFIERS = [(k, m) for k, m in CASES if isinstance(task_of(load(QUICK[k]).task).measure, ClassMeasure)]
+CASES = [(name, method) for name in QUICK for method in METHODS[task_of(load(name).task).architecture]]
+CLASSIFIERS = [(n, m) for n, m in CASES if m != "head" and isinstance(task_of(load(n).task).measure, ClassMeasure)]
+"""Whose adapters plain peft loads, so that their cards have code."""
 ROWS = 7
 
 
@@ -45,10 +46,10 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("generated")
 
 
-def study_of(kind: str, method: str, *overrides: str) -> Study:
-    own = load(QUICK[kind]).peft
+def study_of(name: str, method: str, *overrides: str) -> Study:
+    own = load(name).peft
     peft = [] if own.method == method else [f"peft={{method='{method}'}}"]
-    return load(QUICK[kind], overrides=["training.precision=fp32", *peft, *overrides])
+    return load(name, overrides=["training.precision=fp32", *peft, *overrides])
 
 
 @pytest.fixture(params=CASES, ids="-".join)
@@ -87,7 +88,7 @@ def scores(bench: Workbench, examples: Sequence[Any], *, pad_id: int = 0) -> np.
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_task_has_a_bundled_study_to_try_it_and_names_its_metrics(kind: str) -> None:
-    task = task_of(load(QUICK[kind]).task)
+    task = next(task_of(study.task) for study in map(load, QUICK) if study.task.kind == kind)
     names, infos = names_of(task.measure), plugins.load("common.tasks", kind, key="task.kind").INFOS
     assert names == tuple(info.name for info in infos)
     assert len(set(names)) == len(names)
@@ -99,7 +100,7 @@ def test_a_task_has_a_bundled_study_to_try_it_and_names_its_metrics(kind: str) -
 
 def test_two_steps_lower_the_loss(bench: Workbench, rows: Rows) -> None:
     batch = bench.task.collate(encode(bench, rows), pad_id=0)
-    optimizer = torch.optim.SGD(bench.parameters.values(), lr=0.01)
+    optimizer = torch.optim.SGD(bench.parameters.values(), lr=1e-3)
     losses = []
     bench.model.eval()  # without dropout, so that the losses can be compared
     for _ in range(3):
@@ -107,6 +108,7 @@ def test_two_steps_lower_the_loss(bench: Workbench, rows: Rows) -> None:
         losses.append(float(loss.detach()))
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(bench.parameters.values(), 1.0)  # random adapters make steep losses
         optimizer.step()
     assert losses[0] > losses[1] > losses[2]
 
@@ -226,17 +228,18 @@ def test_predictions_need_no_labels_and_have_the_same_columns(bench: Workbench, 
     assert {tuple(row) for row in found} == {tuple(found[0])}
     assert "prediction" in found[0]
     one = predicted_rows(bench, examples[2:3], execution=Execution())
-    assert one[0]["prediction"] == found[2]["prediction"]
+    first, same = one[0]["prediction"], found[2]["prediction"]
+    assert first == (pytest.approx(same, rel=1e-5) if isinstance(same, float) else same)
 
 
 # peft 0.21 asks transformers 5.23 for an attribute by its old name; nothing of ours can change that.
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 @pytest.mark.parametrize("private", [[], ["head.*"], ["head.bias"]])
-@pytest.mark.parametrize(("kind", "method"), CLASSIFIERS)
+@pytest.mark.parametrize(("name", "method"), CLASSIFIERS)
 def test_the_card_s_code_computes_the_task_s_own_probabilities(
-    kind: str, method: str, private: list[str], scratch: Path, tmp_path: Path
+    name: str, method: str, private: list[str], scratch: Path, tmp_path: Path
 ) -> None:
-    study = study_of(kind, method, f"peft={{method='{method}', private={private}}}")
+    study = study_of(name, method, f"peft.private={private}")
     base, rows = base_folder(study, scratch), read_rows(rows_path(study, scratch), study).take(np.arange(ROWS))
     bundle, bench = prepare(study, base, tmp_path / "bundle"), open_workbench(study, base)
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from server.report.comparison import (
     modes_table,
     seeds_table,
 )
+from server.report.lead import labels_of
 from server.report.modes import MODES
 from server.report.values import estimate, site_names
 
@@ -46,8 +47,8 @@ def test_the_matrix_has_rows_trained_and_columns_scored(results):
 
 def test_unknown_metrics_come_last_and_a_table_of_auroc_alone_is_left_out(results):
     results["comparison"]["central"]["pooled"]["kappa"] = {"value": 0.5, "n": 10}
-    assert metrics_table(results["comparison"], "pooled").header[-1] == "kappa"
-    assert metrics_table(results["comparison"], "mean") is None
+    assert metrics_table(results["comparison"], "pooled", labels_of(results)).header[-1] == "kappa"
+    assert metrics_table(results["comparison"], "mean", labels_of(results)) is None
 
 
 def test_what_was_not_measured_has_no_table(results):

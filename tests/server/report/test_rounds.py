@@ -4,10 +4,10 @@ from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import SplitEvaluation
 from server import records
-from server.asking import SiteResult
 from server.report.charts import loss_chart
 from server.report.rounds import diagnostics_table, participation_table, rounds_table, total_bytes, training_rows
 from server.report.values import site_names
+from server.session import SiteResult
 
 
 def test_every_status_is_said_in_words_with_its_reason(results):
