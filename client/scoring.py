@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from client.batches import scoring_batches, take
 from client.execution import Execution
+from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers
-from client.training import pad_id, to_device
 from common.tasks import AnyExample
 from common.workbench import Workbench
 

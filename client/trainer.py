@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.consent import check_request
 from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.out_of_memory import told_when_out_of_memory
+from client.regulariser import regularisers_of
 from client.scoring import score
 from client.split import Parts, split_patients
 from client.step_log import StepLog
@@ -195,16 +196,26 @@ class Trainer:
 
     def _trained(self, request: Request, setting: Setting) -> Trained:
         private = self.schema.private.names
+        active = {*self._asked(request), *private}
+        regularisers = regularisers_of(
+            self.bundle.study.training.regulariser,
+            self.bench,
+            self.rows.train.examples,
+            initial=self.bundle.initial,
+            active=active,
+            execution=self.execution,
+            rng=generator(request.seed, site=self.name, purpose="regulariser"),
+        )
         return train(
             self.bench,
             self.rows.train.examples,
             recipe_of(self.bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
-            active={*self._asked(request), *private},
+            active=active,
             private=private,
             execution=self.execution,
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
             dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),
-            setting=setting,
+            setting=replace(setting, regularisers=regularisers),
         )
 
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from client.batches import count_steps, parts_of, take, targets_in, training_batches
 from client.execution import Execution
+from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers, silence_frozen
 from client.optimizer import make_optimizer, set_learning_rate
 from client.scaling import Scaler, scaler_of
@@ -270,15 +271,3 @@ def _optimizer(bench: Workbench, active: Collection[str], recipe: Recipe) -> tor
         weight_decay=recipe.weight_decay,
         layer_decay=recipe.layer_decay,
     )
-
-
-def pad_id(bench: Workbench) -> int:
-    """Return the reader's padding id; decoders without one pad with 0, which the mask hides, and images need none."""
-    return int(getattr(bench.reader, "pad_token_id", None) or 0)
-
-
-def to_device(batch: Mapping[str, Tensor], execution: Execution) -> Mapping[str, Tensor]:
-    """Move a batch to the execution's device; nothing to do on a CPU."""
-    if execution.device == "cpu":
-        return batch
-    return {name: tensor.to(execution.device, non_blocking=True) for name, tensor in batch.items()}

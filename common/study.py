@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from common.data_schema import FROZEN, DataSection
 from common.files import digest_json
+from common.study_regulariser import RegulariserSection
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 SiteName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
@@ -104,6 +105,7 @@ class TrainingSection(Section):
     warmup_fraction: float = Field(default=0.0, ge=0, lt=1)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    regulariser: RegulariserSection | None = None
     frozen_dropout: bool = Field(default=True, description="without it, frozen layers run once for each row")
 
     @model_validator(mode="after")

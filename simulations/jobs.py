@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from client.batches import count_steps
 from client.execution import limited_threads
+from client.regulariser import regularisers_of
 from client.scoring import score
 from client.steps import Setting, Step
 from client.trainer import SplitRows, recipe_of
@@ -82,6 +83,16 @@ def run_job(folder: str, job: Job) -> JobResult:
 def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keeper: "_Keeper") -> Trained | None:
     """Train what is in the workbench; None where it diverged, which is a result and no failure of the comparison."""
     study = sites.bundle.study
+    regularisers = regularisers_of(
+        study.training.regulariser,
+        sites.bench,
+        rows.examples,
+        initial=sites.bundle.initial,
+        active=sites.bundle.schema.names,
+        execution=sites.execution,
+        rng=generator(study.seed, site=job.name, purpose="regulariser"),
+    )
+    after_step = keeper.after_step if study.evaluation.keep == "best" else None
     try:
         return train(
             sites.bench,
@@ -91,7 +102,7 @@ def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keepe
             execution=sites.execution,
             rng=generator(study.seed, site=job.name, purpose="batches"),
             dropout_seed=integer_seed(study.seed, site=job.name, purpose="dropout"),
-            setting=Setting(after_step=keeper.after_step if study.evaluation.keep == "best" else None),
+            setting=Setting(after_step=after_step, regularisers=regularisers),
         )
     except RefusedError:
         return None
