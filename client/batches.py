@@ -1,13 +1,20 @@
 """Mini-batches of similar length, drawn from a generator: no padding beyond the batch, little within it."""
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 T = TypeVar("T")
 BUCKET_BATCHES = 8
+IGNORED: Final = -100
+"""A target that does not count, as torch's losses have it."""
 
 
 def epoch_batches(lengths: Sequence[int], *, batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -60,3 +67,20 @@ def scoring_batches(lengths: Sequence[int], *, batch_size: int) -> list[NDArray[
 def take(items: Sequence[T], index: NDArray[np.int64]) -> list[T]:
     """Return the items at these positions."""
     return [items[i] for i in index]
+
+
+def parts_of(rows: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
+    """Cut the rows of one step into at most `parts` parts whose sizes differ by one at most; none is empty.
+
+    >>> [part.tolist() for part in parts_of(np.arange(5), 2)], len(parts_of(np.arange(2), 3))
+    ([[0, 1, 2], [3, 4]], 2)
+    """
+    return np.array_split(rows, min(parts, len(rows)))
+
+
+def targets_in(batch: Mapping[str, Tensor], *, rows: int) -> int:
+    """Return by how much a part of a step counts: its targets where they are classes, else its rows."""
+    targets = batch.get("targets")
+    if targets is None or targets.is_floating_point():
+        return rows
+    return int((targets != IGNORED).sum())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from common.errors import DeviceError, UserError
+from client.devices import Found, choose_device, found_here
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -20,7 +20,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class Execution:
     """Resolved values; together with bundle, seed and machine they fix the bytes of a result.
 
-    device: torch's name (`cpu`, `cuda:0`). attention: transformers' name. threads: of each training call on the CPU.
+    device: torch's name (`cpu`, `cuda:0`, `mps`). attention: transformers' name. threads: of each training call on the
+    CPU.
     """
 
     device: str = "cpu"
@@ -42,32 +43,28 @@ class Execution:
         return cast("AbstractContextManager[object]", torch.autocast(self.device.partition(":")[0], dtype=dtype))
 
 
-def resolve(*, precision: str = "auto", device: str = "cpu", threads: int = 1) -> Execution:
+def resolve(*, precision: str = "auto", device: str = "cpu", threads: int = 1, found: Found | None = None) -> Execution:
     """Choose what `auto` leaves open: bf16 where the hardware multiplies it natively, eager attention on a CPU.
 
+    found: the devices of the machine; None looks at this one.
     On a CPU PyTorch's fused attention (`sdpa`) spends nearly half a step in its backward pass at the lengths of notes.
     """
-    import torch
-
-    if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise DeviceError(f"device {device!r} is not known; use 'cpu', 'cuda:0' (or another GPU's number) or 'auto'")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(f"device {device!r} was asked for, but torch finds no GPU here; use device = 'cpu'")
+    device = choose_device(device, found_here() if found is None else found)
     if threads < 1:
         raise UserError(f"threads = {threads}, expected at least 1")
-    on_gpu = device.startswith("cuda")
-    if precision == "fp16" and not on_gpu:
-        raise UserError("training.precision = 'fp16' needs a GPU; use 'bf16', 'fp32' or 'auto' on a CPU")
-    chosen = precision if precision != "auto" else ("bf16" if _has_bf16(on_gpu=on_gpu) else "fp32")
-    return Execution(device, cast("Precision", chosen), "sdpa" if on_gpu else "eager", threads)
+    if precision == "fp16" and not device.startswith("cuda"):
+        kind = "a CPU" if device == "cpu" else "Metal"
+        raise UserError(f"training.precision = 'fp16' needs a CUDA GPU; use 'bf16', 'fp32' or 'auto' on {kind}")
+    chosen = precision if precision != "auto" else ("bf16" if _has_bf16(device) else "fp32")
+    return Execution(device, cast("Precision", chosen), "eager" if device == "cpu" else "sdpa", threads)
 
 
-def _has_bf16(*, on_gpu: bool) -> bool:
+def _has_bf16(device: str) -> bool:
     import torch
 
-    if on_gpu:
+    if device == "mps":
+        return False  # it computes in bf16 on some systems only, and nothing says on which
+    if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # private name, tested; torch has no public one for a CPU
 

@@ -29,6 +29,7 @@ from client.sealing import Seal, read_storage_key
 from client.settings import SiteSettings, read_settings
 from client.site import check_member, find_base_model, open_trainer
 from client.site_folder import SiteFolder
+from client.step_log import StepLog
 from client.store import SiteStore
 from client.trainer import Trainer
 from common import wire
@@ -198,6 +199,8 @@ class Hospital:
         store = SiteStore(state, measure=task_of(bundle.study.task).measure, seal=seal)
         gate = Gate(settings.site, agreed.policy, bundle.schema, self._log(bundle.study.digest), Budget(state / SPENT))
         trainer = open_trainer(settings, bundle, base, store=store, gate=gate)
+        if settings.step_log:
+            trainer = replace(trainer, step_log=StepLog(self.folder.step_log))
         self.base_model_loads += 1
         return Resident(bundle.digest, settings, base, trainer)
 

@@ -143,9 +143,12 @@ site = {toml_value(site)}
 # Folders of base models; the one whose digest a study names is used.
 base_models = {models}
 
-# "cpu", "cuda:0" (or another GPU's number) or "auto"; threads count on the CPU.
+# "cpu", "cuda:0" (or another GPU's number), "mps" (Apple) or "auto"; threads count on the CPU.
 device = "cpu"
 threads = 1
+
+# Figures of each training step in state/steps.jsonl, which stay here; false does without.
+step_log = true
 
 # The coordinator, {visible(coordinator.name)}, by its join.toml.
 [coordinator]

@@ -1,17 +1,23 @@
 """A model's scores for rows, in the rows' order."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.batches import scoring_batches, take
 from client.execution import Execution
+from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers
-from client.training import pad_id, to_device
 from common.tasks import AnyExample
 from common.workbench import Workbench
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCORING_BATCH = 64
 
@@ -30,8 +36,15 @@ def score(bench: Workbench, examples: Sequence[AnyExample], *, execution: Execut
             batch = to_device(bench.task.collate(part, pad_id=pad_id(bench)), execution)
             with nullcontext() if frozen is None else frozen.given(part, pad_id=pad_id(bench)):
                 logits = bench.task.logits(bench.model, bench.head, batch)
-            result[index] = bench.task.scores(logits, batch).cpu().numpy()
+            result[index] = bench.task.scores(*_where_float64_is(logits, batch)).cpu().numpy()
     return result
+
+
+def _where_float64_is(logits: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Bring logits and batch to the CPU from a device that has no float64, which scores are made in."""
+    if logits.device.type != "mps":
+        return logits, batch
+    return logits.cpu(), {name: tensor.cpu() for name, tensor in batch.items()}
 
 
 def predicted_rows(

@@ -59,8 +59,8 @@ class SiteSettings(BaseModel):
     """One site's settings file.
 
     site: its name in studies. data: its rows. base_models: folders with safetensors; the one whose digest a study names
-    is used. device: torch's name, or auto. threads: of each training call on the CPU. Relative paths count from the
-    site's folder.
+    is used. device: torch's name, or auto. threads: of each training call on the CPU. step_log: whether each training
+    step is written to state/steps.jsonl. Relative paths count from the site's folder.
     """
 
     model_config = FROZEN
@@ -69,6 +69,7 @@ class SiteSettings(BaseModel):
     base_models: tuple[Path, ...] = ()
     device: str = "cpu"
     threads: int = Field(default=1, ge=1)
+    step_log: bool = True
     coordinator: CoordinatorSection
     trainer: TrainerSection = TrainerSection()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from client.execution import resolve
 from client.gate import Gate
+from client.out_of_memory import told_when_out_of_memory
 from client.rows import read_rows
 from client.settings import SiteSettings
 from client.store import SiteStore
@@ -12,7 +13,7 @@ from common.base_files import digest_manifest, manifest
 from common.bundle import Bundle
 from common.errors import ModelError, UserError
 from common.study import Study
-from common.workbench import open_workbench
+from common.workbench import Workbench, open_workbench
 
 
 def open_trainer(settings: SiteSettings, bundle: Bundle, base: Path, *, store: SiteStore, gate: Gate) -> Trainer:
@@ -20,11 +21,16 @@ def open_trainer(settings: SiteSettings, bundle: Bundle, base: Path, *, store: S
 
     Raises:
         UserError: the rows are not what the study says; the device is not there.
+        RefusedError: the device has no room for the base model.
     """
     study = bundle.study
     rows = read_rows(settings.rows, study)
     execution = resolve(precision=study.training.precision, device=settings.device, threads=settings.threads)
-    bench = open_workbench(study, base, attention=execution.attention).to(execution.device)
+
+    def load() -> Workbench:
+        return open_workbench(study, base, attention=execution.attention).to(execution.device)
+
+    bench = told_when_out_of_memory(load, study, execution)
     return Trainer(
         name=settings.site,
         bundle=bundle,

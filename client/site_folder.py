@@ -4,7 +4,7 @@ site.toml, policy.toml     what the hospital decides
 keys/                      transport, transport.pub, signing.key, storage.key, runtime.secret
 coordinator/               the coordinator's certificate authority, as it was handed over
 approved/<16 hex digits>/  each approved bundle, with approval.json
-state/                     the journal, and per study answers, private tensors and what was spent
+state/                     the journal, steps.jsonl, and per study answers, private tensors and what was spent
 run/                       socket, token, supervisor; logs/
 """
 
@@ -92,6 +92,11 @@ class SiteFolder:
     def logs(self) -> Path:
         """The processes' own logs, which never leave."""
         return self.path / "logs"
+
+    @property
+    def step_log(self) -> Path:
+        """Figures of each training step; its own too."""
+        return self.state / "steps.jsonl"
 
     def study_state(self, bundle: str) -> Path:
         """Return where the answers and private tensors of one approved bundle (its digest) are."""

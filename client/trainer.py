@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 from client.consent import check_request
 from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
+from client.out_of_memory import told_when_out_of_memory
+from client.regulariser import regularisers_of
 from client.scoring import score
 from client.split import Parts, split_patients
+from client.step_log import StepLog
+from client.steps import Setting, Step
 from client.store import SiteStore
 from client.training import Recipe, Trained, train
 from common.bundle import Bundle
@@ -83,7 +88,7 @@ class Trainer:
     """One site. Many virtual sites may share one workbench: a request writes every trainable tensor before use.
 
     check_consent: looks, after each step and before anything is let out, whether the hospital still agrees, and raises
-    RefusedError with one of PASSING_REASONS where it does not.
+    RefusedError with one of PASSING_REASONS where it does not. step_log: where the site writes each step down.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Trainer:
     store: SiteStore
     gate: Gate
     check_consent: Callable[[], None] = lambda: None
+    step_log: StepLog | None = None
 
     @property
     def schema(self) -> AdapterSchema:
@@ -141,7 +147,8 @@ class Trainer:
         """
         try:
             self.gate.check_room(request)
-            reply, private = self._work(request, private)
+            study, execution, before = self.bundle.study, self.execution, private
+            reply, private = told_when_out_of_memory(lambda: self._work(request, before), study, execution)
             self.check_consent()
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
@@ -176,17 +183,39 @@ class Trainer:
         return asked_schema(self.schema, request.kind, request.plan).names
 
     def _train(self, request: Request) -> Trained:
+        about = {"study": self.bundle.study.name, "run": request.run, "round": request.round}
+        log = nullcontext() if self.step_log is None else self.step_log.of_round(**about)
+        with log as note:
+
+            def after_step(step: Step) -> None:
+                if note is not None:
+                    note(step)
+                self.check_consent()
+
+            return self._trained(request, Setting(after_step=after_step, update_norms=note is not None))
+
+    def _trained(self, request: Request, setting: Setting) -> Trained:
         private = self.schema.private.names
+        active = {*self._asked(request), *private}
+        regularisers = regularisers_of(
+            self.bundle.study.training.regulariser,
+            self.bench,
+            self.rows.train.examples,
+            initial=self.bundle.initial,
+            active=active,
+            execution=self.execution,
+            rng=generator(request.seed, site=self.name, purpose="regulariser"),
+        )
         return train(
             self.bench,
             self.rows.train.examples,
             recipe_of(self.bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
-            active={*self._asked(request), *private},
+            active=active,
             private=private,
             execution=self.execution,
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
             dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),
-            after_step=lambda _: self.check_consent(),
+            setting=replace(setting, regularisers=regularisers),
         )
 
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
@@ -214,7 +243,9 @@ def recipe_of(study: Study, *, round_number: int, proximal_mu: float = 0.0) -> R
         batch_size=training.batch_size,
         epochs=training.epochs,
         steps=training.local_steps,
+        accumulate=training.accumulate,
         weight_decay=training.weight_decay,
+        layer_decay=training.layer_decay,
         clip_norm=training.clip_norm,
         schedule=training.schedule,
         warmup_fraction=training.warmup_fraction,

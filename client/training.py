@@ -1,21 +1,27 @@
 """Local training: some epochs of AdamW over a site's rows, from the state that is in the workbench.
 
-AdamW is Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101; its moments start afresh in each call.
+The optimizer (`client.optimizer`) starts afresh in each call. A step's rows may be taken in parts, one after the other
+or at several processes: the gradient is the mean of those of the parts, weighted by their targets, as of one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any  # torch's GradScaler and optimizer are untyped in part
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from client.batches import count_steps, take, training_batches
+from client.batches import count_steps, parts_of, take, targets_in, training_batches
 from client.execution import Execution
+from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers, silence_frozen
+from client.optimizer import make_optimizer, set_learning_rate
+from client.scaling import Scaler, scaler_of
 from client.schedule import Schedule, factor, progress
+from client.steps import PLAIN, Setting, Step
 from common.errors import RefusedError
 from common.peft_methods import AllocatesRanks, RankAllocation
 from common.peft_methods._batch_norms import batch_norms, set_mode, statistics
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 class Recipe:
     """Hyper-parameters of local training, and where in the study this call is (see `client.schedule`).
 
+    batch_size: rows of one step. accumulate: in how many parts, one after the other, they go through the model.
+    layer_decay: in (0, 1], what the learning rate is multiplied by for each block below the top.
     clip_norm: bound on the Euclidean norm of each step's gradient. proximal_mu: FedProx' mu, 0 is none; it ties shared
     tensors to what was received, and private ones, which nobody sent, to nothing.
     """
@@ -39,7 +47,9 @@ class Recipe:
     batch_size: int
     epochs: int = 1
     steps: int | None = None
+    accumulate: int = 1
     weight_decay: float = 0.0
+    layer_decay: float = 1.0
     clip_norm: float | None = None
     schedule: Schedule = "constant"
     warmup_fraction: float = 0.0
@@ -50,7 +60,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training call measured: the mean loss over steps, and how many steps."""
+    """What a training call measured: the mean loss over the steps that were not skipped, and how many steps."""
 
     loss: float
     steps: int
@@ -66,7 +76,7 @@ def train(
     execution: Execution,
     rng: np.random.Generator,
     dropout_seed: int,
-    after_step: Callable[[int], None] | None = None,
+    setting: Setting = PLAIN,
 ) -> Trained:
     """Train the tensors named in `active`, in place; RefusedError("TRAINING_DIVERGED") if the loss is not finite.
 
@@ -78,13 +88,15 @@ def train(
     lengths = [e.length for e in examples]
     steps = count_steps(len(examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
     batches = training_batches(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, rng=rng)
-    loop = _Loop.start(bench, recipe, active=active, private=private, execution=execution, steps=steps)
+    loop = _Loop.start(
+        bench, examples, recipe, active=active, private=private, execution=execution, setting=setting, steps=steps
+    )
     with torch.random.fork_rng(devices=_cuda_devices(execution)):
         torch.manual_seed(dropout_seed)
-        for step, index in enumerate(batches):
-            loop.step(step, take(examples, index))
-            if after_step is not None:
-                after_step(step)
+        for number, rows in enumerate(batches):
+            step = loop.step(number, rows)
+            if setting.after_step is not None:
+                setting.after_step(step)
     return loop.finish()
 
 
@@ -104,16 +116,19 @@ def set_training_mode(bench: Workbench) -> None:
 
 @dataclass
 class _Loop:
-    """One training call's moving parts; lives for that call only."""
+    """One training call's moving parts; lives for that call only. `counted`: steps that were not skipped."""
 
     bench: Workbench
+    examples: Sequence[AnyExample]
     recipe: Recipe
     execution: Execution
+    setting: Setting
     trained: list[nn.Parameter]
     anchors: list[tuple[nn.Parameter, Tensor]]
     optimizer: torch.optim.AdamW
-    scaler: Any
+    scaler: Scaler | None
     losses: Tensor
+    counted: Tensor
     steps: int
     frozen: FrozenLayers | None
     ranks: RankAllocation | None
@@ -122,11 +137,13 @@ class _Loop:
     def start(
         cls,
         bench: Workbench,
+        examples: Sequence[AnyExample],
         recipe: Recipe,
         *,
         active: Collection[str],
         private: Collection[str],
         execution: Execution,
+        setting: Setting,
         steps: int,
     ) -> _Loop:
         import torch
@@ -134,73 +151,120 @@ class _Loop:
         for name, parameter in bench.parameters.items():
             parameter.requires_grad_(name in active)
             parameter.grad = None
-        trained = [p for p in bench.parameters.values() if p.requires_grad]
         tied = [p for name, p in bench.parameters.items() if p.requires_grad and name not in private]
-        anchors = [(p, p.detach().clone()) for p in tied] if recipe.proximal_mu else []
         set_training_mode(bench)
         return cls(
             bench=bench,
+            examples=examples,
             recipe=recipe,
             execution=execution,
-            trained=trained,
-            anchors=anchors,
-            optimizer=_optimizer(trained, recipe),
-            scaler=torch.amp.GradScaler("cuda") if execution.precision == "fp16" else None,
+            setting=setting,
+            trained=[p for p in bench.parameters.values() if p.requires_grad],
+            anchors=[(p, p.detach().clone()) for p in tied] if recipe.proximal_mu else [],
+            optimizer=_optimizer(bench, active, recipe),
+            scaler=scaler_of(execution) if setting.scaler is None else setting.scaler,
             losses=torch.zeros((), device=execution.device),
+            counted=torch.zeros((), device=execution.device),
             steps=steps,
             frozen=FrozenLayers.of(bench, execution),
             ranks=_allocate(bench, recipe),
         )
 
-    def step(self, step: int, examples: Sequence[AnyExample]) -> None:
-        loss = self._loss(examples)
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
-        self.losses += loss.detach()
+    def step(self, number: int, rows: NDArray[np.int64]) -> Step:
+        loss = self.setting.place.sum_over(self.trained, self._backward(rows))
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         if self.ranks is not None:
             self.ranks.measure()
-        self._adjust_gradients()
-        self._set_learning_rate(step)
+        norm = self._adjust_gradients()
+        rate = self._learning_rate(number)
+        set_learning_rate(self.optimizer, rate)
+        moved = self._move()
+        self._count(loss, norm)
+        return Step(number, rate, loss, norm, moved)
+
+    def _backward(self, rows: NDArray[np.int64]) -> Tensor:
+        """Add up the gradients of this process' parts of the rows, each by its share of the step's targets."""
+        import torch
+
+        task, place, total = self.bench.task, self.setting.place, torch.zeros((), device=self.execution.device)
+        parts = parts_of(rows, self.recipe.accumulate * place.size)
+        batches = [task.collate(take(self.examples, part), pad_id=pad_id(self.bench)) for part in parts]
+        counts = [targets_in(batch, rows=len(part)) for batch, part in zip(batches, parts, strict=True)]
+        for index in range(place.rank, len(parts), place.size):
+            share = counts[index] / sum(counts) if sum(counts) else 1 / len(parts)
+            loss, whole = self._loss(batches[index], parts[index])
+            if share != 1:
+                loss, whole = loss * share, whole * share
+            torch.autograd.backward(whole if self.scaler is None else self.scaler.scale(whole))
+            total += loss.detach()
+        return total
+
+    def _loss(self, batch: Mapping[str, Tensor], rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return the loss of some rows, and the same with what regularisers add."""
+        task, bench = self.bench.task, self.bench
+        batch = to_device(batch, self.execution)
+        set_mode(bench.own_norms.values(), rows=len(rows))
+        with self._given(rows), self.execution.autocast():
+            logits = task.logits(bench.model, bench.head, batch).float()
+        whole = loss = task.loss(logits, batch)
+        for regulariser in self.setting.regularisers:
+            whole = whole + regulariser.term(logits, rows)
+        return loss, whole
+
+    def _given(self, rows: NDArray[np.int64]) -> AbstractContextManager[None]:
+        if self.frozen is None:
+            return nullcontext()
+        return self.frozen.given(take(self.examples, rows), pad_id=pad_id(self.bench))
+
+    def _adjust_gradients(self) -> Tensor:
+        """Add FedProx' term mu (x - x_t); return the gradient's norm, and clip what is longer than the bound."""
+        import torch
+
+        for parameter, anchor in self.anchors:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - anchor, alpha=self.recipe.proximal_mu)
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.recipe.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.trained, self.recipe.clip_norm, norm)
+        return norm
+
+    def _learning_rate(self, number: int) -> float:
+        recipe = self.recipe
+        at = progress(round_number=recipe.round_number, step=number, steps=self.steps, rounds=recipe.rounds)
+        return recipe.learning_rate * factor(at, schedule=recipe.schedule, warmup_fraction=recipe.warmup_fraction)
+
+    def _move(self) -> Tensor | None:
+        """Take the optimizer's step; return how far it went where that is asked for."""
+        import torch
+
+        before = [p.detach().clone() for p in self.trained] if self.setting.update_norms else None
         if self.scaler is None:
             self.optimizer.step()
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        if before is None:
+            return None
+        return torch.nn.utils.get_total_norm([p.detach() - b for p, b in zip(self.trained, before, strict=True)])
 
-    def _loss(self, examples: Sequence[AnyExample]) -> Tensor:
-        task, bench = self.bench.task, self.bench
-        batch = to_device(task.collate(examples, pad_id=pad_id(bench)), self.execution)
-        set_mode(bench.own_norms.values(), rows=len(examples))
-        with self._given(examples), self.execution.autocast():
-            logits = task.logits(bench.model, bench.head, batch)
-        return task.loss(logits.float(), batch)
-
-    def _given(self, examples: Sequence[AnyExample]) -> AbstractContextManager[None]:
-        return nullcontext() if self.frozen is None else self.frozen.given(examples, pad_id=pad_id(self.bench))
-
-    def _adjust_gradients(self) -> None:
-        """Add FedProx' term mu (x - x_t) before the gradient is clipped."""
-        import torch
-
-        for parameter, anchor in self.anchors:
-            if parameter.grad is not None:
-                parameter.grad.add_(parameter.detach() - anchor, alpha=self.recipe.proximal_mu)
-        if self.recipe.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.recipe.clip_norm)
-
-    def _set_learning_rate(self, step: int) -> None:
-        recipe = self.recipe
-        at = progress(round_number=recipe.round_number, step=step, steps=self.steps, rounds=recipe.rounds)
-        rate = recipe.learning_rate * factor(at, schedule=recipe.schedule, warmup_fraction=recipe.warmup_fraction)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def _count(self, loss: Tensor, norm: Tensor) -> None:
+        """Count the step; with a scaler a gradient that is not finite was skipped, and is no divergence."""
+        if self.scaler is None:
+            self.losses += loss
+            self.counted += 1
+        else:
+            taken = norm.isfinite()
+            self.losses += loss.where(taken, 0.0)
+            self.counted += taken
 
     def finish(self) -> Trained:
+        """Return the mean loss. A round of which every step was skipped learned nothing, and has none."""
         if self.ranks is not None:
             self.ranks.finish()
-        loss = float(self.losses) / max(self.steps, 1)
+        loss = float(self.losses / self.counted) if self.steps else 0.0
         tensors = [*self.trained, *statistics(self.bench.own_norms).values()]
         if not np.isfinite(loss) or not all(bool(tensor.isfinite().all()) for tensor in tensors):
             raise RefusedError("TRAINING_DIVERGED")
@@ -214,19 +278,11 @@ def _allocate(bench: Workbench, recipe: Recipe) -> RankAllocation | None:
     return bench.method.allocate(bench.parameters, round_number=recipe.round_number, rounds=recipe.rounds)
 
 
-def _optimizer(trained: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
-    import torch
-
-    return torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-
-
-def pad_id(bench: Workbench) -> int:
-    """Return the reader's padding id; decoders without one pad with 0, which the mask hides, and images need none."""
-    return int(getattr(bench.reader, "pad_token_id", None) or 0)
-
-
-def to_device(batch: Mapping[str, Tensor], execution: Execution) -> Mapping[str, Tensor]:
-    """Move a batch to the execution's device; nothing to do on a CPU."""
-    if execution.device == "cpu":
-        return batch
-    return {name: tensor.to(execution.device, non_blocking=True) for name, tensor in batch.items()}
+def _optimizer(bench: Workbench, active: Collection[str], recipe: Recipe) -> torch.optim.AdamW:
+    return make_optimizer(
+        bench,
+        active,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        layer_decay=recipe.layer_decay,
+    )

@@ -5,6 +5,7 @@ from pathlib import Path
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.errors import SchemaError, StudyError
+from common.peft_methods._depth import stack_of
 from common.state import HEAD, AdapterSchema
 from common.study import Study, replaced
 from common.workbench import Workbench, open_workbench
@@ -15,6 +16,8 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
     digest = check_digest(base_folder, study.base_model.digest)
     locked = replaced(study, {"base_model.digest": digest})
     bench = open_workbench(locked, base_folder, seed=locked.seed)
+    if locked.training.layer_decay < 1:
+        stack_of(bench.model)  # raises StudyError where there are no layers to tell apart
     initial = bench.read()
     own = [name for name in initial if name not in bench.parameters]
     try:

@@ -26,6 +26,7 @@ REASONS = frozenset(
         "REFUSED_BY_POLICY",
         "TRAINING_DIVERGED",
         "TRAINING_FAILED",
+        "OUT_OF_MEMORY",
         "NOT_APPROVED",
         "PAUSED",
         "OUTSIDE_HOURS",
@@ -34,7 +35,7 @@ REASONS = frozenset(
 )
 """The only words with which a site says no. TRAINING_FAILED stands for any other failure: details stay in its log."""
 
-PASSING_REASONS = frozenset({"NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "STUDY_BUDGET_SPENT"})
+PASSING_REASONS = frozenset({"NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "STUDY_BUDGET_SPENT", "OUT_OF_MEMORY"})
 """Those that the hospital may lift: a site stores none of them, and may answer the same question later."""
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from common.data_schema import FROZEN, DataSection
 from common.files import digest_json
+from common.study_regulariser import RegulariserSection
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 SiteName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
@@ -96,12 +97,15 @@ class TrainingSection(Section):
     local_epochs: int | None = Field(default=None, ge=1)
     local_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=16, ge=1)
+    accumulate: int = Field(default=1, ge=1, description="parts, one after the other, in which a step's rows are taken")
     learning_rate: float = Field(default=1e-3, gt=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=1.0, gt=0)
     warmup_fraction: float = Field(default=0.0, ge=0, lt=1)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    regulariser: RegulariserSection | None = None
     frozen_dropout: bool = Field(default=True, description="without it, frozen layers run once for each row")
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ from common import plugins
 from common.data_schema import Column
 from common.errors import StudyError
 from common.study import Study
+from common.study_regulariser import check_classifies
+from common.study_task import task_of
 
 REGISTRIES = {
     "common.peft_methods": "peft.method",
@@ -88,6 +90,8 @@ def _check_plugins(study: Study) -> None:
         chosen.append(("simulations.partitions", partition.name, partition.options))
     for package, name, options in chosen:
         plugins.build(package, name, options, key=REGISTRIES[package])
+    if study.training.regulariser is not None:
+        check_classifies(task_of(study.task).measure, kind=study.training.regulariser.kind)
 
 
 _NAME_FORM = "1 to 63 letters, digits, '.', '_' and '-', a letter or digit first"

@@ -16,7 +16,7 @@ from server.job import ServerJob
 from server.receipts import Judged, digest_of
 from server.session import Question, Session, SiteResult
 
-_SITE_FAILURES: Final = frozenset({"TRAINING_FAILED", "TRAINING_DIVERGED"})
+_SITE_FAILURES: Final = frozenset({"TRAINING_FAILED", "TRAINING_DIVERGED", "OUT_OF_MEMORY"})
 
 
 def judge(session: Session, question: Question, arrival: Arrival[wire.FlowerMessage]) -> SiteResult:

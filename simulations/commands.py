@@ -40,7 +40,7 @@ def simulate(
     threads: Annotated[
         int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")
     ] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda:0 or auto.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda:0, mps or auto.")] = "cpu",
     overrides: Overrides = None,
     plugins: PluginFolders = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,

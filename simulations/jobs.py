@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from client.batches import count_steps
 from client.execution import limited_threads
+from client.regulariser import regularisers_of
 from client.scoring import score
+from client.steps import Setting, Step
 from client.trainer import SplitRows, recipe_of
 from client.training import Recipe, Trained, set_training_mode, train
 from common.errors import RefusedError
@@ -81,6 +83,16 @@ def run_job(folder: str, job: Job) -> JobResult:
 def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keeper: "_Keeper") -> Trained | None:
     """Train what is in the workbench; None where it diverged, which is a result and no failure of the comparison."""
     study = sites.bundle.study
+    regularisers = regularisers_of(
+        study.training.regulariser,
+        sites.bench,
+        rows.examples,
+        initial=sites.bundle.initial,
+        active=sites.bundle.schema.names,
+        execution=sites.execution,
+        rng=generator(study.seed, site=job.name, purpose="regulariser"),
+    )
+    after_step = keeper.after_step if study.evaluation.keep == "best" else None
     try:
         return train(
             sites.bench,
@@ -90,7 +102,7 @@ def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keepe
             execution=sites.execution,
             rng=generator(study.seed, site=job.name, purpose="batches"),
             dropout_seed=integer_seed(study.seed, site=job.name, purpose="dropout"),
-            after_step=keeper.after_step if study.evaluation.keep == "best" else None,
+            setting=Setting(after_step=after_step, regularisers=regularisers),
         )
     except RefusedError:
         return None
@@ -128,8 +140,8 @@ class _Keeper:
         self._every = max(1, steps // job.passes)
         self._best: tuple[float, dict[str, Array]] | None = None
 
-    def after_step(self, step: int) -> None:
-        if (step + 1) % self._every or not len(self._validation):
+    def after_step(self, step: Step) -> None:
+        if (step.number + 1) % self._every or not len(self._validation):
             return
         found = score(self._sites.bench, self._validation.examples, execution=self._sites.execution)
         set_training_mode(self._sites.bench)

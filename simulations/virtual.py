@@ -11,6 +11,7 @@ from client.gate import Gate
 from client.journal import Journal
 from client.policy import Policy
 from client.rows import read_rows
+from client.step_log import StepLog
 from client.store import SiteStore
 from client.trainer import SiteRows, Trainer, prepare_rows, split_of
 from common.bundle import Bundle, read_bundle
@@ -63,6 +64,7 @@ class VirtualSites:
             execution=self.execution,
             store=SiteStore(home, measure=task_of(self.bundle.study.task).measure, durable=False),
             gate=Gate(site, SIMULATED_POLICY, self.bundle.schema, journal),
+            step_log=StepLog(home / "steps.jsonl"),
         )
 
 

@@ -24,9 +24,7 @@ INFOS: Final = (
         low=1.0,
         high=math.inf,
     ),
-    MetricInfo(
-        "token_accuracy", "Token accuracy", "Share of tokens that are the likeliest, given those before."
-    ),
+    MetricInfo("token_accuracy", "Token accuracy", "Share of tokens that are the likeliest, given those before."),
     MetricInfo("exact_match", "Exact match", "Share of rows whose every token is the likeliest, given those before."),
     ROW_LOSS,
 )

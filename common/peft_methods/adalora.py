@@ -98,6 +98,10 @@ class Adalora:
         """Return Q, `<layer>.lora_A` (rank, in), P, `.lora_B` (out, rank), e, `.lora_E`, and `.lora_E.importance`."""
         return _peft.trainable(model)
 
+    def is_exempt(self, name: str) -> bool:
+        """The factors are a change of the frozen weight: decay would undo it, whatever the weight is."""
+        return "lora_" in name
+
     def detach(self, model: nn.Module) -> nn.Module:
         """Return the base model with its own layers."""
         return _peft.detach(model)

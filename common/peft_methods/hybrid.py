@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, cast  # options are typed by the methods
 
 from common import plugins
 from common.errors import StudyError
-from common.peft_methods import AllocatesRanks, PeftMethod, RankAllocation, StartsFromText, _peft
+from common.peft_methods import (
+    AllocatesRanks,
+    ExemptFromDecay,
+    PeftMethod,
+    RankAllocation,
+    StartsFromText,
+    _peft,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +89,10 @@ class Hybrid:
     def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Return the tensors of both methods, by the names that each gives them."""
         return _peft.trainable(model)
+
+    def is_exempt(self, name: str) -> bool:
+        """One of the two says so."""
+        return any(isinstance(part, ExemptFromDecay) and part.is_exempt(name) for part in self._parts)
 
     def detach(self, model: nn.Module) -> nn.Module:
         """Return the base model as it was before both."""

@@ -79,6 +79,10 @@ class Ia3:
         """Return `<layer>.ia3_l`, (out, 1) for keys and values and (1, in) for feed-forward layers."""
         return _peft.trainable(model)
 
+    def is_exempt(self, name: str) -> bool:
+        """The scales start at 1, which leaves the model as it is; at 0 nothing is left of it."""
+        return "ia3_l" in name
+
     def detach(self, model: nn.Module) -> nn.Module:
         """Return the base model with its own layers."""
         return _peft.detach(model)

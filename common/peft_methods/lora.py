@@ -109,6 +109,10 @@ class Lora:
         """Return `<layer>.lora_A.weight` (rank, in), `.lora_B.weight` (out, rank), `.lora_magnitude_vector.weight`."""
         return _peft.trainable(model)
 
+    def is_exempt(self, name: str) -> bool:
+        """The factors are a change of the frozen weight: decay would undo it, whatever the weight is."""
+        return "lora_" in name
+
     def detach(self, model: nn.Module) -> nn.Module:
         """Return the base model with its own linear layers."""
         return _peft.detach(model)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from client.devices import Found
 from client.execution import Execution, limited_threads, resolve
 from common.errors import UserError
 
@@ -15,7 +16,7 @@ def test_what_is_asked_for_is_what_is_recorded(precision: str) -> None:
 def test_auto_is_resolved_once_and_says_to_what() -> None:
     assert resolve(precision="auto").precision in ("fp32", "bf16")
     assert resolve(precision="auto") == resolve(precision="auto")
-    assert resolve(device="auto").device == ("cuda:0" if torch.cuda.is_available() else "cpu")
+    assert resolve(device="auto", found=Found(cuda=0)).device == "cpu"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
@@ -25,8 +26,16 @@ def test_a_gpu_that_is_not_there_is_said() -> None:
 
 
 def test_fp16_is_refused_on_a_cpu() -> None:
-    with pytest.raises(UserError, match="'fp16' needs a GPU; use 'bf16', 'fp32' or 'auto' on a CPU"):
+    with pytest.raises(UserError, match="'fp16' needs a CUDA GPU; use 'bf16', 'fp32' or 'auto' on a CPU"):
         resolve(precision="fp16")
+
+
+def test_metal_is_used_in_fp32_unless_bf16_is_asked_for() -> None:
+    mac = Found(mps=True)
+    assert resolve(device="auto", found=mac) == Execution("mps", "fp32", "sdpa", 1)
+    assert resolve(device="mps", precision="bf16", found=mac).precision == "bf16"
+    with pytest.raises(UserError, match="'auto' on Metal"):
+        resolve(device="mps", precision="fp16", found=mac)
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -1,8 +1,10 @@
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import get_scheduler
 
 from client.schedule import Schedule, factor, progress
 
@@ -46,3 +48,19 @@ def test_linear_and_cosine_end_at_0_and_meet_in_the_middle() -> None:
     # A quarter on: 1 - 1/4, and (1 + cos(pi/4)) / 2.
     assert factor(0.25, schedule="linear") == pytest.approx(0.75)
     assert factor(0.25, schedule="cosine") == pytest.approx((1 + math.sqrt(0.5)) / 2)
+
+
+@pytest.mark.parametrize("warmup", [0, 6])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_transformers_schedule_at_every_step_of_the_study(kind: Schedule, warmup: int) -> None:
+    """4 rounds of 6 steps against one run of 24, at the 24 rates that steps were taken with."""
+    rounds, steps = 4, 6
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    name = "constant_with_warmup" if kind == "constant" else kind
+    theirs = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=rounds * steps)
+    for number in range(rounds * steps):
+        at = progress(round_number=1 + number // steps, step=number % steps, steps=steps, rounds=rounds)
+        found = factor(at, schedule=kind, warmup_fraction=warmup / (rounds * steps))
+        assert found == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        theirs.step()

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from client.execution import Execution
 from client.scoring import score
+from client.steps import Setting, Step
 from client.trainer import recipe_of
 from client.training import Trained, set_training_mode, train
 from common.seeds import generator, integer_seed
@@ -41,7 +42,7 @@ def by_hand(sites: VirtualSites, job: Job, *, epochs: int, after_step: Any = Non
         execution=Execution(),
         rng=generator(study.seed, site=job.name, purpose="batches"),
         dropout_seed=integer_seed(study.seed, site=job.name, purpose="dropout"),
-        after_step=after_step,
+        setting=Setting(after_step=after_step),
     )
 
 
@@ -141,8 +142,8 @@ def test_the_best_state_on_validation_rows_is_restored(open_run: Open) -> None:
     steps_per_pass = -(-rows_of(sites, job) // BATCH)
     seen: list[tuple[float, dict[str, Array]]] = []
 
-    def look(step: int) -> None:
-        if (step + 1) % steps_per_pass == 0:
+    def look(step: Step) -> None:
+        if (step.number + 1) % steps_per_pass == 0:
             probabilities = np.concatenate([scores(sites, site, "validation") for site in SITES])
             seen.append((float(roc_auc_score(labels, probabilities[:, 1])), sites.bench.read()))
             set_training_mode(sites.bench)
