@@ -37,6 +37,7 @@ CHANGES: Mapping[str, Any] = {
     "training.schedule": "linear",
     "training.precision": "fp32",
     "training.frozen_dropout": False,
+    "training.regulariser": {"kind": "ewc", "weight": 1.0},
     "federation.rounds": 2,
     "federation.fraction": 0.5,
     "federation.quorum": 0.25,
