@@ -1,9 +1,9 @@
 """Which ranks of AdaLoRA's layers are kept: the budget of a round, the importance of a rank, and the mask.
 
 Zhang et al. 2023, https://arxiv.org/abs/2303.10512: the cubic budget of section 3.3, and the importances of section
-3.2 with both betas 0.85, as peft's `RankAllocator` has them. What differs: the budget falls by rounds and not by steps, so that all sites prune the
-same ranks of the same mean of importances; and importance is on a scale of its own (`on_scale`), on which a number
-says of a pruned rank that it is one, so that a state of the adapter holds its mask.
+3.2 with both betas 0.85, as peft's `RankAllocator` has them. What differs: the budget falls by rounds and not by
+steps, so that all sites prune the same ranks of the same mean of importances; and importance is on a scale of its own
+(`on_scale`), on which a number says of a pruned rank that it is one, so that a state of the adapter holds its mask.
 """
 
 from __future__ import annotations
