@@ -19,6 +19,7 @@ from common.labels import counted
 from common.state import AdapterSchema
 from common.study import Study
 from common.study_task import task_of
+from common.usage import usage_of
 from common.visible import visible
 
 T = TypeVar("T")
@@ -125,3 +126,6 @@ def _tensor_lines(schema: AdapterSchema) -> Iterator[str]:
 def _trust_lines(study: Study) -> Iterator[str]:
     mechanism = study.privacy.mechanism
     yield f"privacy       {_MECHANISMS.get(mechanism, mechanism)}"
+    warning = usage_of(study.task.kind).warning.replace("**", "")
+    if warning:
+        yield f"warning       {warning}"

@@ -74,9 +74,25 @@ class Hospital:
     now: Callable[[], datetime] = datetime.now
     base_model_loads: int = 0
     _resident: Resident | None = None
+    _loading: str | None = None
     _signed: dict[str, tuple[Stamp, Signed]] = field(default_factory=dict)
     _logs: dict[str, LimitedLog] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    def preload(self) -> None:
+        """Load base model and rows of the study that is approved, as its first message would, if there is just one.
+
+        Where something is in the way it is told to the site's log; the first message meets it again.
+        """
+        with self._lock:
+            try:
+                approved = _or_refused(lambda: approvals(self.folder), "NOT_APPROVED")
+                if len(approved) == 1:
+                    self._trainer(self._agreed(approved[0].approval.study))
+            except RefusedError as error:
+                SITE_LOG.warning("the study is not loaded before its first message: %s", error.reason)
+            except (UserError, OSError) as error:
+                SITE_LOG.error("the study cannot be loaded: %s", error)
 
     def respond(self, action: str, content: wire.Content) -> wire.Content:
         """Return the answer to a message of Flower's type `action`, or a refusal; never raises."""
@@ -165,7 +181,11 @@ class Hospital:
         resident = self._resident
         if resident is None or (resident.bundle, resident.settings) != (bundle, agreed.settings):
             self._resident = resident = None  # so that two base models never are in memory
-            resident = self._load(agreed)
+            self._loading = bundle
+            try:
+                resident = self._load(agreed)
+            finally:
+                self._loading = None
             self._resident = resident
         gate = replace(resident.trainer.gate, policy=agreed.policy)
         return replace(resident.trainer, gate=gate, check_consent=lambda: self._check_consent(agreed))
@@ -204,6 +224,7 @@ class Hospital:
             "paused": self.folder.paused.exists(),
             "policy": _or_text(lambda: read_policy(self.folder.policy).digest),
             "approved": _or_text(lambda: [each.approval.model_dump() for each in approvals(self.folder)]),
+            "loading": self._loading,
             "resident": None if resident is None else resident.bundle,
             "base_model_loads": self.base_model_loads,
         }

@@ -75,6 +75,10 @@ class Desk:
             self._answer = self._pool.submit(self._work, action, content)
             return self._answer
 
+    def begin_with(self, work: Callable[[], None]) -> None:
+        """Do some work before the first message is answered, in the same thread: what it prepares is that thread's."""
+        self._pool.submit(work).add_done_callback(_note_failure)
+
     @property
     def is_busy(self) -> bool:
         """Whether a message is being answered."""
@@ -86,6 +90,12 @@ class Desk:
 
     def _work(self, action: str, content: wire.Content) -> bytes:
         return wire.to_frame(self.hospital.respond(action, content))
+
+
+def _note_failure(done: "Future[None]") -> None:
+    failure = done.exception()
+    if failure is not None:
+        SITE_LOG.error("what is done before the first message failed", exc_info=failure)
 
 
 @dataclass(frozen=True)

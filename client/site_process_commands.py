@@ -85,6 +85,8 @@ def _sentence(found: dict[str, object]) -> str:
     if not isinstance(trainer, dict):
         return "the trainer does not answer"
     doing = "answers a message" if trainer.get("busy") else "waits for messages"
+    if trainer.get("loading"):
+        doing = "is loading the base model and the rows of its study"
     return "the site is paused: it answers nothing" if trainer.get("paused") else f"the trainer {doing}"
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -25,9 +26,21 @@ GRACE_S: Final = 8.0
 """Seconds from SIGTERM to the end, below the supervisor's own patience."""
 
 
-def run(hospital: Responder, folder: SiteFolder, stop: Event, *, group: str | None = None) -> bool:
-    """Serve until `stop` is set; say whether nothing was left unfinished."""
+def run(
+    hospital: Responder,
+    folder: SiteFolder,
+    stop: Event,
+    *,
+    group: str | None = None,
+    preload: Callable[[], None] | None = None,
+) -> bool:
+    """Serve until `stop` is set; say whether nothing was left unfinished.
+
+    preload: done before the first message is answered, while the socket already says how the trainer is.
+    """
     service = serve(hospital, folder, group=group)
+    if preload is not None:
+        service.desk.begin_with(preload)
     stop.wait()
     return service.stop(GRACE_S)
 
@@ -43,7 +56,8 @@ def main(arguments: list[str]) -> int:
         from client.hospital import Hospital
         from client.settings import read_settings
 
-        run(Hospital(folder), folder, stop, group=read_settings(folder).trainer.socket_group)
+        hospital = Hospital(folder)
+        run(hospital, folder, stop, group=read_settings(folder).trainer.socket_group, preload=hospital.preload)
     except UserError as error:
         sys.stderr.write(f"trainer: {error}\n")
         return 2

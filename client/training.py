@@ -23,6 +23,8 @@ from client.scaling import Scaler, scaler_of
 from client.schedule import Schedule, factor, progress
 from client.steps import PLAIN, Setting, Step
 from common.errors import RefusedError
+from common.peft_methods import AllocatesRanks, RankAllocation
+from common.peft_methods._batch_norms import batch_norms, set_mode, statistics
 from common.tasks import AnyExample
 from common.workbench import Workbench
 
@@ -103,14 +105,12 @@ def _cuda_devices(execution: Execution) -> list[str]:
 
 
 def set_training_mode(bench: Workbench) -> None:
-    """Put the model in training mode, BatchNorm apart, whose running statistics stay, and silent frozen layers."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
+    """Put the model in training mode, but for silent frozen layers, and each BatchNorm that is not the site's own."""
     bench.model.train()
     bench.head.train()
-    for module in bench.model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
+    own = {id(module) for module in bench.own_norms.values()}
+    for module in batch_norms(bench.model).values():
+        module.train(id(module) in own)
     silence_frozen(bench)
 
 
@@ -131,6 +131,7 @@ class _Loop:
     counted: Tensor
     steps: int
     frozen: FrozenLayers | None
+    ranks: RankAllocation | None
 
     @classmethod
     def start(
@@ -166,12 +167,15 @@ class _Loop:
             counted=torch.zeros((), device=execution.device),
             steps=steps,
             frozen=FrozenLayers.of(bench, execution),
+            ranks=_allocate(bench, recipe),
         )
 
     def step(self, number: int, rows: NDArray[np.int64]) -> Step:
         loss = self.setting.place.sum_over(self.trained, self._backward(rows))
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
+        if self.ranks is not None:
+            self.ranks.measure()
         norm = self._adjust_gradients()
         rate = self._learning_rate(number)
         set_learning_rate(self.optimizer, rate)
@@ -200,6 +204,7 @@ class _Loop:
         """Return the loss of some rows, and the same with what regularisers add."""
         task, bench = self.bench.task, self.bench
         batch = to_device(batch, self.execution)
+        set_mode(bench.own_norms.values(), rows=len(rows))
         with self._given(rows), self.execution.autocast():
             logits = task.logits(bench.model, bench.head, batch).float()
         whole = loss = task.loss(logits, batch)
@@ -257,10 +262,20 @@ class _Loop:
 
     def finish(self) -> Trained:
         """Return the mean loss. A round of which every step was skipped learned nothing, and has none."""
+        if self.ranks is not None:
+            self.ranks.finish()
         loss = float(self.losses / self.counted) if self.steps else 0.0
-        if not np.isfinite(loss) or not all(bool(p.isfinite().all()) for p in self.trained):
+        tensors = [*self.trained, *statistics(self.bench.own_norms).values()]
+        if not np.isfinite(loss) or not all(bool(tensor.isfinite().all()) for tensor in tensors):
             raise RefusedError("TRAINING_DIVERGED")
         return Trained(loss=loss, steps=self.steps)
+
+
+def _allocate(bench: Workbench, recipe: Recipe) -> RankAllocation | None:
+    """Prune the ranks that the method does without in this round, where it is one that does so."""
+    if not isinstance(bench.method, AllocatesRanks):
+        return None
+    return bench.method.allocate(bench.parameters, round_number=recipe.round_number, rounds=recipe.rounds)
 
 
 def _optimizer(bench: Workbench, active: Collection[str], recipe: Recipe) -> torch.optim.AdamW:

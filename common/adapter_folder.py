@@ -17,9 +17,11 @@ from typing import Any  # JSON values
 import safetensors
 import safetensors.numpy
 
+from common import plugins
 from common.bundle import Bundle
 from common.errors import BundleError, SchemaError
 from common.files import write_bytes, write_json
+from common.peft_methods import RewritesForPeft
 from common.state import HEAD, AdapterSchema, AdapterState, digest_state
 from common.study import Study
 from common.tensor_files import to_safetensors
@@ -68,9 +70,15 @@ def is_peft_directory(bundle: Bundle) -> bool:
 
 def _write_peft(folder: Path, bundle: Bundle, shared: AdapterState) -> None:
     names = bundle.peft_names or {}
-    renamed = {peft: shared[name] for name, peft in names.items()}
+    tensors = _for_peft(bundle.study, shared)
+    renamed = {peft: tensors[name] for name, peft in names.items() if name in tensors}
     write_bytes(folder / "adapter_model.safetensors", to_safetensors(renamed))
     write_json(folder / "adapter_config.json", bundle.adapter_config)
+
+
+def _for_peft(study: Study, shared: AdapterState) -> AdapterState:
+    method = plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
+    return method.for_peft(shared) if isinstance(method, RewritesForPeft) else shared
 
 
 def _task(study: Study) -> dict[str, Any]:

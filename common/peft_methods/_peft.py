@@ -45,16 +45,20 @@ def check_reads_text(base: Any, method: str) -> None:
         )
 
 
-def canonical(name: str) -> str:
-    """Return peft's parameter name without its wrappers and adapter name.
+def canonical(name: str, *, wrapper: str = WRAPPER) -> str:
+    """Return peft's parameter name without its wrapper and adapter name.
 
     >>> canonical("base_model.model.encoder.layer.0.attention.self.query.lora_A.default.weight")
     'encoder.layer.0.attention.self.query.lora_A.weight'
     >>> canonical("base_model.model.encoder.layer.0.attention.self.query.base_layer.bias")
     'encoder.layer.0.attention.self.query.bias'
     """
-    own = name.removeprefix(WRAPPER) if name.startswith(WRAPPER) else name.removeprefix("base_model.")
-    return ".".join(part for part in own.split(".") if part not in (ADAPTER, "base_layer"))
+    return ".".join(part for part in name.removeprefix(wrapper).split(".") if part not in (ADAPTER, "base_layer"))
+
+
+def _wrapper(model: Any) -> str:
+    """Return how peft's names start; with virtual tokens it wraps once, and a `model.` after that is the base's own."""
+    return WRAPPER if hasattr(getattr(model, "base_model", None), "unload") else "base_model."
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -62,7 +66,8 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
     Named parameters, not `get_peft_model_state_dict`, which loses tensors of some methods (peft 0.21).
     """
-    return {canonical(name): p for name, p in model.named_parameters() if p.requires_grad}
+    wrapper = _wrapper(model)
+    return {canonical(name, wrapper=wrapper): p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def detach(model: Any) -> nn.Module:

@@ -25,8 +25,10 @@ QUERY_AND_VALUE: Sequence[Ends] = (
     ("query_key_value",),
     ("qkv_proj",),
     ("Wqkv",),
+    ("convolution",),
 )
-"""What BERT, Llama and ViT, DistilBERT, DeBERTa, GPT-2, GPT-NeoX, Phi-3, and ModernBERT call them."""
+"""What BERT, Llama and ViT, DistilBERT, DeBERTa, GPT-2, GPT-NeoX, Phi-3, and ModernBERT call them; of ResNet, which has
+no attention, all convolutions."""
 
 ATTENTION_OUTPUTS = (
     "attention.output.dense",
@@ -52,11 +54,23 @@ FEED_FORWARD_OUTPUTS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """Sizes of a linear layer or convolution; `transposed` is GPT-2's Conv1D, whose weight is (in, out)."""
+    """Sizes of the matrix of a linear layer or convolution, whose inputs are channels times height times width.
+
+    transposed: GPT-2's Conv1D, whose weight is (in, out). convolution: what else is to be known of one.
+    """
 
     inputs: int
     outputs: int
     transposed: bool = False
+    convolution: Convolution | None = None
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """groups: how many parts the channels go in, each apart. dilated: whether there are gaps in its window."""
+
+    groups: int
+    dilated: bool
 
 
 def kind_of(base: Any) -> str:
@@ -86,7 +100,8 @@ def _layer(module: Any) -> Layer | None:
     if isinstance(module, nn.Linear):
         return Layer(module.in_features, module.out_features)
     if isinstance(module, nn.Conv2d):
-        return Layer(module.in_channels, module.out_channels)
+        found = Convolution(module.groups, dilated=set(module.dilation) != {1})
+        return Layer(module.weight[0].numel(), module.out_channels, convolution=found)
     if isinstance(module, Conv1D):
         return Layer(int(module.nx), int(module.nf), transposed=True)
     return None
@@ -137,6 +152,31 @@ def check_rank(layers: Mapping[str, Layer], rank: int, *, key: str = "peft.rank"
             f"{key} = {rank} is above the size of layer {name!r}, {layer.outputs} x {layer.inputs}; "
             f"expected at most {most}"
         )
+
+
+def check_no_convolution(layers: Mapping[str, Layer], choice: str) -> None:
+    """Raise StudyError where one of `layers` is a convolution, for which peft has not what the study chose."""
+    for name, layer in layers.items():
+        if layer.convolution is not None:
+            raise StudyError(
+                f"{choice} is for linear layers, and {name!r} is a convolution; expected linear ones in peft.targets, "
+                "or what is for both, such as lora with its default init"
+            )
+
+
+def check_convolutions(ranks: Mapping[str, int], layers: Mapping[str, Layer]) -> None:
+    """Raise StudyError where peft cannot put factors of the rank in `ranks` beside a convolution among `layers`."""
+    for name, layer in layers.items():
+        found = layer.convolution
+        if found is not None and found.dilated:
+            raise StudyError(
+                f"peft.targets: {name!r} is a dilated convolution, for which peft has no LoRA; leave it out"
+            )
+        if found is not None and ranks[name] % found.groups:
+            raise StudyError(
+                f"peft.targets: {name!r} is a convolution of {found.groups} groups, and rank {ranks[name]} is no "
+                "multiple of that; expected one that is, or other targets"
+            )
 
 
 def blocks(base: nn.Module) -> list[tuple[str, nn.Module]]:

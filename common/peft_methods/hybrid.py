@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, cast  # options are typed by the methods
 
 from common import plugins
 from common.errors import StudyError
-from common.peft_methods import ExemptFromDecay, PeftMethod, StartsFromText, _peft
+from common.peft_methods import (
+    AllocatesRanks,
+    ExemptFromDecay,
+    PeftMethod,
+    RankAllocation,
+    StartsFromText,
+    _peft,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,6 +104,15 @@ class Hybrid:
         for method in self._parts:
             if isinstance(method, StartsFromText):
                 method.start(model, tokenizer)
+
+    def allocate(
+        self, parameters: Mapping[str, nn.Parameter], *, round_number: int, rounds: int
+    ) -> RankAllocation | None:
+        """Let the one that allocates ranks do so: such are wrappers, so there is one at most."""
+        for method in self._parts:
+            if isinstance(method, AllocatesRanks):
+                return method.allocate(parameters, round_number=round_number, rounds=rounds)
+        return None
 
     def adapter_config(self, model: nn.Module) -> None:  # noqa: ARG002 - for no model
         """PEFT's configuration is of one method."""

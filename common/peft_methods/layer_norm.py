@@ -1,8 +1,10 @@
-"""Norm tuning: scale and shift of every LayerNorm or RMSNorm are trained.
+"""Norm tuning: scale and shift of every LayerNorm, RMSNorm, GroupNorm or BatchNorm are trained.
 
 y = g * normalise(x) + b, with g (hidden,) and b (hidden,) trained; an RMSNorm has no b. Zhao et al. 2024,
-https://arxiv.org/abs/2312.11420. On MiniLM: 0.04 %. PEFT knows it as LN tuning, and loads what is exported.
-g and b are weights themselves, so their mean is exact: `aggregates_linearly` is True.
+https://arxiv.org/abs/2312.11420; of a BatchNorm, Frankle et al. 2021, https://arxiv.org/abs/2003.00152, whose running
+statistics stay the base model's unless `peft.private` makes the norms the site's own. On MiniLM: 0.04 %. PEFT knows
+it as LN tuning, and loads what is exported. g and b are weights themselves, so their mean is exact:
+`aggregates_linearly` is True.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any  # PEFT's configuration is JSON
 
 from common.errors import StudyError
 from common.peft_methods import _own, _peft, _targets
+from common.peft_methods._batch_norms import batch_norms
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +46,7 @@ class LayerNorm:
         if not norms:
             raise StudyError(
                 f"peft.method = 'layer-norm' trains norms, and the base model ({_targets.kind_of(base)}) has no "
-                "LayerNorm or RMSNorm; choose lora"
+                "LayerNorm, RMSNorm, GroupNorm or BatchNorm; choose lora"
             )
         return _own.thaw(base, [name for name, _ in base.named_parameters() if name.rpartition(".")[0] in norms])
 
@@ -70,8 +73,9 @@ class LayerNorm:
 
 
 def _norms(model: nn.Module) -> set[str]:
-    kinds = ("LayerNorm", "RMSNorm")
-    return {name for name, module in model.named_modules() if type(module).__name__.endswith(kinds)}
+    kinds = ("LayerNorm", "RMSNorm", "GroupNorm")
+    alike = {name for name, module in model.named_modules() if type(module).__name__.endswith(kinds)}
+    return {name for name in {*alike, *batch_norms(model)} if list(model.get_submodule(name).parameters(recurse=False))}
 
 
 build = LayerNorm

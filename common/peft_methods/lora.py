@@ -68,7 +68,9 @@ class Lora:
 
         ends = _targets.choose(base, self.targets, _targets.QUERY_AND_VALUE)
         layers = _targets.matching(base, ends)
-        others = {name: rank for name, rank in self._ranks(layers).items() if rank != self.rank}
+        ranks = self._ranks(layers)
+        self._check_convolutions(ranks, layers)
+        others = {name: rank for name, rank in ranks.items() if rank != self.rank}
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self._alpha(self.rank),
@@ -82,6 +84,11 @@ class Lora:
             fan_in_fan_out=any(layer.transposed for layer in layers.values()),
         )
         return _peft.attach(base, config)
+
+    def _check_convolutions(self, ranks: Mapping[str, int], layers: Mapping[str, _targets.Layer]) -> None:
+        _targets.check_convolutions(ranks, layers)
+        if self.init == "orthogonal":
+            _targets.check_no_convolution(layers, "peft.init = 'orthogonal'")
 
     def _alpha(self, rank: int) -> float:
         return 2 * rank if self.alpha is None else self.alpha

@@ -53,6 +53,8 @@ class Vera:
         from peft import VeraConfig
 
         ends = _targets.choose(base, self.targets, _targets.QUERY_AND_VALUE)
+        layers = _targets.matching(base, ends)
+        _targets.check_no_convolution(layers, "peft.method = 'vera'")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Specified to not save vera_A", category=UserWarning)
             config = VeraConfig(
@@ -61,7 +63,7 @@ class Vera:
                 save_projection=False,
                 vera_dropout=self.dropout,
                 target_modules=list(ends),
-                fan_in_fan_out=any(layer.transposed for layer in _targets.matching(base, ends).values()),
+                fan_in_fan_out=any(layer.transposed for layer in layers.values()),
             )
         return _peft.attach(base, config)
 

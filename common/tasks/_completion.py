@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any  # tokenizers and transformers' models are untyped
@@ -116,28 +117,46 @@ def write_greedily(model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, m
 
     Where the model has no room for prompt and completion, the prompt loses its beginning.
     """
-    end, start = tokenizer.eos_token_id, start_ids(tokenizer)
-    room = _positions(model)
+    end, virtual = tokenizer.eos_token_id, _virtual_tokens(model)
+    room = int(getattr(model.config, "max_position_embeddings", UNLIMITED)) - virtual
     new = min(max_new_tokens, room - 1)
-    ids, mask = _padded_left(_prompts(batch, start, most=room - new, end=end), fill=end)
-    device = batch["input_ids"].device
-    found = model.generate(
-        input_ids=ids.to(device),
-        attention_mask=mask.to(device),
-        do_sample=False,
-        max_new_tokens=new,
-        eos_token_id=end,
-        pad_token_id=end,
-    )
-    written = found[:, ids.shape[1] :].tolist()
-    texts = [row[: row.index(end)] if end in row else row for row in written]
-    return [str(tokenizer.decode(row, skip_special_tokens=True)).strip() for row in texts]
+    prompts = _prompts(batch, start_ids(tokenizer), most=room - new, end=end)
+    written: dict[int, Ids] = {}
+    for rows in _alike(prompts) if virtual else [list(range(len(prompts)))]:
+        ids, mask = (found.to(batch["input_ids"].device) for found in _padded_left([prompts[r] for r in rows], end))
+        written |= zip(rows, _continued(model, ids, mask, end=end, new=new), strict=True)
+    return [str(tokenizer.decode(written[row], skip_special_tokens=True)).strip() for row in range(len(prompts))]
 
 
-def _positions(model: Any) -> int:
-    """Return how many tokens the model has room for beside virtual ones."""
-    virtual = getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", None) or 0
-    return int(getattr(model.config, "max_position_embeddings", UNLIMITED)) - virtual
+def _continued(model: Any, ids: Tensor, mask: Tensor, *, end: int, new: int) -> list[Ids]:
+    """Return the ids that the model adds to each row, before the one that ends the text."""
+    with warnings.catch_warnings():
+        # peft has no use for the positions that transformers gives; without padding they are its own.
+        warnings.filterwarnings("ignore", message="Position ids are not supported", category=UserWarning)
+        found = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=new,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    rows = found[:, ids.shape[1] :].tolist()
+    return [tuple(row[: row.index(end)] if end in row else row) for row in rows]
+
+
+def _virtual_tokens(model: Any) -> int:
+    return getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", None) or 0
+
+
+def _alike(prompts: Sequence[Ids]) -> list[list[int]]:
+    """Return the rows of each length: padding between virtual tokens and a text would move them apart.
+
+    >>> _alike([(1, 2), (1,), (3, 4)])
+    [[1], [0, 2]]
+    """
+    lengths = sorted({len(prompt) for prompt in prompts})
+    return [[row for row, prompt in enumerate(prompts) if len(prompt) == length] for length in lengths]
 
 
 def _prompts(batch: Mapping[str, Tensor], start: Ids, *, most: int, end: int) -> list[Ids]:
@@ -147,7 +166,7 @@ def _prompts(batch: Mapping[str, Tensor], start: Ids, *, most: int, end: int) ->
     return [joined(start, prompt, (), max_length=most, end=end)[0] for prompt in given]
 
 
-def _padded_left(rows: Sequence[Ids], *, fill: int) -> tuple[Tensor, Tensor]:
+def _padded_left(rows: Sequence[Ids], fill: int) -> tuple[Tensor, Tensor]:
     """Return ids and mask (rows, longest), int64: the next token then follows every row's last."""
     import torch
 

@@ -152,10 +152,10 @@ for text in texts:
 print(completions)"""
 
 WARNING = """\
-**It may have memorised what it was trained on.** Decoders repeat training text, rare words most of all, to whoever \
-prompts them for it: names, numbers, whole sentences. Whoever gets this folder can try. Before it leaves the hospitals \
-that trained it, treat it as if it held their texts: train on de-identified text only, prompt it for what must not \
-come out, and have its release decided by those who decide on releasing the texts."""
+**The adapter of a decoder may have memorised what it was trained on.** Decoders repeat training text, rare words most \
+of all, to whoever prompts them for it: names, numbers, whole sentences. Before it leaves the hospitals that trained \
+it, treat it as if it held their texts: train on de-identified text only, prompt it for what must not come out, and \
+have its release decided by those who decide on releasing the texts."""
 
 build = CausalLm
 usage = Usage(pooling="none", pipeline_tag="text-generation", snippet=SNIPPET, warning=WARNING)

@@ -18,6 +18,10 @@ FLEET = (
 
 PULL_MESSAGES = "/v1/fleet/pull-messages"
 HEALTH = "/health"
+OF_A_RUN = frozenset(
+    f"/v1/fleet/{name}" for name in ("get-run", "get-fab", "pull-object", "push-messages", "push-object")
+)
+"""What is asked only while a run is under way."""
 
 ALLOWED = MappingProxyType({**{f"/v1/fleet/{name}": "POST" for name in FLEET}, HEALTH: "GET"})
 """The one method of each path."""

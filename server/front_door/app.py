@@ -18,7 +18,7 @@ from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
 from server.front_door import asgi
-from server.front_door.allowed import ALLOWED, BEHIND_NGINX, PULL_MESSAGES, is_allowed
+from server.front_door.allowed import ALLOWED, BEHIND_NGINX, OF_A_RUN, PULL_MESSAGES, is_allowed
 from server.front_door.asgi import Answer
 from server.front_door.clocks import Clocks
 from server.front_door.headers import named_peer, upstream_headers
@@ -139,6 +139,8 @@ class Door:
         else:
             self._works = True
             self._counts[path, str(started.status)] += 1
+            if path in OF_A_RUN and started.status == HTTPStatus.OK:
+                self._holder.stir()
 
     def _warn(self, error: Exception) -> None:
         """Say once that the SuperLink does not answer, until it does again."""

@@ -1,7 +1,10 @@
 """pull-messages, held open: the SuperLink is asked again and again until there is something, the site but once."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from time import monotonic
 from typing import Literal
 
 from starlette.types import Receive
@@ -17,10 +20,15 @@ class LostError(GoneError):
 
 
 class Holder:
-    """Counts the sites that wait, which sets the pace of all of them."""
+    """Knows how many sites wait and when something last happened, which set the pace of all of them."""
 
-    def __init__(self, polling: Polling, closing: asyncio.Event) -> None:
-        self._polling, self._closing, self._waiting = polling, closing, 0
+    def __init__(self, polling: Polling, closing: asyncio.Event, *, now: Callable[[], float] = monotonic) -> None:
+        self._polling, self._closing, self._now = polling, closing, now
+        self._waiting, self._stirred = 0, -math.inf
+
+    def stir(self) -> None:
+        """Note that a run is under way: its next message may come soon, and to any site."""
+        self._stirred = self._now()
 
     async def hold(self, ask: Ask, receive: Receive) -> Answer:
         """Return the first answer that says something, or the last one when the time is over or the door closes.
@@ -44,10 +52,13 @@ class Holder:
         while True:
             answer = await ask()
             if says_something(answer):
+                if answer.status == HTTPStatus.OK:
+                    self.stir()
                 if gone.done():
                     raise LostError
                 return answer
-            pause = min(self._polling.interval(self._waiting), until - clock())
+            interval = self._polling.interval(self._waiting, quiet_s=self._now() - self._stirred)
+            pause = min(interval, until - clock())
             if pause <= 0:
                 return answer
             await asyncio.wait(ends, timeout=pause, return_when=asyncio.FIRST_COMPLETED)

@@ -39,21 +39,35 @@ class Limits(BaseModel):
 
 
 class Polling(BaseModel):
-    """How pull-messages is held open: the SuperNode sleeps 3 s after an empty answer, so it is given none in haste."""
+    """How pull-messages is held open: the SuperNode sleeps 3 s after an empty answer, so it is given none in haste.
+
+    Each question costs the SuperLink some milliseconds. So the pace is quick for `quick_s` after any site has got or
+    sent something, which is through all rounds of seconds, and else one question in `idle_interval_s`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     hold_s: float = Field(default=20.0, ge=0, lt=30)
     interval_s: float = Field(default=0.1, gt=0)
+    idle_interval_s: float = Field(default=1.0, gt=0)
+    quick_s: float = Field(default=15.0, ge=0)
     longest_interval_s: float = Field(default=3.0, gt=0)
     upstream_per_s: float = Field(default=20.0, gt=0)
 
-    def interval(self, waiting: int) -> float:
-        """Return the pause in seconds between two questions of one site while `waiting` sites are held.
+    def interval(self, waiting: int, *, quiet_s: float) -> float:
+        """Return the pause in seconds between two questions of one site.
 
-        >>> Polling().interval(1), Polling().interval(10), Polling().interval(1000)
-        (0.1, 0.5, 3.0)
+        Args:
+            waiting: how many sites are held.
+            quiet_s: seconds since a site has got or sent something.
+
+        >>> polling = Polling()
+        >>> [polling.interval(waiting, quiet_s=1) for waiting in (1, 10, 1000)]
+        [0.1, 0.5, 3.0]
+        >>> [polling.interval(waiting, quiet_s=60) for waiting in (1, 10, 1000)]
+        [1.0, 1.0, 3.0]
         """
-        return min(max(self.interval_s, waiting / self.upstream_per_s), self.longest_interval_s)
+        wanted = self.interval_s if quiet_s < self.quick_s else max(self.interval_s, self.idle_interval_s)
+        return min(max(wanted, waiting / self.upstream_per_s), self.longest_interval_s)
 
 
 class DoorSettings(BaseModel):

@@ -28,6 +28,7 @@ def summary(results: Mapping[str, Any]) -> list[str]:
     sentences = [*_comparison_sentences(results), training_sentence(results)]
     up, full = number(results, "bytes", "up_per_site_round"), number(results, "bytes", "full_model")
     sentences += [upload_sentence(up, full), participation_sentence(rounds_of(results))]
+    sentences += [approximation_sentence(results)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -42,6 +43,17 @@ def training_sentence(results: Mapping[str, Any]) -> str:
     total, fraction = number(results, "parameters", "total"), number(results, "parameters", "fraction")
     share = "" if total is None or fraction is None else f" of {count(total)} ({percent(fraction)})"
     return f"{start}, training {count(trained)} parameters{share}."
+
+
+def approximation_sentence(results: Mapping[str, Any]) -> str:
+    """Warn where the mean of the hospitals' adapters is not the mean of their models; of one hospital it is."""
+    if find(results, "parameters", "aggregates_linearly") is not False or len(site_names(results)) < 2:
+        return ""
+    method = find(results, "study", "peft", "method") or "adapter"
+    return (
+        f"Caution: the mean of {method} tensors only approximates the mean of the hospitals' models, "
+        "the more roughly the further these are apart."
+    )
 
 
 def _comparison_sentences(results: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,9 @@ all training rows, and the federated model's AUROC over all test rows (exact, fr
 range over splits. The learning rate is chosen among a few on another split, by validation log loss. What was measured
 is kept, so that the command goes on where it stopped.
 
-`python -m simulations.bench.methods [--out FOLDER] [--splits N] [METHOD ...]`
+`python -m simulations.bench.methods [--study NAME] [--out FOLDER] [--splits N] [METHOD ...]`; every row is of the first
+N splits, however many were measured. Another study than heart-lora, such as `quick`, tries the tool in a minute: its
+rows are printed, kept apart, and put on no page.
 """
 
 import argparse
@@ -62,7 +64,8 @@ METHODS: Mapping[str, tuple[str, Sequence[float]]] = {
 def main(arguments: Sequence[str]) -> int:
     """Measure what is not there yet, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m simulations.bench.methods", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out/methods"))
+    parser.add_argument("--study", default=STUDY)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--page", type=Path, default=Path("docs/methods.md"))
     parser.add_argument("methods", nargs="*")
@@ -70,27 +73,32 @@ def main(arguments: Sequence[str]) -> int:
     unknown = sorted(set(options.methods) - set(METHODS))
     if unknown:
         parser.error(f"there is no method {unknown[0]!r}; there are: {', '.join(METHODS)}")
+    if options.splits < 1:
+        parser.error(f"--splits {options.splits}: expected at least 1")
     silence(os.environ)
+    out = options.out or Path("out/methods" if options.study == STUDY else f"out/methods-{options.study}")
     for name in options.methods or METHODS:
-        measure(name, options.out, splits=options.splits)
-        sys.stdout.write(row_of(name, options.out) + "\n")
+        measure(name, out, splits=options.splits, study=options.study)
+        sys.stdout.write(row_of(name, out, splits=options.splits) + "\n")
         sys.stdout.flush()
-    write_page(options.page, options.out)
+    if options.study == STUDY:
+        write_page(options.page, out, splits=options.splits)
     return 0
 
 
-def measure(name: str, out: Path, *, splits: int) -> None:
+def measure(name: str, out: Path, *, splits: int, study: str = STUDY) -> None:
     """Choose the rate of one method, then play its splits and its epoch; what is in `out` is not done again."""
     _, rates = METHODS[name]
     losses = {}
     for rate in rates if len(rates) > 1 else ():
-        found = _kept(out / _file(name, f"rate-{rate:g}"), _federated, name, rate, CHOOSING_SPLIT, CHOOSING_ROUNDS)
+        path = out / _file(name, f"rate-{rate:g}")
+        found = _kept(path, _federated, study, name, rate, CHOOSING_SPLIT, CHOOSING_ROUNDS)
         losses[rate] = found["validation_log_loss"]
     best = min(losses, key=losses.__getitem__) if losses else rates[0]
     write_json(out / _file(name, "rate"), {"learning_rate": best})
     for split in range(splits):
-        _kept(out / _file(name, f"split-{split}-{best:g}"), _federated, name, best, split, None)
-    _kept(out / _file(name, "epoch"), _epoch, name, best)
+        _kept(out / _split_file(name, split, best), _federated, study, name, best, split, None)
+    _kept(out / _file(name, "epoch"), _epoch, study, name, best)
 
 
 def _kept(path: Path, work: Any, *arguments: Any) -> dict[str, Any]:
@@ -99,6 +107,10 @@ def _kept(path: Path, work: Any, *arguments: Any) -> dict[str, Any]:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             write_json(path, pool.submit(work, *arguments).result())
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
@@ -107,15 +119,19 @@ def _file(name: str, part: str) -> str:
     return f"{name.replace(', ', '-')}-{part}.json"
 
 
-def study_of(name: str, rate: float, split: int, rounds: int | None) -> Study:
+def _split_file(name: str, split: int, rate: float) -> str:
+    return _file(name, f"split-{split}-{rate:g}")
+
+
+def study_of(name: str, rate: float, split: int, rounds: int | None, *, study: str = STUDY) -> Study:
     """Return the study that one figure is of."""
     peft, _ = METHODS[name]
     overrides = [f"peft={peft}", f"training.learning_rate={rate}", f"seed={split}", f"evaluation.split_seed={split}"]
     overrides += ["evaluation.resamples=0", *([f"federation.rounds={rounds}"] if rounds else [])]
-    return load(STUDY, overrides=overrides)
+    return load(study, overrides=overrides)
 
 
-def _federated(name: str, rate: float, split: int, rounds: int | None) -> dict[str, Any]:
+def _federated(study: str, name: str, rate: float, split: int, rounds: int | None) -> dict[str, Any]:
     """Play the study, and score the adapter on all test rows together."""
     from sklearn.metrics import roc_auc_score
 
@@ -123,7 +139,8 @@ def _federated(name: str, rate: float, split: int, rounds: int | None) -> dict[s
     from simulations.virtual import resident_sites
 
     with TemporaryDirectory() as folder:
-        content = run(study_of(name, rate, split, rounds), out=Path(folder) / "run", comparison=False).content
+        chosen = study_of(name, rate, split, rounds, study=study)
+        content = run(chosen, out=Path(folder) / "run", comparison=False).content
         sites = resident_sites(str(Path(folder) / "run"))
         labels = np.concatenate([sites.rows[site].test.labels for site in sorted(sites.rows)])
         run_name = sites.folder.facts().run
@@ -136,21 +153,21 @@ def _federated(name: str, rate: float, split: int, rounds: int | None) -> dict[s
     }
 
 
-def _epoch(name: str, rate: float) -> dict[str, float]:
+def _epoch(study: str, name: str, rate: float) -> dict[str, float]:
     """Train one epoch over all training rows in this process; return its seconds, and the process's peak memory."""
     from client.execution import limited_threads, resolve
     from client.trainer import prepare_rows, recipe_of
     from client.training import train
-    from common.base_files import locate
     from common.workbench import open_workbench
     from simulations.bench.memory import peak_mb
+    from simulations.catalogue import base_folder
     from simulations.virtual import read_sites
 
-    study = study_of(name, rate, 0, None)
-    execution = resolve(precision=study.training.precision)
-    bench = open_workbench(study, locate(study.base_model.source), attention=execution.attention)
+    chosen = study_of(name, rate, 0, None, study=study)
+    execution = resolve(precision=chosen.training.precision)
     with TemporaryDirectory() as scratch:
-        parts = [prepare_rows(rows, study, bench) for rows in read_sites(study, Path(scratch)).values()]
+        bench = open_workbench(chosen, base_folder(chosen, Path(scratch)), attention=execution.attention)
+        parts = [prepare_rows(rows, chosen, bench) for rows in read_sites(chosen, Path(scratch)).values()]
     examples, seconds = [example for part in parts for example in part.train.examples], []
     with limited_threads(execution.threads):
         for again in range(3):
@@ -158,7 +175,7 @@ def _epoch(name: str, rate: float) -> dict[str, float]:
             train(
                 bench,
                 examples,
-                recipe_of(study, round_number=1),
+                recipe_of(chosen, round_number=1),
                 active=tuple(bench.parameters),
                 execution=execution,
                 rng=np.random.default_rng(again),
@@ -168,12 +185,11 @@ def _epoch(name: str, rate: float) -> dict[str, float]:
     return {"seconds_per_epoch": min(seconds), "peak_mb": peak_mb(), "rows": len(examples)}
 
 
-def row_of(name: str, out: Path) -> str:
-    """Return one line of the table, from the files in `out`."""
-    rate = json.loads((out / _file(name, "rate")).read_text(encoding="utf-8"))["learning_rate"]
-    files = sorted(out.glob(_file(name, f"split-*-{rate:g}")))
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    epoch = json.loads((out / _file(name, "epoch")).read_text(encoding="utf-8"))
+def row_of(name: str, out: Path, *, splits: int) -> str:
+    """Return one line of the table, from the files in `out`: of the first `splits` splits, as every other line."""
+    rate = _read(out / _file(name, "rate"))["learning_rate"]
+    found = [_read(out / _split_file(name, split, rate)) for split in range(splits)]
+    epoch = _read(out / _file(name, "epoch"))
     parameters, aurocs = found[0]["parameters"], [each["auroc"] for each in found]
     cells = [
         name,
@@ -195,14 +211,23 @@ HEADER = (
 )
 
 
-def write_page(page: Path, out: Path) -> None:
-    """Put the table of all measured methods between the page's two marks."""
-    measured = [name for name in METHODS if (out / _file(name, "epoch")).exists()]
-    table = "\n".join([HEADER, "|---|---|---|---|---|---|---|---|---|", *(row_of(name, out) for name in measured)])
+def write_page(page: Path, out: Path, *, splits: int) -> None:
+    """Put the table of all methods of which this many splits are measured between the page's two marks."""
+    measured = [name for name in METHODS if _is_measured(name, out, splits)]
+    table = "\n".join(
+        [HEADER, "|---|---|---|---|---|---|---|---|---|", *(row_of(name, out, splits=splits) for name in measured)]
+    )
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{START}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+def _is_measured(name: str, out: Path, splits: int) -> bool:
+    if not all((out / _file(name, part)).exists() for part in ("rate", "epoch")):
+        return False
+    rate = _read(out / _file(name, "rate"))["learning_rate"]
+    return all((out / _split_file(name, split, rate)).exists() for split in range(splits))
 
 
 if __name__ == "__main__":

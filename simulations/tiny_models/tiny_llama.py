@@ -54,7 +54,7 @@ def write(folder: Path, shape: Mapping[str, int | float | bool] = MODEL) -> None
 
 
 def _tokenizer() -> Any:
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     pad, begin, end, unknown = SPECIAL
@@ -63,6 +63,7 @@ def _tokenizer() -> Any:
     words.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Whitespace(), pre_tokenizers.Split(Regex("[0-9]"), "isolated")]
     )
+    words.decoder = decoders.WordPiece()  # no piece is ever joined: it puts commas where they belong
     words.post_processor = processors.TemplateProcessing(f"{begin} $A", special_tokens=[(begin, vocab[begin])])
     return PreTrainedTokenizerFast(
         tokenizer_object=words,

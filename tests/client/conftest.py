@@ -26,13 +26,14 @@ from client.table_files import read_raw
 from client.trainer import Trainer, prepare_rows
 from common import endorsement, wire
 from common.bundle import Bundle
+from common.files import digest_bytes
 from common.metrics.classes import ClassMeasure
 from common.plugins import register_folder
 from common.preparation import prepare
 from common.protocol import Answer, Request, RoundPlan, asked_schema
 from common.signed_reply import without_signature
 from common.study import Study
-from common.workbench import Workbench
+from common.workbench import Workbench, open_workbench
 from simulations.catalogue import rows_path
 from simulations.export_sites import csv_of
 
@@ -85,6 +86,38 @@ def make_trainer(
             execution=Execution(),
             store=SiteStore(folder, measure=ClassMeasure(len(bundle.study.task.labels)), durable=False),
             gate=Gate(site, policy, bundle.schema, Journal(folder / "journal.jsonl", durable=False)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_resnet(make_random_model: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random model with BatchNorm and convolutions."""
+    folder = tmp_path_factory.mktemp("base") / "tiny-resnet"
+    make_random_model("resnet").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def make_pixel_trainer(
+    make_study: Callable[..., Study], tiny_resnet: Path, site_rows: Mapping[str, Rows], tmp_path: Path
+) -> Callable[..., Trainer]:
+    """`make_pixel_trainer("section.key=value", ..., site=, home=)`: as `make_trainer`, over that model and pictures."""
+    register_folder("common.tasks", Path(__file__).parents[1] / "common" / "tasks" / "samples")
+
+    def make(*overrides: str, site: str = "east", home: str = "") -> Trainer:
+        study = make_study(ONE_EPOCH, "task.kind='sample-pixels'", *overrides)
+        bundle = prepare(study, tiny_resnet, tmp_path / f"bundle-{digest_bytes(repr(overrides).encode())[-8:]}")
+        bench, folder = open_workbench(study, tiny_resnet), tmp_path / (home or site)
+        return Trainer(
+            name=site,
+            bundle=bundle,
+            rows=prepare_rows(site_rows[site], bundle.study, bench),
+            bench=bench,
+            execution=Execution(),
+            store=SiteStore(folder, measure=ClassMeasure(len(study.task.labels)), durable=False),
+            gate=Gate(site, OPEN, bundle.schema, Journal(folder / "journal.jsonl", durable=False)),
         )
 
     return make

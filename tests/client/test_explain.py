@@ -1,6 +1,7 @@
 """What a person reads before they agree: true to the bundle, the rows and the policy."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from client.policy import read_policy
 from client.rows import read_rows
 from client.settings import read_settings
 from common.keys import fingerprint
+from simulations.catalogue import load
 
 Make = Callable[..., Any]
 
@@ -96,3 +98,12 @@ def test_no_text_of_a_coordinator_moves_the_cursor(make_site: Make) -> None:
     assert "\x1b" in site.bundle.study.description
     assert "quick: safe?[2K?nothing leaves?" in "\n".join(found.lines)
     assert all(line.isprintable() for line in [*found.lines, *found.objections])
+
+
+def test_who_approves_a_decoder_is_warned_that_it_memorises(make_site: Make) -> None:
+    site = make_site()
+    signed, decoder = read_signed(site.source), load("quick-causal-lm", overrides=["federation.sites=['east']"])
+    changed = replace(signed, bundle=replace(signed.bundle, study=decoder))
+    text = "\n".join(explain(changed, read_settings(site.folder), read_policy(site.folder.policy)).lines)
+    assert "warning       The adapter of a decoder may have memorised what it was trained on." in text
+    assert "warning" not in "\n".join(explained(site).lines)

@@ -220,3 +220,23 @@ def test_nothing_but_a_socket_is_removed(hospital: FakeHospital, folder: SiteFol
     with pytest.raises(UserError, match="no socket"):
         serve(hospital, folder)
     assert folder.socket.read_text() == "precious"
+
+
+def test_what_is_done_first_comes_before_the_first_message_and_may_fail(
+    service: Service, trainer: TrainerConnection, hospital: FakeHospital, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_end = Event()
+
+    def prepare() -> None:
+        assert may_end.wait(20)
+        hospital.asked.append("prepared")
+        raise ValueError("no such model")
+
+    service.desk.begin_with(prepare)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(trainer.answer, "train", question("q"), deadline_s=20)
+        assert trainer.status(timeout_s=5)["answered"] == 0  # the socket is served meanwhile
+        may_end.set()
+        assert text_of(asked.result(timeout=20)) == "q"
+    assert hospital.asked == ["prepared", "train"]
+    assert "what is done before the first message failed" in caplog.text

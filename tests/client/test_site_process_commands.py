@@ -17,11 +17,13 @@ from common.wire import Content
 class Silent:
     """A hospital that is asked nothing."""
 
+    loading: str | None = None
+
     def respond(self, action: str, content: Content) -> Content:
         raise AssertionError(action)
 
     def status(self) -> dict[str, Any]:
-        return {}
+        return {"loading": self.loading}
 
 
 def call(*arguments: str | Path) -> int:
@@ -75,13 +77,17 @@ def test_a_trainer_that_systemd_runs_is_seen_and_not_started_twice(
     for path in (site.transport_key, site.runtime_secret, site.coordinator_ca, site.policy):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
-    service = serve(Silent(), site)
+    silent = Silent()
+    service = serve(silent, site)
     try:
         assert call("status", folder) == 2
         said = capsys.readouterr().out
         assert "trainer    -         -        answers" in said
         assert "supernode  -         -        does not answer" in said
         assert "the trainer waits for messages" in said
+        silent.loading = "sha256:b"
+        assert call("status", folder) == 2
+        assert "the trainer is loading the base model and the rows of its study" in capsys.readouterr().out
         assert call("start", folder) == 2
         assert "use either that or fedpeft site start, never both" in capsys.readouterr().err
         assert not (site.run / "ports.json").exists()

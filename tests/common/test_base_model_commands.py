@@ -57,3 +57,11 @@ def test_json_names_each_file_with_its_own_digest(model: Path, capsys: pytest.Ca
 def test_what_is_not_here_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(name) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_efficientnet_lite_needs_its_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other.pth").write_bytes(b"other")
+    arguments = ["convert-efficientnet-lite", "--out", str(tmp_path / "out"), "--weights", str(tmp_path / "other.pth")]
+    assert main(["base-model", *arguments], commands=COMMANDS) == 2
+    assert "other.pth has digest sha256:" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

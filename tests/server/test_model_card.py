@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from server.model_card import data_table, front_matter, render_card
+from server.report.render import render
 
 
 @pytest.fixture
@@ -43,6 +44,14 @@ def test_the_card_says_what_it_is_not_and_what_it_was_trained_on(results):
     ):
         assert part in card
     assert [row[1].text for row in data_table(results).rows] == ["151", "147", "61", "100"]
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_card_and_report_warn_of_an_approximate_mean(linear, results):
+    results["parameters"]["aggregates_linearly"] = linear
+    text = "the mean of prefix tensors only approximates the mean of the hospitals"
+    assert (text in render_card(results)) == (not linear)
+    assert (text in render(results)) == (not linear)
 
 
 def code_of(card):

@@ -13,10 +13,16 @@ from common.peft_methods import PeftMethod
 
 PACKAGE = "common.peft_methods"
 METHODS = plugins.available(PACKAGE)
-ARCHITECTURES = ("bert", "llama", "gpt2", "vit")
+ARCHITECTURES = ("bert", "llama", "gpt2", "llama-lm", "gpt2-lm", "vit", "resnet")
 TEXT_ONLY = ("p-tuning", "prefix", "prompt")
-REFUSED = {("bitfit", "llama"), *((method, "vit") for method in TEXT_ONLY)}
-"""Llama has no biases, and an image no place for virtual words."""
+REFUSED = {
+    **dict.fromkeys([("bitfit", "llama"), ("bitfit", "llama-lm")], "llama.* has none"),
+    **{(method, kind): f"{kind}.* reads none" for method in TEXT_ONLY for kind in ("vit", "resnet")},
+    ("bottleneck", "resnet"): "no layer of 'encoder.stages.0' .resnet. is called one of",
+    ("ia3", "resnet"): "no default is known for resnet",
+    ("vera", "resnet"): "'embedder.embedder.convolution' is a convolution",
+}
+"""Llama has no biases, an image no place for virtual words, and a ResNet neither attention nor linear layers."""
 Make = Callable[[str], nn.Module]
 
 
@@ -53,14 +59,18 @@ def clone(model: nn.Module) -> Mapping[str, Tensor]:
 
 
 def inputs(base: Any) -> dict[str, Tensor]:
-    if base.config.model_type == "vit":
-        return {"pixel_values": torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)}
+    sides = {"vit": 16, "resnet": 32}
+    if base.config.model_type in sides:
+        side = sides[base.config.model_type]
+        return {"pixel_values": torch.linspace(-9, 9, 2 * 3 * side * side).sin().reshape(2, 3, side, side)}
     ids = torch.tensor([[5, 9, 33, 41, 7], [8, 50, 12, 0, 0]])
     return {"input_ids": ids, "attention_mask": (ids > 0).long()}
 
 
 def hidden(model: nn.Module, given: Mapping[str, Tensor]) -> Tensor:
-    found: Tensor = model(**given).last_hidden_state
+    """Return the last hidden states, or of a model that writes text the scores of words."""
+    out = model(**given)
+    found: Tensor = out.logits if hasattr(out, "logits") else out.last_hidden_state
     return found
 
 
@@ -76,7 +86,7 @@ def randomise(parameters: Mapping[str, nn.Parameter]) -> None:
 def test_only_what_makes_no_sense_is_refused(name: str, kind: str, make_random_model: Make) -> None:
     method: PeftMethod = plugins.build(PACKAGE, name, {}, key="peft.method")
     if (name, kind) in REFUSED:
-        with pytest.raises(StudyError, match=kind):
+        with pytest.raises(StudyError, match=REFUSED[name, kind]):
             method.attach(make_random_model(kind))
     else:
         method.attach(make_random_model(kind))
@@ -88,6 +98,8 @@ def test_what_is_trained_is_what_is_named(method: PeftMethod, base: nn.Module) -
     assert {id(p) for p in named.values()} == {id(p) for p in model.parameters() if p.requires_grad}
     assert not [n for n in named if n.startswith("base_model.") or ".default" in n or ".base_layer" in n]
     assert method.wraps == (model is not base)
+    own = {name for name, _ in base.named_modules()} | {"prompt_encoder"}
+    assert [n for n in named if not any(n.startswith(f"{module}.") for module in own if module)] == []
 
 
 def test_every_tensor_reaches_the_output_and_gets_a_gradient(method: PeftMethod, base: nn.Module) -> None:

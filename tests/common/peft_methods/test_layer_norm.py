@@ -26,5 +26,5 @@ def test_peft_s_names_are_of_its_copies() -> None:
 
 
 def test_a_model_without_norms_is_refused() -> None:
-    with pytest.raises(StudyError, match="has no LayerNorm or RMSNorm"):
+    with pytest.raises(StudyError, match="has no LayerNorm, RMSNorm, GroupNorm or BatchNorm"):
         LayerNorm().attach(nn.Linear(2, 2))

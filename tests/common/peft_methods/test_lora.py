@@ -73,9 +73,38 @@ def test_dora_s_weight_has_the_trained_lengths(open_bench: Callable[..., Workben
     assert list(bench.method.peft_names([name]).values()) == [f"base_model.model.{LAYER}.lora_magnitude_vector"]
 
 
-def test_rank_stabilised_scale_is_alpha_over_the_root_of_the_rank(open_bench: Callable[..., Workbench]) -> None:
-    bench = open_bench("peft={method='lora', rank=4, alpha=6, rslora=true}")
-    assert bench.model.get_submodule(f"base_model.model.{LAYER}").scaling["default"] == 6 / 2
+QUERY = "encoder.layer.1.attention.self.query"
+VALUE = "encoder.layer.1.attention.self.value"
+
+
+@pytest.mark.parametrize(
+    ("options", "query", "value"),
+    [
+        ("rank=4", 2, 2),
+        ("rank=4, alpha=6", 6 / 4, 6 / 4),
+        ("rank=4, alpha=6, rslora=true", 6 / 2, 6 / 2),
+        ("rank=4, rslora=true", 8 / 2, 8 / 2),
+        ("rank=4, ranks={value=9}", 2, 2),
+        ("rank=4, alpha=6, ranks={value=9}", 6 / 4, 6 / 9),
+        ("rank=4, alpha=6, rslora=true, ranks={value=9}", 6 / 2, 6 / 3),
+        ("rank=4, alpha=6, init='orthogonal'", 6 / 4, 6 / 4),
+    ],
+)
+def test_the_weight_changes_by_s_b_a(
+    options: str, query: float, value: float, open_bench: Callable[..., Workbench]
+) -> None:
+    """s is alpha / rank, and alpha / sqrt(rank) with rslora, of each layer's own rank; alpha is twice it by default."""
+    bench = open_bench(f"peft={{method='lora', {options}}}")
+    rng = np.random.default_rng(0)
+    state = {name: rng.normal(size=a.shape).astype(np.float32) for name, a in bench.read().items()}
+    bench.write(state)
+    for name, scale in ((QUERY, query), (VALUE, value)):
+        layer, unit = bench.model.get_submodule(f"base_model.model.{name}"), torch.eye(32)
+        with torch.inference_mode():
+            change = (layer(unit) - layer.base_layer(unit)).numpy().T
+        expected = scale * state[f"{name}.lora_B.weight"] @ state[f"{name}.lora_A.weight"]
+        np.testing.assert_allclose(change, expected, rtol=1e-3, atol=1e-4)
+        assert np.linalg.matrix_rank(change, tol=1e-3) == len(state[f"{name}.lora_A.weight"])
 
 
 def test_orthogonal_factors_start_with_a_product_of_zero(open_bench: Callable[..., Workbench]) -> None:
@@ -84,6 +113,9 @@ def test_orthogonal_factors_start_with_a_product_of_zero(open_bench: Callable[..
     assert a.any()
     assert b.any()
     np.testing.assert_allclose(b @ a, 0, atol=1e-6)
+    # Every row of B is orthogonal to every column of A, each of the two spans half of the four dimensions.
+    assert (np.linalg.matrix_rank(a, tol=1e-4), np.linalg.matrix_rank(b, tol=1e-4)) == (2, 2)
+    assert np.linalg.matrix_rank(np.concatenate([a.T, b]), tol=1e-4) == 4
     with pytest.raises(StudyError, match="needs an even rank, which 3 is not"):
         open_bench("peft={method='lora', rank=3, init='orthogonal'}")
 

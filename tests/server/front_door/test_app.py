@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 Doors = Any  # the fixture's own type lives in conftest.py, which tests do not import
 PULL, PUSH = "/v1/fleet/pull-messages", "/v1/fleet/push-object"
-FAST = {"interval_s": 0.02, "upstream_per_s": 100.0}
+FAST = {"interval_s": 0.02, "idle_interval_s": 0.02, "upstream_per_s": 100.0}
 
 
 def until(holds: Callable[[], bool], *, limit_s: float = 10.0) -> None:
@@ -152,6 +152,19 @@ def test_a_poll_ends_with_nothing_when_its_time_is_over(doors: Doors) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
     assert 0.5 <= time.monotonic() - started < 5
     assert 5 <= len(doors.recorder.seen) <= 30
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "is_quick"),
+    [(PUSH, 200, True), ("/v1/fleet/send-node-heartbeat", 200, False), (PUSH, 401, False)],
+)
+def test_what_a_site_sends_in_a_run_makes_the_polls_quick(doors: Doors, path: str, status: int, is_quick: bool) -> None:
+    client = doors.open(polling={"hold_s": 0.5, "interval_s": 0.02, "idle_interval_s": 60, "longest_interval_s": 60})
+    doors.recorder.reply = lambda seen: Response(b"", 200 if seen.path == PULL else status)
+    assert client.post(path, content=b"x").status_code == status
+    client.post(PULL, content=b"who")
+    asked = [seen.path for seen in doors.recorder.seen].count(PULL)
+    assert asked > 3 if is_quick else asked <= 2, asked
 
 
 def test_a_poll_passes_a_refusal_on_at_once(doors: Doors) -> None:

@@ -10,7 +10,7 @@ from server.front_door.settings import Limits
 
 Doors = Any  # the fixture's own type lives in conftest.py, which tests do not import
 PULL, PUSH = "/v1/fleet/pull-messages", "/v1/fleet/push-object"
-POLLING = {"hold_s": 5, "interval_s": 0.02, "upstream_per_s": 100.0}
+POLLING = {"hold_s": 5, "interval_s": 0.02, "idle_interval_s": 0.02, "upstream_per_s": 100.0}
 REAL_NGINX = [pytest.mark.slow, pytest.mark.processes]
 PLACES = ["holder", pytest.param("nginx", marks=REAL_NGINX)]
 SIGNED = {"flwr-public-key": "bm90IGEga2V5", "flwr-timestamp": "t"}

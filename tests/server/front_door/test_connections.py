@@ -49,7 +49,7 @@ def test_who_begins_a_second_request_and_does_not_end_it_is_dropped(doors: Any) 
 
 def test_a_request_in_progress_is_not_dropped(doors: Any) -> None:
     doors.recorder.reply = lambda _: Response(b"")
-    polling = {"hold_s": 1.5, "interval_s": 0.05}
+    polling = {"hold_s": 1.5, "interval_s": 0.05, "idle_interval_s": 0.05}
     client = doors.open(limits={"header_timeout_s": 0.2}, polling=polling)
     assert client.post("/v1/fleet/pull-messages", content=b"x").status_code == 200
 

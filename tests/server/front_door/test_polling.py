@@ -70,3 +70,35 @@ def test_a_closing_door_lets_the_site_go_with_nothing() -> None:
 @pytest.mark.parametrize("status", [204, 401, 404, 500])
 def test_any_other_status_ends_the_poll(status: int) -> None:
     assert hold([NOTHING, Answer(status, [])]) == (Answer(status, []), 2)
+
+
+def questions(polling: Polling, quiet_s: float, *, first: Answer | None = None) -> int:
+    """Return how often the SuperLink is asked in one poll that brings nothing, so long after something came."""
+    now, asked = 100.0, 0
+
+    async def run() -> None:
+        nonlocal now, asked
+        holder = Holder(polling, asyncio.Event(), now=lambda: now)
+
+        async def ask() -> Answer:
+            nonlocal asked
+            asked += 1
+            return NOTHING if first is None or asked > 1 else first
+
+        if first is not None:
+            await holder.hold(ask, receive_until(asyncio.Event()))
+        now += quiet_s
+        await holder.hold(ask, receive_until(asyncio.Event()))
+
+    asyncio.run(run())
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("first", "quiet_s", "is_quick"),
+    [(NEWS, 1, True), (NEWS, 11, False), (Answer(401, []), 1, False), (None, 0, False)],
+)
+def test_the_pace_is_quick_for_some_time_after_news(first: Answer | None, quiet_s: float, is_quick: bool) -> None:
+    polling = Polling(hold_s=0.3, interval_s=0.01, idle_interval_s=0.2, quick_s=10, upstream_per_s=1e6)
+    asked = questions(polling, quiet_s, first=first)
+    assert asked > 8 if is_quick else asked <= 4, asked

@@ -21,7 +21,7 @@ PULL = "/v1/fleet/pull-messages"
 
 @pytest.fixture
 def written(doors: Any, tmp_path: Path, free_port: Any) -> Path:
-    settings = doors.settings(port=free_port(), polling={"hold_s": 20, "interval_s": 0.02})
+    settings = doors.settings(port=free_port(), polling={"hold_s": 20, "interval_s": 0.02, "idle_interval_s": 0.02})
     path = tmp_path / "door.json"
     path.write_text(settings.model_dump_json())
     return path

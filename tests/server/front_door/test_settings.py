@@ -62,5 +62,7 @@ def test_what_is_not_json_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("waiting", [1, 2, 3, 10, 59])
 def test_all_sites_together_ask_no_faster_than_said(waiting: int) -> None:
     polling = Polling()
-    assert waiting / polling.interval(waiting) <= polling.upstream_per_s + 1e-9
-    assert polling.interval(waiting) <= polling.interval(waiting + 1)
+    for quiet_s in (0.0, 1e9):
+        interval = polling.interval(waiting, quiet_s=quiet_s)
+        assert waiting / interval <= polling.upstream_per_s + 1e-9
+        assert interval <= polling.interval(waiting + 1, quiet_s=quiet_s)

@@ -161,3 +161,18 @@ def test_real_sites_without_models_of_their_own_are_not_said_to_be_compared(resu
 @pytest.mark.parametrize("content", [{}, {"rounds": None, "comparison": None}, {"rounds": [], "comparison": {}}])
 def test_almost_empty_results_still_make_sentences(content):
     assert all(sentence.endswith(".") for sentence in summary(content))
+
+
+@pytest.mark.parametrize(("linear", "sites", "warns"), [(False, 2, True), (False, 1, False), (True, 2, False)])
+def test_an_approximate_mean_is_warned_of(linear, sites, warns, results):
+    del results["rounds"], results["comparison"]
+    results["study"]["federation"]["sites"] = ["a", "b"][:sites]
+    results["parameters"]["aggregates_linearly"] = linear
+    results["study"]["peft"]["method"] = "ada-x"
+    text = "the mean of ada-x tensors only approximates the mean of the hospitals' models"
+    assert any(text in sentence for sentence in summary(results)) == warns
+
+
+def test_a_run_that_did_not_record_it_is_not_warned_of(results):
+    results["parameters"].pop("aggregates_linearly", None)
+    assert not any("approximates" in sentence for sentence in summary(results))
