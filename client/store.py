@@ -64,7 +64,8 @@ class SiteStore:
     def find(self, request: Request) -> Answer | None:
         """Return the stored answer to this very request, or None if the round is new.
 
-        Raises RefusedError for another question about a round that was answered, or about an earlier round.
+        Raises RefusedError for another question about a round that was answered, about an earlier round, or to train
+        in a run that was closed.
         """
         path = self._path(request.run, request.kind, request.round)
         if path.exists():
@@ -74,6 +75,8 @@ class SiteStore:
             return stored.answer
         if request.round < max(self._rounds(request.run, request.kind), default=0):
             raise RefusedError("ROUND_IN_THE_PAST")
+        if request.kind == "train" and self._rounds(request.run, "evaluate"):
+            raise RefusedError("ROUND_IN_THE_PAST")  # the run was closed: test rows have been scored
         return None
 
     def private(self, request: Request, initial: AdapterState) -> AdapterState:

@@ -127,6 +127,7 @@ class FederationSection(Section):
     fraction: float = Field(default=1.0, gt=0, le=1)
     quorum: float = Field(default=0.5, gt=0, le=1, description="share of the cohort that makes a round count")
     deadline_s: float = Field(default=3600.0, gt=0)
+    patience: int | None = Field(default=None, ge=1, description="rounds without a better pooled metric that end a run")
     sites: tuple[SiteName, ...] = ()
 
     @model_validator(mode="after")
@@ -226,22 +227,25 @@ class Study(Section):
     simulation: SimulationSection | None = None
 
     @model_validator(mode="after")
-    def _best_needs_all_sites(self) -> Self:
-        if self.federation.fraction < 1 and self.evaluation.keep == "best":
-            raise ValueError(
-                "evaluation.keep = 'best' does not go with federation.fraction < 1: "
-                "rounds would be compared on the validation rows of different sites"
-            )
+    def _rounds_can_be_compared(self) -> Self:
+        for key in self._comparing:
+            if self.federation.fraction < 1:
+                raise ValueError(
+                    f"{key} does not go with federation.fraction < 1: "
+                    "rounds would be compared on the validation rows of different sites"
+                )
+            if self.peft.private:
+                raise ValueError(
+                    f"{key} does not go with peft.private: no pooled metric ranks models that differ from site to "
+                    "site, and sites keep the private tensors of the last rounds only"
+                )
         return self
 
-    @model_validator(mode="after")
-    def _best_needs_all_shared(self) -> Self:
-        if self.peft.private and self.evaluation.keep == "best":
-            raise ValueError(
-                "evaluation.keep = 'best' does not go with peft.private: "
-                "sites keep the private tensors of the last rounds only"
-            )
-        return self
+    @property
+    def _comparing(self) -> list[str]:
+        """The keys that compare rounds with each other."""
+        best = ["evaluation.keep = 'best'"] if self.evaluation.keep == "best" else []
+        return best if self.federation.patience is None else [*best, "federation.patience"]
 
     @property
     def digest(self) -> str:

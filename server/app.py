@@ -53,5 +53,6 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
         weighting=aggregation.weighting,
         norm_bound=aggregation.norm_bound,
         keep=study.evaluation.keep,
+        patience=federation.patience,
         resamples=study.evaluation.resamples,
     )

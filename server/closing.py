@@ -10,6 +10,7 @@ from common.state import AdapterState
 from server import records
 from server.asking import ask
 from server.best import better
+from server.early_stop import stalled
 from server.events import RunFinished
 from server.job import ServerJob
 from server.session import Question, Results, Session
@@ -26,6 +27,7 @@ class Outcome:
     state: after the last round. adapter: the shared tensors that are kept, those of `kept_round`.
     rounds: one record per round, as in `results.json`. initial: validation before round 1, likewise.
     test: each site's evaluation of the kept adapter. participation: what became of each site when it was asked for it.
+    stopped_early: why the rounds ended before their number; None where they did not.
     """
 
     state: ServerState
@@ -35,15 +37,18 @@ class Outcome:
     initial: Record | None
     test: Mapping[str, SplitEvaluation]
     participation: Mapping[str, Any]
+    stopped_early: str | None = None
 
 
 def close_run(session: Session, state: ServerState) -> Outcome:
     """Validate the last state, choose the adapter and have its test rows scored by every site.
 
     With `keep = "last"` one message does both. A site that does not answer has no test metrics; no quorum is needed,
-    since the adapter is complete.
+    since the adapter is complete. The closing messages are numbered after the study's last round even where rounds
+    ended early: sites foresee those numbers and no others, and answer each once.
     """
     job = session.job
+    early = stalled(state, job.patience) if state.round < job.rounds else None
     splits: tuple[Split, ...] = ("validation", "test") if job.keep == "last" else ("validation",)
     results = _evaluate(session, state, state.shared, job.rounds + 1, splits)
     state = validated(job, state, results)
@@ -52,7 +57,7 @@ def close_run(session: Session, state: ServerState) -> Outcome:
         if state.best is not None:
             kept_round, adapter = state.best.round, state.best.shared
         results = _evaluate(session, state, adapter, job.rounds + 2, ("test",))
-    session.record(RunFinished(job.rounds, kept_round))
+    session.record(RunFinished(state.round, kept_round))
     return Outcome(
         state=state,
         adapter=adapter,
@@ -61,6 +66,7 @@ def close_run(session: Session, state: ServerState) -> Outcome:
         initial=state.initial,
         test=records.of_split(results, "test"),
         participation=records.participation(results),
+        stopped_early=early,
     )
 
 

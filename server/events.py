@@ -85,7 +85,7 @@ class RoundFinished:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The run is complete; `kept_round` made the adapter that is kept."""
+    """The run is complete after this many rounds; `kept_round` made the adapter that is kept."""
 
     rounds: int
     kept_round: int

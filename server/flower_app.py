@@ -80,7 +80,7 @@ def play(grid: Grid, run: RunFolder) -> None:
                 registered,
                 job,
                 state,
-                preflight=lambda session: check_sites(session, bundle, run=state.run, done=state.round),
+                preflight=lambda session: check_sites(session, bundle, state),
             )
     finally:
         registered.close()

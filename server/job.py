@@ -22,6 +22,7 @@ class ServerJob:
     only_registered: a node counts as a site only by the name that its key was registered with (real sites); else nodes
         without one are asked (simulations).
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
+    patience: rounds without a better pooled metric after which the rounds end; None plays them all.
     folder: where `checkpoint/`, `events.jsonl` and the spool go.
     receipts: where each judged reply is noted (real sites); None notes nothing.
     signers: returns the public key with which each enrolled site signs its replies (real sites); None asks for none.
@@ -42,6 +43,7 @@ class ServerJob:
     weighting: Weighting = "examples"
     norm_bound: float | None = None
     keep: Literal["best", "last"] = "last"
+    patience: int | None = None
     resamples: int = 0
     only_registered: bool = False
     receipts: Receipts | None = None

@@ -33,6 +33,7 @@ def outcome_json(bundle: Bundle, outcome: Outcome) -> dict[str, Any]:
         "initial": None if outcome.initial is None else {"validation": outcome.initial},
         "rounds": list(outcome.rounds),
         "kept_round": outcome.kept_round,
+        "stopped_early": outcome.stopped_early,
         "closing": {"participation": outcome.participation},
         "export": _export(bundle),
         "digests": _digests(bundle, outcome.adapter),

@@ -9,11 +9,13 @@ from common.bundle import Bundle
 from common.errors import ParticipationError, SchemaError
 from common.preflight import KIND, MEANINGS, MESSAGE_KIND, NOTES, ROUND, Question, Readiness, read_readiness
 from common.signed_reply import check_readiness, without_signature
+from server.early_stop import is_over
 from server.events import RunStopped, SiteChecked, Status
 from server.job import ServerJob
 from server.quorum import needed_replies
 from server.receipts import Judged
 from server.session import Session
+from server.state import ServerState
 
 DEADLINE_S: Final = 300.0
 """A site may have to load its base model first."""
@@ -47,25 +49,25 @@ class Checked:
         return "; ".join(words)
 
 
-def check_sites(session: Session, bundle: Bundle, *, run: str, done: int) -> None:
+def check_sites(session: Session, bundle: Bundle, state: ServerState) -> None:
     """Ask the sites that are connected, and record what each says.
 
-    run: the run's name. done: the last complete round. After the last of all only the closing evaluation is left, which
+    state: of the run, after its last complete round. After the last of all only the closing evaluation is left, which
     has no quorum.
 
     Raises:
         ParticipationError: fewer are ready than a round's quorum needs; the text says who lacks what.
     """
-    found = _ask(session, bundle, run)
+    job, found = session.job, _ask(session, bundle, state.run)
     for checked in found.values():
         session.record(SiteChecked(checked.site, checked.is_ready, checked.lacks, _versions(checked)))
     ready = [site for site, checked in found.items() if checked.is_ready]
-    needed = needed_replies(session.job.quorum, len(session.job.sites))
-    if len(ready) >= needed or done >= session.job.rounds:
+    needed = needed_replies(job.quorum, len(job.sites))
+    if len(ready) >= needed or is_over(state, rounds=job.rounds, patience=job.patience):
         return
     lacking = [f"{site}: {checked.lacks}" for site, checked in found.items() if not checked.is_ready]
     reason = f"{len(ready)} of {len(found)} sites can run this study, {needed} are needed. {'. '.join(lacking)}"
-    session.record(RunStopped(done, reason))
+    session.record(RunStopped(state.round, reason))
     raise ParticipationError(reason)
 
 

@@ -16,6 +16,7 @@ from server import checkpoint, records, spool
 from server.asking import ask
 from server.closing import Outcome, close_run, validated
 from server.cohort import draw_cohort
+from server.early_stop import is_over
 from server.events import Progress, RoundFinished, RunStarted, RunStopped, ignore, recorder
 from server.exchange import SYSTEM_CLOCK, Clock, Exchange, Grid
 from server.job import ServerJob
@@ -34,7 +35,9 @@ def run_rounds(
     clock: Clock = SYSTEM_CLOCK,
     preflight: Callable[[Session], None] | None = None,
 ) -> Outcome:
-    """Run the rounds after `state.round`, then the closing evaluation; before all else, `preflight`.
+    """Run the rounds after `state.round`, to the last or until they stall, then the closing evaluation.
+
+    preflight: what is done before all else.
 
     Raises:
         ParticipationError: a round stayed below the quorum; the checkpoint holds the last complete one.
@@ -51,7 +54,7 @@ def run_rounds(
     spool.drop(session.spool)
     if preflight is not None:
         preflight(session)
-    while state.round < job.rounds:
+    while not is_over(state, rounds=job.rounds, patience=job.patience):
         state = play_round(session, state)
     return close_run(session, state)
 

@@ -87,7 +87,9 @@ def _training(results: Mapping[str, Any]) -> Section:
     tables = (
         _tables(rounds.rounds_table(entries, lead_of(results)), rounds.diagnostics_table(entries)) if entries else ()
     )
-    return Section("Training, round by round", figures=figures, tables=tables)
+    early = results.get("stopped_early")
+    texts = (f"The rounds ended before their number: {early}.",) if early else ()
+    return Section("Training, round by round", texts, figures, tables)
 
 
 def _participation(results: Mapping[str, Any]) -> Section:

@@ -216,3 +216,15 @@ def test_an_interrupted_write_leaves_no_answer(store: SiteStore, monkeypatch: py
     monkeypatch.undo()
     assert store.find(request(1)) is None
     assert list((store.folder / "runs" / "run-1").iterdir()) == []
+
+
+def test_a_run_that_was_closed_trains_no_more_and_another_does(store: SiteStore) -> None:
+    """Else a server could have test rows scored, and go on by what it learned."""
+    closing = request(9, kind="evaluate", splits=("validation", "test"))
+    store.save(request(1), reply(1), {})
+    store.save(closing, Reply({}, 5, {}, {}), {})
+    with pytest.raises(RefusedError, match="ROUND_IN_THE_PAST"):
+        store.find(request(2))
+    assert store.find(request(1)) is not None
+    assert store.find(closing) is not None
+    assert store.find(request(2, run="run-2")) is None

@@ -42,6 +42,7 @@ CHANGES: Mapping[str, Any] = {
     "federation.fraction": 0.5,
     "federation.quorum": 0.25,
     "federation.deadline_s": 1.0,
+    "federation.patience": 2,
     "federation.sites": ["a"],
     "aggregation.name": "other",
     "aggregation.weighting": "uniform",

@@ -1,7 +1,7 @@
 """Before round 1: sites that cannot take part are named with what they lack, and too few stop the run at once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def played(
     begin = state or lab.start()
 
     def check(session: Session) -> None:
-        check_sites(session, FakeBundle, run="first", done=begin.round)  # type: ignore[arg-type] # the part that is used
+        check_sites(session, FakeBundle, replace(begin, run="first"))  # type: ignore[arg-type] # the part that is used
 
     lab.run(begin, preflight=check, **changes)
     return {event.site: event for event in lab.events if isinstance(event, SiteChecked)}
@@ -196,7 +196,7 @@ def checked(lab: Any, key_of: Callable[[str], Ed25519PrivateKey | None], receipt
     lab.app = signing_app(lab, key_of, kept)
     lab.run(
         lab.start(),
-        preflight=lambda session: check_sites(session, FakeBundle, run="first", done=0),  # type: ignore[arg-type] # the part that is used
+        preflight=lambda session: check_sites(session, FakeBundle, replace(lab.start(), run="first")),  # type: ignore[arg-type] # the part that is used
         receipts=receipts,
         signers=lambda: SIGNERS,
         rounds=1,
