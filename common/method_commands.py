@@ -54,15 +54,19 @@ def options_of(kind: type) -> list[str]:
 
 
 def _written(value: object) -> str:
-    """Return a default as a study would write it.
+    r"""Return a default as a study would write it.
 
+    >>> _written("\n")
+    '"\\n"'
     >>> _written(None), _written(False), _written({"method": "lora"}), _written(("a", 2))
     ('unset', 'false', '{method = "lora"}', '["a", 2]')
     """
+    import json
+
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_written(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_written, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "unset", True: "true", False: "false"}[value]
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
