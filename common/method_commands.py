@@ -1,5 +1,7 @@
 """`fedpeft methods`: every PEFT method in one line, with its options and whether the mean of adapters is exact."""
 
+from dataclasses import fields, is_dataclass
+
 import typer
 
 
@@ -45,7 +47,7 @@ def first_sentence(text: str) -> str:
 
 def options_of(kind: type) -> list[str]:
     """Return a plugin's options with their defaults, as a study would write them."""
-    from dataclasses import MISSING, fields
+    from dataclasses import MISSING
 
     return [
         f"{field.name} ({_written(field.default if field.default_factory is MISSING else field.default_factory())})"
@@ -63,6 +65,8 @@ def _written(value: object) -> str:
     """
     import json
 
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: given for field in fields(value) if (given := getattr(value, field.name))}
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_written(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, tuple | list):
