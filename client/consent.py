@@ -3,8 +3,8 @@
 The server chooses every field of a request. Left unchecked, it could score adapters of its own making on a site's rows
 as often as it likes, and read labels off the answers; so seed, rounds, splits and the first adapter must be those of
 the study that the site agreed to, and test rows are scored in the closing evaluation only. A plan is one that the
-study's strategy makes by its declaration (`common.foreseen`): which of the shared tensors are trained in this round,
-and with which proximal term.
+study's strategy makes by its declaration, narrowed to what the study has unfrozen (`common.foreseen`): which of the
+shared tensors are trained in this round, and with which proximal term.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,8 @@ def _check_foreseen(request: Request, bundle: Bundle, site: str) -> None:
     """Refuse a plan that is none of those which the approved study's strategy makes."""
     if request.kind == "train":
         try:
-            declared = foreseen(bundle.study.aggregation, request.round, site)
+            study = bundle.study
+            declared = foreseen(study.aggregation, request.round, site, unfreeze=study.training.unfreeze)
         except StudyError:
             raise RefusedError("MALFORMED_REQUEST") from None
         is_foreseen = declared.allows(request.plan, bundle.schema.shared)

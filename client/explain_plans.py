@@ -32,7 +32,8 @@ def _by_plan(study: Study, site: str) -> dict[Foreseen, list[int]]:
     """Return the rounds of each different plan, in the order of their first."""
     found: dict[Foreseen, list[int]] = {}
     for number in range(1, study.federation.rounds + 1):
-        found.setdefault(foreseen(study.aggregation, number, site), []).append(number)
+        each = foreseen(study.aggregation, number, site, unfreeze=study.training.unfreeze)
+        found.setdefault(each, []).append(number)
     return found
 
 

@@ -90,7 +90,9 @@ def play(folder: SiteFolder, source: Path) -> Preview:
 
 def first_request(bundle: Bundle, site: str) -> Request:
     """Return what a server asks of `site` in round 1."""
-    plan = first_plan(foreseen(bundle.study.aggregation, 1, site), bundle.schema.shared)
+    study = bundle.study
+    declared = foreseen(study.aggregation, 1, site, unfreeze=study.training.unfreeze)
+    plan = first_plan(declared, bundle.schema.shared)
     return Request(
         kind="train",
         run=RUN,

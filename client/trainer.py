@@ -32,6 +32,7 @@ from common.seeds import generator, integer_seed
 from common.state import AdapterSchema, AdapterState, Array, subtract
 from common.study import Study
 from common.tasks import AnyExample
+from common.unfreezing import matching, patterns_in
 from common.workbench import Workbench
 
 VALIDATION_RESAMPLES = 200
@@ -196,7 +197,8 @@ class Trainer:
 
     def _trained(self, request: Request, setting: Setting) -> Trained:
         private = self.schema.private.names
-        active = {*self._asked(request), *private}
+        steps = self.bundle.study.training.unfreeze
+        active = {*self._asked(request), *matching(private, patterns_in(steps, request.round))}
         regularisers = regularisers_of(
             self.bundle.study.training.regulariser,
             self.bench,

@@ -1,6 +1,6 @@
 """What the approved study foresees of plans: the declaration in `common/plans` of its strategy, with its options."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Final
 
 from common import plugins
@@ -9,13 +9,16 @@ from common.plans import Declaration, Foreseen
 from common.protocol import RoundPlan
 from common.state import AdapterSchema
 from common.study import AggregationSection
+from common.unfreezing import Steps, patterns_in
 
 PLANS: Final = "common.plans"
 _KEY: Final = "aggregation.name"
 
 
-def foreseen(aggregation: AggregationSection, round_number: int, site: str) -> Foreseen:
+def foreseen(aggregation: AggregationSection, round_number: int, site: str, *, unfreeze: Steps = ()) -> Foreseen:
     """Return what a plan of this round may be at `site`; a strategy without a declaration makes the plain plan.
+
+    unfreeze: the study's `training.unfreeze`, which narrows every plan.
 
     Raises:
         StudyError: the options do not fit the declaration.
@@ -23,14 +26,15 @@ def foreseen(aggregation: AggregationSection, round_number: int, site: str) -> F
     >>> foreseen(AggregationSection(), 1, "east") == Foreseen()
     True
     """
+    within = patterns_in(unfreeze, round_number)
     try:
         module = plugins.load(PLANS, aggregation.name, key=_KEY)
     except StudyError:
-        return Foreseen()
+        return Foreseen(within=within)
     known = {each.name for each in fields(module.build)}
     options = {name: value for name, value in aggregation.options.items() if name in known}
     declared: Declaration = plugins.build(PLANS, aggregation.name, options, key=_KEY)
-    return declared.foresee(round_number, site)
+    return replace(declared.foresee(round_number, site), within=within)
 
 
 def first_plan(found: Foreseen, shared: AdapterSchema) -> RoundPlan:

@@ -5,9 +5,11 @@ from pathlib import Path
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.errors import SchemaError, StudyError
+from common.foreseen import foreseen
 from common.peft_methods._depth import stack_of
 from common.state import HEAD, AdapterSchema
 from common.study import Study, replaced
+from common.unfreezing import check_patterns
 from common.workbench import Workbench, open_workbench
 
 
@@ -26,6 +28,8 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         raise StudyError(str(error)) from None
     if not schema.shared.tensors:
         raise StudyError("peft.private makes every tensor private; a federation needs at least one that is shared")
+    check_patterns(locked.training.unfreeze, schema)
+    _check_rounds(locked, schema)
     return write_bundle(
         out,
         study=locked,
@@ -35,6 +39,18 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         adapter_config=bench.method.adapter_config(bench.model),
         peft_names=bench.method.peft_names([name for name in bench.parameters if not name.startswith(HEAD)]),
     )
+
+
+def _check_rounds(study: Study, schema: AdapterSchema) -> None:
+    """Raise StudyError where what a strategy trains in a round and what is unfrozen in it have no tensor in common."""
+    sites, unfreeze = study.federation.sites or ("",), study.training.unfreeze
+    for number in range(1, study.federation.rounds + 1) if unfreeze else ():
+        plans = [foreseen(study.aggregation, number, site, unfreeze=unfreeze) for site in sites]
+        if not all(list(plan.choices(schema.shared)) for plan in plans):
+            raise StudyError(
+                f"training.unfreeze leaves nothing to train in round {number}, of which aggregation.name = "
+                f"{study.aggregation.name!r} trains a part; unfreeze some of that part"
+            )
 
 
 def _facts(bench: Workbench, base_folder: Path) -> BaseModelFacts:

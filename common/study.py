@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self  # options of plugins are typed by the plugins
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.data_schema import FROZEN, DataSection
 from common.files import digest_json
 from common.study_regulariser import RegulariserSection
+from common.unfreezing import Steps, check_order
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 SiteName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
@@ -106,6 +107,7 @@ class TrainingSection(Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     regulariser: RegulariserSection | None = None
+    unfreeze: Annotated[Steps, AfterValidator(check_order)] = ()
     frozen_dropout: bool = Field(default=True, description="without it, frozen layers run once for each row")
 
     @model_validator(mode="after")

@@ -54,5 +54,6 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
         norm_bound=aggregation.norm_bound,
         keep=study.evaluation.keep,
         patience=federation.patience,
+        unfreeze=study.training.unfreeze,
         resamples=study.evaluation.resamples,
     )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from common.metrics.measure import Measure
 from common.state import AdapterSchema
+from common.unfreezing import Steps
 from server.admission import Weighting
 from server.aggregation import Strategy
 from server.receipts import Receipts
@@ -23,6 +24,7 @@ class ServerJob:
         without one are asked (simulations).
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
     patience: rounds without a better pooled metric after which the rounds end; None plays them all.
+    unfreeze: which tensors are trained from which round on; the strategy's plans are narrowed to them.
     folder: where `checkpoint/`, `events.jsonl` and the spool go.
     receipts: where each judged reply is noted (real sites); None notes nothing.
     signers: returns the public key with which each enrolled site signs its replies (real sites); None asks for none.
@@ -44,6 +46,7 @@ class ServerJob:
     norm_bound: float | None = None
     keep: Literal["best", "last"] = "last"
     patience: int | None = None
+    unfreeze: Steps = ()
     resamples: int = 0
     only_registered: bool = False
     receipts: Receipts | None = None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from common import wire
 from common.errors import ParticipationError, SchemaError
 from common.state import norm, subtract
+from common.unfreezing import narrowed, patterns_in
 from common.wire import FlowerMessage
 from server import checkpoint, records, spool
 from server.asking import ask
@@ -77,13 +78,15 @@ def play_round(session: Session, state: ServerState) -> ServerState:
 def _question(job: ServerJob, state: ServerState) -> Question:
     number = state.round + 1
     cohort = draw_cohort(job.sites, fraction=job.fraction, seed=job.seed, round_number=number)
+    patterns, shared = patterns_in(job.unfreeze, number), job.schema.shared
+    plans = {site: narrowed(job.strategy.plan(number, state.memory, site), patterns, shared) for site in cohort}
     return Question(
         kind="train",
         run=state.run,
         round=number,
         shared=state.shared,
         splits=("validation",),
-        plans={site: job.strategy.plan(number, state.memory, site) for site in cohort},
+        plans=plans,
         declared=state.examples,
     )
 

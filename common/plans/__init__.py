@@ -8,11 +8,11 @@ dataclass whose fields are those of the strategy's options that its plans depend
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
 from common.protocol import RoundPlan
 from common.state import AdapterSchema
+from common.unfreezing import matching
 
 Patterns = tuple[str, ...]
 """fnmatch patterns of names of tensors."""
@@ -25,7 +25,7 @@ class Foreseen:
 
     active: the sets of shared tensors that may be trained, each by its patterns: a plan names exactly one of them.
     proximal_mu: the weight of FedProx' term. rank: the LoRA rank of this site, None is the study's. extra: what else
-    the plan says, by name.
+    the plan says, by name. within: what the study has unfrozen in this round; each of the sets is cut down to it.
 
     >>> Foreseen(active=(("*.lora_B.*", "head.*"),), proximal_mu=0.1).proximal_mu
     0.1
@@ -35,6 +35,7 @@ class Foreseen:
     proximal_mu: float = 0.0
     rank: int | None = None
     extra: frozenset[str] = frozenset()
+    within: Patterns = ALL
 
     def allows(self, plan: RoundPlan, shared: AdapterSchema) -> bool:
         """Whether this is one of the plans that were declared; `shared` has the tensors that travel."""
@@ -49,7 +50,7 @@ class Foreseen:
     def choices(self, shared: AdapterSchema) -> Iterator[tuple[str, ...]]:
         """Yield the names of each set that may be trained; a set of none is no choice."""
         for patterns in self.active:
-            names = tuple(name for name in shared.names if any(fnmatchcase(name, each) for each in patterns))
+            names = matching(matching(shared.names, patterns), self.within)
             if names:
                 yield names
 

@@ -60,3 +60,36 @@ def test_options_that_do_not_fit_the_strategy_are_no_consent(make_bundle: Callab
     bundle = make_bundle(PROX)
     bundle = replace(bundle, study=bundle.study.model_copy(update={"aggregation": wrong}))
     assert refusal(ask(bundle), bundle) == "MALFORMED_REQUEST"
+
+
+UNFREEZE = "training.unfreeze=[{from_round=1, active=['head.*']}, {from_round=2, active=['*']}]"
+
+
+def test_what_is_frozen_in_a_round_is_trained_by_no_server(make_trainer: Make, ask: Ask) -> None:
+    """The head in round 1, and everything from round 2 on."""
+    trainer = make_trainer(UNFREEZE)
+    head = tuple(name for name in trainer.schema.shared.names if name.startswith("head."))
+    for plan in (RoundPlan(), RoundPlan(active=head[:1]), RoundPlan(active=(*head, trainer.schema.shared.names[0]))):
+        assert trainer.answer(ask(trainer.bundle, plan=plan)) == Refusal("MALFORMED_REQUEST")
+    first = trainer.answer(ask(trainer.bundle, plan=RoundPlan(active=head)))
+    assert isinstance(first, Reply)
+    assert set(first.update) == set(head)
+    assert trainer.answer(ask(trainer.bundle, round=2, plan=RoundPlan(active=head))) == Refusal("MALFORMED_REQUEST")
+    second = trainer.answer(ask(trainer.bundle, round=2))
+    assert isinstance(second, Reply)
+    assert set(second.update) == set(trainer.schema.shared.names)
+
+
+def test_private_tensors_are_frozen_with_the_others(make_trainer: Make, ask: Ask) -> None:
+    private = "peft.private=['*.lora_A.*']"
+    trainer = make_trainer(UNFREEZE, private)
+    head = tuple(name for name in trainer.schema.shared.names if name.startswith("head."))
+    initial = {name: trainer.bundle.initial[name] for name in trainer.schema.private.names}
+    assert initial
+    moved = []
+    for number, plan in ((1, RoundPlan(active=head)), (2, RoundPlan())):
+        assert isinstance(trainer.answer(ask(trainer.bundle, round=number, plan=plan)), Reply)
+        kept = trainer.store.private_after("run-1", number, initial)
+        moved.append(any((kept[name] != initial[name]).any() for name in initial))
+    assert moved[0] is False
+    assert moved[1] is True

@@ -36,6 +36,7 @@ CHANGES: Mapping[str, Any] = {
     "training.warmup_fraction": 0.5,
     "training.schedule": "linear",
     "training.precision": "fp32",
+    "training.unfreeze": [{"from_round": 1, "active": ["head.*"]}],
     "training.frozen_dropout": False,
     "training.regulariser": {"kind": "ewc", "weight": 1.0},
     "federation.rounds": 2,
