@@ -129,7 +129,7 @@ def _with_misfits(
     section = with_default_column(study.data)
     texts = inputs_of(raw, section).inputs
     found = {
-        placeholders(section.template or "")[0]: source_of(study).wrong_inputs(path, texts),
+        next(iter(placeholders(section.template or "")), ""): source_of(study).wrong_inputs(path, texts),
         target: [misfit(task, text, task.read_label(cell)) for text, cell in zip(texts, raw[target], strict=True)],
     }
     return tuple(_with(column, found.get(column.name, ())) for column in columns)

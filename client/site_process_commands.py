@@ -19,13 +19,18 @@ def register(site: typer.Typer) -> None:
 
 def start(folder: Folder) -> None:
     """Start trainer, SuperNode and gateway in the background, and wait until they answer."""
-    from client.processes import start_site
-    from client.reach import ANSWERS, coordinator_state
-    from client.site_folder import SiteFolder
+    from common.interrupts import saying_on_interrupt
 
-    start_site(SiteFolder(folder.resolve()))
-    reached = coordinator_state(SiteFolder(folder.resolve()))
-    typer.echo(f"the site runs; fedpeft site status {shlex.quote(str(folder))} tells how it is")
+    look = f"fedpeft site status {shlex.quote(str(folder))} tells how it is"
+    with saying_on_interrupt(f"the start was interrupted, and what had begun is stopped; {look}"):
+        from client.processes import start_site
+        from client.reach import ANSWERS, coordinator_state
+        from client.site_folder import SiteFolder
+
+        start_site(SiteFolder(folder.resolve()))
+    typer.echo(f"the site runs; {look}")
+    with saying_on_interrupt("whether the coordinator is reached was not waited for"):
+        reached = coordinator_state(SiteFolder(folder.resolve()))
     if reached != ANSWERS:
         typer.echo(f"but {reached}", err=True)
 

@@ -105,12 +105,11 @@ def _cuda_devices(execution: Execution) -> list[str]:
 
 
 def set_training_mode(bench: Workbench) -> None:
-    """Put the model in training mode, but for silent frozen layers, and each BatchNorm that is not the site's own."""
+    """Put the model in training mode, but for silent frozen layers, and BatchNorms: each batch sets the site's own."""
     bench.model.train()
     bench.head.train()
-    own = {id(module) for module in bench.own_norms.values()}
     for module in batch_norms(bench.model).values():
-        module.train(id(module) in own)
+        module.eval()
     silence_frozen(bench)
 
 

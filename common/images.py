@@ -40,8 +40,7 @@ def read_image(path: Path) -> Image:
     from PIL import ImageOps, UnidentifiedImageError
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, which is not looked at
-        warnings.simplefilter("error", pillow.DecompressionBombWarning)
+        warnings.simplefilter("ignore")  # of odd metadata, not looked at; sizes are checked below
         try:
             with pillow.open(path, formats=FORMATS) as image:
                 _check_header(image)
@@ -49,7 +48,7 @@ def read_image(path: Path) -> Image:
                 return _in_8_bits(ImageOps.exif_transpose(image))
         except UnidentifiedImageError:
             raise DataError(f"its image is not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; convert it") from None
-        except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
+        except pillow.DecompressionBombError:
             raise DataError(_too_large()) from None
         except _UNREADABLE:
             raise DataError("its image is damaged or cut short; write the file again") from None

@@ -1,5 +1,7 @@
 """`fedpeft methods`: every PEFT method in one line, with its options and whether the mean of adapters is exact."""
 
+from dataclasses import fields, is_dataclass
+
 import typer
 
 
@@ -45,7 +47,7 @@ def first_sentence(text: str) -> str:
 
 def options_of(kind: type) -> list[str]:
     """Return a plugin's options with their defaults, as a study would write them."""
-    from dataclasses import MISSING, fields
+    from dataclasses import MISSING
 
     return [
         f"{field.name} ({_written(field.default if field.default_factory is MISSING else field.default_factory())})"
@@ -54,15 +56,21 @@ def options_of(kind: type) -> list[str]:
 
 
 def _written(value: object) -> str:
-    """Return a default as a study would write it.
+    r"""Return a default as a study would write it.
 
+    >>> _written("\n")
+    '"\\n"'
     >>> _written(None), _written(False), _written({"method": "lora"}), _written(("a", 2))
     ('unset', 'false', '{method = "lora"}', '["a", 2]')
     """
+    import json
+
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: given for field in fields(value) if (given := getattr(value, field.name))}
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_written(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_written, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "unset", True: "true", False: "false"}[value]
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)

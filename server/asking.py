@@ -1,7 +1,9 @@
 """One question to a cohort: send it, take in what comes back, ask again below the quorum."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from common import wire
@@ -9,34 +11,34 @@ from common.protocol import Request
 from server.events import RoundStarted, SiteAnswered, SitesAwaited
 from server.job import ServerJob
 from server.judging import judge, note_late
+from server.patience import AT_EARLIER_ROUND, NOT_CONNECTED, Patience, awaited, is_unasked
 from server.quorum import needed_replies
-from server.roster import refreshed
+from server.roster import Roster, connected, refreshed
 from server.session import Question, Results, Session, SiteResult, accepted
 
+LOG = logging.getLogger("fedpeft.server")
 ATTEMPTS: Final = 3
 LOST_AFTER: Final = 2.0
 """Deadlines after which a message without an answer counts as lost, and its site as free again."""
-_MAX_PAUSE_S: Final = 30.0
 _LOOK_AGAIN_S: Final = 2.0
-_BUSY: Final = "still at an earlier round"
 
 
 def ask(session: Session, question: Question) -> Results:
     """Ask every site of the cohort; ask those without an accepted reply again, twice, while the quorum is not met.
 
     Sites answer the same question with the same bytes, so that asking again costs them nothing. Asked again are also
-    those that have not answered, whose message may be lost; an answer late for one attempt counts in the next. A site
-    that is away, or still at an earlier round, is asked as soon as it is there, while others are at work, and for as
-    long as one deadline where the quorum needs it.
+    those that have not answered, whose message may be lost; an answer late for one attempt counts in the next. Within
+    an attempt a site that is away or busy is asked as soon as it is there: see `server.patience`. Without a deadline
+    (in process) an absent site is absent at once.
     """
     job, clock = session.job, session.exchange.clock
     session.record(RoundStarted(question.round, job.rounds, question.kind, tuple(question.plans)))
-    patient_until = clock.now() + (job.deadline_s or 0.0)
+    patience = None if job.deadline_s is None else Patience(clock.now(), job.deadline_s)
     results: Results = {}
     for attempt in range(ATTEMPTS):
-        if attempt and job.deadline_s is not None:
-            clock.wait(min(job.deadline_s / 10, _MAX_PAUSE_S))
-        results = _attempt(session, question, results, patient_until)
+        if attempt and patience is not None:
+            clock.wait(patience.pause_s)
+        results = _attempt(session, question, results, patience)
         if _has_quorum(session, question, results):
             break
     return results
@@ -46,33 +48,66 @@ def _has_quorum(session: Session, question: Question, results: Results) -> bool:
     return len(accepted(results)) >= needed_replies(session.job.quorum, len(question.plans))
 
 
-def _attempt(session: Session, question: Question, before: Results, patient_until: float) -> Results:
+def _attempt(session: Session, question: Question, before: Results, patience: Patience | None) -> Results:
     _take_late(session, question)
-    results = _send_all(session, question, before, question.plans)
-    clock, deadline_s = session.exchange.clock, session.job.deadline_s
-    if deadline_s is None:
+    roster = refreshed(session.exchange, session.roster, session.job.sites)
+    results = _send_all(session, question, before, question.plans, roster)
+    if patience is None:
         _collect(session, question, results, None)
         return results
-    end, told = clock.now() + deadline_s, False
-    while (now := clock.now()) < end:
-        unasked = _unasked(results)
-        if not session.exchange.waiting(question.round):  # nobody is at work
-            if not unasked or now >= patient_until or _has_quorum(session, question, results):
-                break
-            if not told:
-                session.record(SitesAwaited(question.round, unasked))
-            told = True
-            clock.wait(_LOOK_AGAIN_S)
-        _collect(session, question, results, min(end - now, _LOOK_AGAIN_S))
-        if unasked and clock.now() < end:
-            _take_late(session, question)
-            results = _send_all(session, question, results, unasked)
+    clock, told = session.exchange.clock, False
+    end, again = clock.now() + patience.deadline_s, clock.now() + patience.pause_s
+    while (left := end - clock.now()) > 0:
+        if session.exchange.waiting(question.round):
+            _collect(session, question, results, min(left, _LOOK_AGAIN_S))
+        elif (patient_s := _patient_s(session, question, results, patience)) > 0:
+            told = told or _tell_awaited(session, question, results, patient_s)
+            clock.wait(min(left, patient_s, _LOOK_AGAIN_S))
+        else:
+            break
+        is_time = clock.now() >= again
+        results = _ask_again(session, question, results, with_failed=is_time)
+        again = clock.now() + patience.pause_s if is_time else again
     return results
 
 
-def _unasked(results: Results) -> tuple[str, ...]:
-    """Return the sites that could not be asked yet."""
-    return tuple(s for s in sorted(results) if results[s].status == "absent" or results[s].reason == _BUSY)
+def _patient_s(session: Session, question: Question, results: Results, patience: Patience) -> float:
+    """Return the seconds for which to wait though nobody is at work; 0 or less where nobody is waited for."""
+    has_quorum = _has_quorum(session, question, results)
+    if not awaited(results, has_quorum=has_quorum):
+        return 0.0
+    return patience.end(has_quorum=has_quorum) - session.exchange.clock.now()
+
+
+def _tell_awaited(session: Session, question: Question, results: Results, patient_s: float) -> bool:
+    """Say who is waited for, why, and until when; return True."""
+    has_quorum = _has_quorum(session, question, results)
+    reasons = {site: results[site].reason or "" for site in awaited(results, has_quorum=has_quorum)}
+    until = (session.exchange.clock.date() + timedelta(seconds=patient_s)).isoformat(timespec="seconds")
+    session.record(SitesAwaited(question.round, reasons, until))
+    named = ", ".join(f"{site} ({reason})" for site, reason in reasons.items())
+    LOG.info("round %d: waiting for %s until %s at the latest", question.round, named, until)
+    return True
+
+
+def _ask_again(
+    session: Session, question: Question, results: dict[str, SiteResult], *, with_failed: bool
+) -> dict[str, SiteResult]:
+    """Ask those sites that are there now and were not, and, `with_failed`, those whose failure may be over."""
+    has_quorum = _has_quorum(session, question, results)
+    wanted = [s for s in awaited(results, has_quorum=has_quorum) if with_failed or is_unasked(results[s])]
+    if not wanted:
+        return results
+    _take_late(session, question)
+    roster = connected(session.exchange, session.roster, session.job.sites)
+    ready = [site for site in wanted if site in roster and site not in _busy(session, question)]
+    return _send_all(session, question, results, ready, roster) if ready else results
+
+
+def _busy(session: Session, question: Question) -> frozenset[str]:
+    """Return the sites at work for an earlier round."""
+    exchange = session.exchange
+    return exchange.waiting(since_s=_lost_after_s(session.job)) - exchange.waiting(question.round)
 
 
 def _collect(session: Session, question: Question, results: dict[str, SiteResult], deadline_s: float | None) -> None:
@@ -83,18 +118,18 @@ def _collect(session: Session, question: Question, results: dict[str, SiteResult
         del arrival  # the next may be minutes away
 
 
-def _send_all(session: Session, question: Question, before: Results, sites: Collection[str]) -> dict[str, SiteResult]:
+def _send_all(
+    session: Session, question: Question, before: Results, sites: Collection[str], roster: Roster
+) -> dict[str, SiteResult]:
     """Send the question to those of `sites` without an accepted reply; the packed adapter is gone when replies come."""
-    exchange, counted, results = session.exchange, accepted(before), dict(before)
+    counted, busy, results = accepted(before), _busy(session, question), dict(before)
     adapter = wire.pack_adapter(question.shared, session.job.schema)
-    roster = refreshed(exchange, session.roster, session.job.sites)
-    busy = exchange.waiting(since_s=_lost_after_s(session.job)) - exchange.waiting(question.round)
     for site in sites:
         if site in counted:
             continue
         earlier = before.get(site, SiteResult("late"))
         if site in busy:
-            results[site] = replace(earlier, status="late", reason=_BUSY)
+            results[site] = replace(earlier, status="late", reason=AT_EARLIER_ROUND)
         else:
             results[site] = _send(session, question, adapter, site, roster.get(site), earlier)
     return results
@@ -121,7 +156,7 @@ def _send(
 ) -> SiteResult:
     """Send one site its message; return what holds until it answers."""
     if node is None:
-        return replace(earlier, status="absent", reason="not connected")
+        return replace(earlier, status="absent", reason=NOT_CONNECTED)
     job = session.job
     content = wire.encode_request(_request(job, question, site), adapter)
     message = wire.message(

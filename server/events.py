@@ -45,10 +45,14 @@ class RoundStarted:
 
 @dataclass(frozen=True)
 class SitesAwaited:
-    """Nobody is at work, and the round waits for sites that are away, or still at an earlier round."""
+    """Nobody is at work, and the round waits, at the latest until `until` (ISO, UTC), for sites that cannot be asked.
+
+    reasons: why each cannot, such as that it is not connected.
+    """
 
     round: int
-    sites: tuple[str, ...]
+    reasons: Mapping[str, str]
+    until: str
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ link that was cut, so the same question may be asked again. The first answer of 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable  # a node's record is Flower's
 
 
@@ -59,10 +60,11 @@ class Forgetful(Protocol):
 
 @dataclass(frozen=True)
 class Clock:
-    """Time, so that tests need none: seconds that only grow, and a way to let some pass."""
+    """Time, so that tests need none: seconds that only grow, a way to let some pass, and what a calendar says."""
 
     now: Callable[[], float] = time.monotonic
     wait: Callable[[float], None] = time.sleep
+    date: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 SYSTEM_CLOCK = Clock()

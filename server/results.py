@@ -80,7 +80,7 @@ def _parameters(bundle: Bundle) -> dict[str, float]:
     """Counts; and whether the mean of adapters is the mean of the models that they make (LoRA's is not)."""
     peft = bundle.study.peft
     method = build("common.peft_methods", peft.method, peft.options, key="peft.method")
-    trainable = bundle.schema.size
+    trainable = bundle.schema.trained_size
     total = bundle.base_model.parameters + trainable
     return {
         "trainable": trainable,

@@ -58,6 +58,14 @@ def refreshed(exchange: Exchange[M], roster: Roster, expected: Iterable[str]) ->
     return {**roster, **unambiguous(named, wanted)}
 
 
+def connected(exchange: Exchange[M], roster: Roster, expected: Iterable[str]) -> Roster:
+    """Return the sites that are connected just now; all of `roster` where the nodes have no registered names."""
+    nodes = list(exchange.grid.get_nodes())
+    if not all(node.name for node in nodes):
+        return roster
+    return unambiguous({node.node_id: node.name for node in nodes}, expected)
+
+
 def unambiguous(claims: Mapping[int, str], expected: Iterable[str]) -> Roster:
     """Return the expected sites that exactly one node claims to be, sorted by name.
 

@@ -29,27 +29,33 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Play a study over its enrolled sites, and follow it to the end."""
-    from server.coordinator.folder import CoordinatorFolder
-    from server.coordinator.registration import check_running
-    from server.coordinator.roster import enrolled_names
-    from server.submission import new_run, submit_new
+    from common.interrupts import saying_on_interrupt
 
-    enrolled = enrolled_names(folder)
-    check_running(folder)
-    made = new_run(CoordinatorFolder(folder), bundle, enrolled=enrolled, name=name)
-    submit_new(made, _flower(folder))
+    with saying_on_interrupt("interrupted; no run was submitted"):
+        from server.coordinator.folder import CoordinatorFolder
+        from server.coordinator.registration import check_running
+        from server.coordinator.roster import enrolled_names
+        from server.submission import new_run, submit_new
+
+        enrolled = enrolled_names(folder)
+        check_running(folder)
+        made = new_run(CoordinatorFolder(folder), bundle, enrolled=enrolled, name=name)
+    with saying_on_interrupt(_may_begin(folder, made)):
+        submit_new(made, _flower(folder))
     _follow(folder, made, detach=detach, as_json=as_json)
 
 
 def resume(folder: Folder, name: Name, detach: Detach = False, as_json: AsJson = False) -> None:
     """Go on with a run that was stopped, cancelled or killed, from its last complete round."""
+    from common.interrupts import saying_on_interrupt
     from server.coordinator.registration import check_running
     from server.submission import refreshed_state, submit
 
     found = _find(folder, name)
     check_running(folder)
-    refreshed_state(found, _flower(folder))
-    submit(found, _flower(folder))
+    with saying_on_interrupt(_may_begin(folder, found)):
+        refreshed_state(found, _flower(folder))
+        submit(found, _flower(folder))
     _follow(folder, found, detach=detach, as_json=as_json)
 
 
@@ -111,20 +117,31 @@ def _find(folder: Path, name: str) -> "RunFolder":
 
 
 def _follow(folder: Path, found: "RunFolder", *, detach: bool, as_json: bool) -> None:
+    from common.interrupts import saying_on_interrupt
     from server.following import EventReader
 
     if detach:
-        typer.echo(f"submitted run {found.name}; watch it with: fedpeft server follow {folder} {found.name}")
+        typer.echo(f"submitted run {found.name}; watch it with: {_command('follow', folder, found)}")
         return
-    try:
+    with saying_on_interrupt(f"the run goes on; {_next_steps(folder, found)}"):
         state = _watched(folder, EventReader(found), visible=not as_json)
-    except KeyboardInterrupt:
-        again = f"fedpeft server follow {folder} {found.name}"
-        typer.echo(
-            f"the run goes on; watch it with: {again}; end it with: {again.replace('follow', 'cancel')}", err=True
-        )
-        raise typer.Exit(130) from None
     _report(found, state, as_json=as_json)
+
+
+def _may_begin(folder: Path, found: "RunFolder") -> str:
+    return (
+        f"interrupted while run {found.name} was handed over; it may begin all the same: {_next_steps(folder, found)}"
+    )
+
+
+def _next_steps(folder: Path, found: "RunFolder") -> str:
+    return f"watch it with: {_command('follow', folder, found)}; end it with: {_command('cancel', folder, found)}"
+
+
+def _command(verb: str, folder: Path, found: "RunFolder") -> str:
+    import shlex
+
+    return shlex.join(["fedpeft", "server", verb, str(folder), found.name])
 
 
 def _watched(folder: Path, reader: "EventReader", *, visible: bool) -> "RunState":

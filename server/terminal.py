@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # JSON values
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
-    from server.events import Event
+    from server.events import Event, SitesAwaited
 
 
 @dataclass
@@ -34,7 +35,9 @@ class Listener:
             word = "closing evaluation" if event.kind == "evaluate" else f"round {event.round} of {event.rounds}"
             self.bars.update(self.rounds, description=word)
         elif isinstance(event, SitesAwaited):
-            self.bars.update(self.rounds, detail=f"waits for {', '.join(event.sites)}")
+            self.bars.update(self.rounds, detail=f"waits for {', '.join(event.reasons)}")
+            if not self.bars.disable:
+                self.bars.console.print(awaited_line(event), markup=False, highlight=False)
         elif isinstance(event, SiteAnswered):
             loss = event.train.get("loss")
             detail = event.status if loss is None else f"loss {loss:.3f}"
@@ -46,6 +49,13 @@ class Listener:
         """Show one finished rival."""
         words = {"visible": True, "total": of, "completed": finished, "detail": name}
         self.bars.update(self.rivals, **words)  # type: ignore[arg-type] # rich's fields are free
+
+
+def awaited_line(event: "SitesAwaited") -> str:
+    """Return who is waited for, why, and until when by this machine's clock."""
+    until = datetime.fromisoformat(event.until).astimezone()
+    named = "; ".join(f"{site}, {reason}" for site, reason in event.reasons.items())
+    return f"round {event.round}: waiting for {named}, until {until:%Y-%m-%d %H:%M}"
 
 
 def _figures(train: Mapping[str, float], validation: Mapping[str, Any]) -> str:

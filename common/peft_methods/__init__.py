@@ -61,14 +61,6 @@ class StartsFromText(Protocol):
         """Set the trainable tensors of what `attach` just returned."""
 
 
-@runtime_checkable
-class ExemptFromDecay(Protocol):
-    """What a method has besides if some of its matrices are not weights, so that weight decay has no meaning there."""
-
-    def is_exempt(self, name: str) -> bool:
-        """Whether weight decay leaves the trainable tensor of this name alone."""
-
-
 class RankAllocation(Protocol):
     """What a method measures while one round trains."""
 
@@ -95,3 +87,11 @@ class RewritesForPeft(Protocol):
 
     def for_peft(self, state: AdapterState) -> AdapterState:
         """Return the tensors that PEFT's layers are given, by canonical name."""
+
+
+@runtime_checkable
+class ExemptFromDecay(Protocol):
+    """What a method has besides if some of its matrices are not weights, so that weight decay has no meaning there."""
+
+    def is_exempt(self, name: str) -> bool:
+        """Whether weight decay leaves the trainable tensor of this name alone."""

@@ -58,7 +58,7 @@ class Layer:
                 smoothed.add((tensor.detach() * tensor.grad).abs())
 
     def score(self) -> Tensor:
-        """Return the importance (rank, 1) of the triplets, formula 8: e's, and the means over P's and Q's numbers."""
+        """Return the importance (rank, 1) of the triplets: e's, and the means over P's and Q's numbers."""
         e, p, q = (smoothed.score for smoothed in self.smoothed)
         return e + p.mean(dim=0).unsqueeze(1) + q.mean(dim=1, keepdim=True)
 

@@ -1,9 +1,9 @@
 """Which ranks of AdaLoRA's layers are kept: the budget of a round, the importance of a rank, and the mask.
 
-Zhang et al. 2023, https://arxiv.org/abs/2303.10512: the cubic budget, and formulas 8 to 12 with both betas 0.85, as
-peft's `RankAllocator` has them. What differs: the budget falls by rounds and not by steps, so that all sites prune the
-same ranks of the same mean of importances; and importance is on a scale of its own (`on_scale`), on which a number
-says of a pruned rank that it is one, so that a state of the adapter holds its mask.
+Zhang et al. 2023, https://arxiv.org/abs/2303.10512: the cubic budget of section 3.3, and the importances of section
+3.2 with both betas 0.85, as peft's `RankAllocator` has them. What differs: the budget falls by rounds and not by
+steps, so that all sites prune the same ranks of the same mean of importances; and importance is on a scale of its own
+(`on_scale`), on which a number says of a pruned rank that it is one, so that a state of the adapter holds its mask.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def on_scale(importances: Mapping[str, Array]) -> dict[str, Array]:
 
 @dataclass
 class Smoothed:
-    """Formulas 9 to 11: a running mean of the sensitivity |w dL/dw| of each number, and of how much it varies."""
+    """Of section 3.2: a running mean of the sensitivity |w dL/dw| of each number, and of how much it varies."""
 
     mean: Tensor
     uncertainty: Tensor

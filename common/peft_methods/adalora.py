@@ -1,7 +1,7 @@
 """AdaLoRA: h = W0 x + (alpha / rank) P (m * e * (Q x)), with P (out, rank), e (rank,), Q (rank, in), and a mask m.
 
 Zhang et al. 2023, https://arxiv.org/abs/2303.10512, formula 3; e starts at zero. A fourth tensor of each layer, its
-ranks' importance (rank, 1), travels with the three: in a round each site measures it over its steps (formulas 8 to 12)
+ranks' importance (rank, 1), travels with the three: in a round each site measures it over its steps (section 3.2)
 and the mean is as any tensor's. At the next round's start every site keeps as many ranks, of all layers together, as
 the round's budget says, those of the largest mean importance, and marks the others pruned in the same tensor. So all
 sites have the same mask, shapes never change, and a state says by itself which ranks it has: m is exact, no message

@@ -115,11 +115,12 @@ def _output_layer_at(layer: Any, places: Tensor) -> Iterator[None]:
 def write_greedily(model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, max_new_tokens: int) -> list[str]:
     """Return what the model writes after each prompt: at each step the likeliest token, until it ends the text.
 
-    Where the model has no room for prompt and completion, the prompt loses its beginning.
+    Where the model has no room for prompt and completion, the prompt loses its beginning; writing gets at most half of
+    the room.
     """
     end, virtual = tokenizer.eos_token_id, _virtual_tokens(model)
     room = int(getattr(model.config, "max_position_embeddings", UNLIMITED)) - virtual
-    new = min(max_new_tokens, room - 1)
+    new = min(max_new_tokens, room // 2)
     prompts = _prompts(batch, start_ids(tokenizer), most=room - new, end=end)
     written: dict[int, Ids] = {}
     for rows in _alike(prompts) if virtual else [list(range(len(prompts)))]:
@@ -129,7 +130,7 @@ def write_greedily(model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, m
 
 
 def _continued(model: Any, ids: Tensor, mask: Tensor, *, end: int, new: int) -> list[Ids]:
-    """Return the ids that the model adds to each row, before the one that ends the text."""
+    """Return the ids that the model adds to each row; those from `end` on are special tokens."""
     with warnings.catch_warnings():
         # peft has no use for the positions that transformers gives; without padding they are its own.
         warnings.filterwarnings("ignore", message="Position ids are not supported", category=UserWarning)
@@ -141,8 +142,7 @@ def _continued(model: Any, ids: Tensor, mask: Tensor, *, end: int, new: int) -> 
             eos_token_id=end,
             pad_token_id=end,
         )
-    rows = found[:, ids.shape[1] :].tolist()
-    return [tuple(row[: row.index(end)] if end in row else row) for row in rows]
+    return [tuple(row) for row in found[:, ids.shape[1] :].tolist()]
 
 
 def _virtual_tokens(model: Any) -> int:

@@ -8,7 +8,7 @@ with or without such a token. Binary and multi-class. Nothing is cut at `max_len
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar  # the seam's readers are untyped
 
 from common.metrics.classes import INFOS as INFOS
@@ -17,6 +17,7 @@ from common.metrics.measure import Labels
 from common.tasks import Architecture
 from common.tasks._classes import check_labels, class_columns, class_groups, class_index, stack_classes
 from common.tasks._images import ImageExample, image_batch, image_examples, image_features
+from common.tasks._losses import Loss
 from common.tasks._text import in_full_precision
 from common.usage import Usage
 
@@ -73,11 +74,13 @@ class ImageClassification:
     """labels: the target's values in class order, at least two; with two, the second is the positive one."""
 
     labels: tuple[str, ...] = ()
+    criterion: Loss = field(default_factory=Loss)
     architecture: ClassVar[Architecture] = "image"
 
     def __post_init__(self) -> None:
         """Check the labels."""
         check_labels(self.labels)
+        self.criterion.check_classes(len(self.labels))
 
     @property
     def measure(self) -> ClassMeasure:
@@ -137,10 +140,8 @@ class ImageClassification:
         return in_full_precision(head, image_features(model, batch["pixel_values"]))
 
     def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean cross-entropy."""
-        from torch.nn import functional
-
-        return functional.cross_entropy(logits, batch["targets"])
+        """Return the mean loss of the criterion."""
+        return self.criterion.of(logits, batch["targets"])
 
     def scores(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG002 # the seam's argument
         """Return the softmax over classes, (batch, classes)."""

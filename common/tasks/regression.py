@@ -54,7 +54,7 @@ def r2(sums: Floats) -> Floats:
     0.0
     """
     rows, _, squared, target, square = np.moveaxis(np.asarray(sums), -1, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         spread = square - target**2 / rows
         return np.where(spread > 1e-9 * np.abs(square), 1 - squared / spread, np.nan)
 

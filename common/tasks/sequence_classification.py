@@ -7,7 +7,7 @@ https://arxiv.org/abs/1908.10084); their first-token pooler is far worse as a fe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar  # tokenizers are untyped
 
 from common.metrics.classes import INFOS as INFOS
@@ -15,6 +15,7 @@ from common.metrics.classes import ClassMeasure
 from common.metrics.measure import Labels
 from common.tasks import Architecture, Example
 from common.tasks._classes import check_labels, class_columns, class_groups, class_index, stack_classes
+from common.tasks._losses import Loss
 from common.tasks._text import in_full_precision, masked_mean, text_batch, text_states, token_ids
 from common.usage import Usage
 
@@ -68,11 +69,13 @@ class SequenceClassification:
     """labels: the target's values in class order, at least two; with two, the second is the positive one."""
 
     labels: tuple[str, ...] = ()
+    criterion: Loss = field(default_factory=Loss)
     architecture: ClassVar[Architecture] = "encoder"
 
     def __post_init__(self) -> None:
         """Check the labels."""
         check_labels(self.labels)
+        self.criterion.check_classes(len(self.labels))
 
     @property
     def measure(self) -> ClassMeasure:
@@ -126,10 +129,8 @@ class SequenceClassification:
         return in_full_precision(head, masked_mean(text_states(model, batch), batch["attention_mask"]))
 
     def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean cross-entropy."""
-        from torch.nn import functional
-
-        return functional.cross_entropy(logits, batch["targets"])
+        """Return the mean loss of the criterion."""
+        return self.criterion.of(logits, batch["targets"])
 
     def scores(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG002 # the seam's argument
         """Return the softmax over classes, (batch, classes)."""

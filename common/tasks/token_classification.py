@@ -8,7 +8,7 @@ part in the loss. Words beyond `task.max_length` are read as outside any entity,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast  # tokenizers are untyped
 
 import numpy as np
@@ -19,6 +19,7 @@ from common.metrics.measure import Labels
 from common.metrics.sums import SumMeasure
 from common.tasks import Architecture, Example
 from common.tasks._classes import check_labels
+from common.tasks._losses import IGNORED, Loss
 from common.tasks._text import in_full_precision, padded, text_batch, text_states
 from common.usage import Usage
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-IGNORED = -100
-"""The target of a piece that bears no tag: torch's own sign for it."""
 _NO_WORD = -1
 
 
@@ -46,11 +45,13 @@ class TokenClassification:
     """labels: the tags, `O` (outside) the first; `B-drug` and `I-drug`, or plain `drug` where no two touch."""
 
     labels: tuple[str, ...] = ()
+    criterion: Loss = field(default_factory=Loss)
     architecture: ClassVar[Architecture] = "encoder"
 
     def __post_init__(self) -> None:
         """Check the labels."""
         check_labels(self.labels)
+        self.criterion.check_classes(len(self.labels))
         if self.labels[0] != OUTSIDE:
             raise ValueError(f"the first of task.labels must be {OUTSIDE!r}, outside any entity")
 
@@ -133,12 +134,8 @@ class TokenClassification:
         return in_full_precision(head, text_states(model, batch))
 
     def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean cross-entropy over words; 0 for a batch without any."""
-        from torch.nn import functional
-
-        targets = batch["targets"]
-        total = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
-        return total / (targets != IGNORED).sum().clamp(min=1)
+        """Return the mean loss of the criterion over words; 0 for a batch without any."""
+        return self.criterion.of(logits.flatten(0, 1), batch["targets"].flatten())
 
     def scores(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Return each row's contributions (batch, width) to the measure, float64."""

@@ -121,3 +121,8 @@ def test_the_rows_of_a_site_are_usable(make_site: Callable[..., object]) -> None
     found = check_rows(site.folder.path.parent / "rows.csv", site.bundle.study)  # type: ignore[attr-defined] # RealSite
     assert found.is_usable
     assert sum(found.labels.values()) == found.rows == sum(found.parts.values())
+
+
+def test_a_template_without_any_column_is_checked_too(tmp_path: Path) -> None:
+    study = STUDY.model_copy(update={"data": STUDY.data.model_copy(update={"template": "nothing"})})
+    assert check_rows(written(tmp_path, "p1,63,1,x,no"), study).columns

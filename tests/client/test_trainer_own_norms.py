@@ -55,6 +55,13 @@ def test_buffers_of_matched_norms_are_private_tensors_and_no_others(make_pixel_t
     own.schema.check(own.bench.read())
 
 
+def test_statistics_are_private_where_a_pattern_names_the_scale_alone(make_pixel_trainer: Make) -> None:
+    found = make_pixel_trainer("peft={method='layer-norm', private=['*.normalization.weight']}").schema
+    assert {name.rpartition(".")[2] for name in found.private.names} == {"weight", *STATISTICS}
+    assert {name.rpartition(".")[2] for name in found.shared.names} == {"bias", "weight"}
+    assert "head.weight" in found.shared.names
+
+
 @pytest.mark.parametrize("study", [OWN, TOP, NONE])
 def test_only_a_site_s_own_norms_learn(study: str, make_pixel_trainer: Make, ask: Ask) -> None:
     trainer = make_pixel_trainer(study)

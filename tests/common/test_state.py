@@ -213,3 +213,9 @@ def test_one_value_that_is_not_finite_is_found_in_any_piece(at: int) -> None:
         array.reshape(-1)[at] = value
         assert not is_finite(array)
         assert not is_finite(array.T)
+
+
+def test_running_statistics_are_not_counted_as_trained() -> None:
+    state = {"n.weight": np.zeros(3, np.float32), "n.running_mean": np.zeros(3, np.float32)}
+    schema = AdapterSchema.of({**state, "n.num_batches_tracked": np.int64([1]).reshape(())}, private=["n.*"])
+    assert (schema.size, schema.trained_size) == (7, 3)

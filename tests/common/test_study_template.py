@@ -118,3 +118,14 @@ def test_a_mistake_is_named(header: list[str], rows: list[list[str]], target: st
 def test_one_column_has_one_role() -> None:
     with pytest.raises(DataError, match="two roles"):
         write_study(HEADER, ROWS, target="outcome", site_column="outcome", patient_id=None)
+
+
+def test_a_column_of_image_files_makes_a_study_of_images() -> None:
+    """Other columns are features; the template is the file's name alone."""
+    header, rows = ["scan", *HEADER[1:]], [[f"scans/{i}.png", *row[1:]] for i, row in enumerate(ROWS)]
+    text = write_study(header, rows, target="outcome", site_column="hospital", patient_id="surname")
+    study = Study.model_validate(tomllib.loads(text))
+    assert (study.data.kind, study.task.kind, study.data.template) == ("images", "image-classification", "{scan}")
+    assert study.data.columns["scan"].type == "text"
+    assert study.data.columns["age"].type == "number"
+    assert study.base_model.source == "dir:/path/to/model"

@@ -23,7 +23,7 @@ def test_a_task_is_described_by_its_file() -> None:
     assert options.endswith("options: offset (0.0), scale (1.0)")
     assert models.endswith("base models: encoder")
     assert metrics.endswith("measured by: MAE, RMSE, R2, Squared error")
-    assert describe("token-classification")[1].endswith("options: labels ([])")
+    assert describe("token-classification")[1].endswith('options: labels ([]), criterion ({name = "cross-entropy"})')
 
 
 def test_every_task_says_in_a_sentence_what_it_learns() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ class VirtualTime:
 
     @property
     def clock(self) -> Clock:
-        return Clock(now=lambda: self.seconds, wait=self.wait)
+        return Clock(
+            now=lambda: self.seconds,
+            wait=self.wait,
+            date=lambda: datetime(2026, 11, 25, 10, tzinfo=UTC) + timedelta(seconds=self.seconds),
+        )
 
 
 @dataclass

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.errors import SchemaError
 from server.exchange import Clock, Exchange
-from server.roster import find_sites, refreshed, unambiguous
+from server.roster import connected, find_sites, refreshed, unambiguous
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,17 @@ def test_a_site_that_connects_later_is_taken_in() -> None:
     assert refreshed(exchange, roster, ["north", "south"]) == {"south": 7}
     town.seconds = 100.0
     assert refreshed(exchange, roster, ["north", "south"]) == {"north": 3, "south": 7}
+
+
+def test_who_is_connected_now_is_seen_in_a_roster_that_is_whole() -> None:
+    town = Town({0.0: [Node(7, "south"), Node(9, "stranger")]})
+    exchange = Exchange(town, Clock(now=lambda: town.seconds, wait=town.wait))
+    whole = {"north": 3, "south": 7}
+    assert connected(exchange, whole, ["north", "south"]) == {"south": 7}
+    town.nodes = {0.0: []}
+    assert connected(exchange, whole, ["north", "south"]) == {}
+    town.nodes = {0.0: [Node(7)]}  # a simulation's: who it is was asked once
+    assert connected(exchange, whole, ["north", "south"]) == whole
 
 
 @given(st.dictionaries(st.integers(1, 30), st.sampled_from("abcd"), max_size=12), st.sets(st.sampled_from("abcx")))

@@ -39,6 +39,7 @@ def test_it_has_the_published_number_of_parameters(folder: Path) -> None:
     base = load_base(folder, architecture="image", attention="sdpa")
     assert sum(p.numel() for p in base.parameters()) == PARAMETERS
     assert hidden_size(base) == 1280
+    assert {m.eps for m in base.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {1e-3}  # TensorFlow's, not torch's
     assert not any(p.requires_grad for p in base.parameters())
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from common import plugins
 from common.errors import StudyError
 from common.files import write_json
-from common.peft_methods import PeftMethod
+from common.peft_methods import PeftMethod, RewritesForPeft
 
 Make = Callable[[str], nn.Module]
 PIXELS = torch.linspace(-9, 9, 2 * 3 * 32 * 32).sin().reshape(2, 3, 32, 32)
@@ -68,7 +68,10 @@ def test_plain_peft_loads_what_is_trained_on_a_resnet(name: str, make_random_mod
     state = randomised(method.trainable(model))
     names = method.peft_names(list(state))
     assert names is not None
-    save_file({names[each]: tensor for each, tensor in state.items()}, tmp_path / "adapter_model.safetensors")
+    if isinstance(method, RewritesForPeft):
+        rewritten = method.for_peft({each: tensor.detach().numpy() for each, tensor in state.items()})
+        state = {each: torch.tensor(array) for each, array in rewritten.items()}
+    save_file({names[each]: tensor.detach() for each, tensor in state.items()}, tmp_path / "adapter_model.safetensors")
     write_json(tmp_path / "adapter_config.json", method.adapter_config(model))
     loaded = PeftModel.from_pretrained(make_random_model("resnet"), str(tmp_path)).eval()
     found, plain = states(model), make_random_model("resnet")

@@ -74,6 +74,12 @@ def test_what_is_pruned_stays_so_and_pruning_twice_is_pruning_once() -> None:
     assert kept_of(prune(once, 10)) == 6
 
 
+def test_a_mark_that_a_strategy_moved_is_put_right() -> None:
+    """Server momentum goes on past the mark, and a server's smaller step stops short of it."""
+    given = {"a": np.array([[3 * PRUNED], [0.7 * PRUNED], [0.4 * PRUNED], [0.01]], np.float32)}
+    assert prune(given, 4)["a"].ravel().tolist() == [PRUNED, PRUNED, np.float32(0.4 * PRUNED), np.float32(0.01)]
+
+
 def test_marks_survive_an_average_in_which_all_agree() -> None:
     """(received + mean of (trained - received)) in float32: far from the border between kept and pruned."""
     received, after = layers(seed=1), prune(layers(seed=1), 6)

@@ -193,6 +193,13 @@ def test_a_long_prompt_leaves_room_to_write(open_decoder: Open) -> None:
     assert texts[0] == texts[1] == by_hand(bench, (*start, *long[0].input_ids[-(room - 8 - 1) :]), 8)
 
 
+def test_writing_takes_at_most_half_of_the_room(open_decoder: Open) -> None:
+    bench = open_decoder("lora", "task.max_length=128", "task.max_new_tokens=500")
+    (long,) = bench.task.encode(bench.reader, ["fever " * 200 + "and rash"], None, max_length=128)
+    (row,) = predicted_rows(bench, [long], execution=Execution())
+    assert row["prediction"] == by_hand(bench, (*long.input_ids[:1], *long.input_ids[-63:]), 64)
+
+
 def test_sampling_settings_of_a_folder_change_nothing(scratch: Path, tmp_path: Path) -> None:
     folder = base_folder(study_of(), scratch)
     for path in folder.iterdir():

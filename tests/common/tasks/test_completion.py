@@ -47,3 +47,13 @@ def test_another_decoder_s_scaled_logits_are_its_own() -> None:
             expected = functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["targets"][:, 1:].flatten())
             found = CausalLm().loss(token_scores(model, batch), batch)
         assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_row_is_exact_if_every_token_of_its_completion_is_the_likeliest() -> None:
+    batch = CausalLm().collate([Example((1, 5, 6, 2), 2), Example((1, 9, 4, 2), 3), Example((1, 2), 1)], pad_id=0)
+    likelihood = torch.tensor([[0, 0, -1.0, -0.5], [0, -2.0, -0.25, 0], [0, -3.0, 0, 0]])
+    right = torch.tensor([[0, 0, 1.0, 1.0], [0, 0, 1.0, 1.0], [0, 0, 0, 0]])
+    found = CausalLm().scores(torch.stack((likelihood, right), dim=-1), batch)
+    rows = [[1, 2, 1.5, 2, 1, 0.75], [1, 3, 2.25, 2, 0, 0.75], [1, 1, 3.0, 0, 0, 3.0]]
+    assert found.tolist() == rows
+    assert found.dtype == torch.float64

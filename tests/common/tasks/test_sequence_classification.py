@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from common import plugins
+from common.errors import StudyError
 from common.tasks import Example
 from common.tasks.sequence_classification import SequenceClassification
 from common.workbench import Workbench
@@ -73,3 +75,38 @@ def test_texts_get_bert_s_marks(open_bench: Callable[..., Workbench]) -> None:
     (example,) = TASK.encode(tokenizer, ["fever"], np.array([1]), max_length=48)
     assert tokenizer.convert_ids_to_tokens(example.input_ids) == ["[CLS]", "fever", "[SEP]"]
     assert example.target == 1
+
+
+@pytest.mark.parametrize(
+    ("criterion", "formula"),
+    [
+        ({"name": "focal", "gamma": 2.0}, lambda p: -((1 - p) ** 2) * np.log(p)),
+        ({"weights": [1.0, 3.0]}, lambda p: -np.log(p) * np.array([3.0, 1.0, 3.0])),
+    ],
+)
+def test_the_criterion_of_the_study_is_the_loss(
+    criterion: dict[str, object], formula: Callable[..., np.ndarray]
+) -> None:
+    task = plugins.build(
+        "common.tasks", "sequence-classification", {"labels": ("no", "yes"), "criterion": criterion}, key="task.kind"
+    )
+    targets, logits = [1, 0, 1], np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    batch = task.collate([Example((1,), target) for target in targets], pad_id=0)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = formula(shares[np.arange(3), targets]).mean()
+    assert float(task.loss(torch.from_numpy(logits), batch)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "said"),
+    [
+        ({"weights": [1.0]}, "weights has 1 numbers, the task 2 classes"),
+        ({"gamma": 2.0}, "gamma is focal loss' own"),
+        ({"name": "hinge"}, "Input should be 'cross-entropy' or 'focal'"),
+        ({"smoothng": 0.1}, "Unexpected keyword argument"),
+    ],
+)
+def test_a_wrong_criterion_is_said(criterion: dict[str, object], said: str) -> None:
+    options = {"labels": ("no", "yes"), "criterion": criterion}
+    with pytest.raises(StudyError, match=said):
+        plugins.build("common.tasks", "sequence-classification", options, key="task.kind")
