@@ -180,6 +180,8 @@ class Hospital:
         bundle = agreed.signed.bundle.digest
         resident = self._resident
         if resident is None or (resident.bundle, resident.settings) != (bundle, agreed.settings):
+            if resident is not None:
+                resident.trainer.close()
             self._resident = resident = None  # so that two base models never are in memory
             self._loading = bundle
             try:

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from client.site_folder import SiteFolder
 from common import keys
@@ -59,8 +59,9 @@ class SiteSettings(BaseModel):
     """One site's settings file.
 
     site: its name in studies. data: its rows. base_models: folders with safetensors; the one whose digest a study names
-    is used. device: torch's name, or auto. threads: of each training call on the CPU. step_log: whether each training
-    step is written to state/steps.jsonl. Relative paths count from the site's folder.
+    is used. device: torch's name, or auto. devices: instead, several GPUs that train together, one process on each; or
+    processes: how many train together on the CPU. threads: of each training call on the CPU. step_log: whether each
+    training step is written to state/steps.jsonl. Relative paths count from the site's folder.
     """
 
     model_config = FROZEN
@@ -68,10 +69,27 @@ class SiteSettings(BaseModel):
     data: Path | None = None
     base_models: tuple[Path, ...] = ()
     device: str = "cpu"
+    devices: tuple[str, ...] = ()
+    processes: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=1, ge=1)
     step_log: bool = True
     coordinator: CoordinatorSection
     trainer: TrainerSection = TrainerSection()
+
+    @model_validator(mode="after")
+    def _one_kind_of_many(self) -> Self:
+        if self.devices and (self.processes > 1 or "device" in self.model_fields_set):
+            raise ValueError("devices stands alone; leave out device and processes")
+        if len(set(self.devices)) != len(self.devices) or any(not each.startswith("cuda:") for each in self.devices):
+            raise ValueError('devices are different GPUs with their numbers, such as ["cuda:0", "cuda:1"]')
+        if self.processes > 1 and self.device != "cpu":
+            raise ValueError('processes goes with device = "cpu"; for several GPUs name them as devices')
+        return self
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The device of each process that trains."""
+        return self.devices or (self.device,) * self.processes
 
     def anchored(self, folder: Path) -> Self:
         """Return the settings with paths that count from `folder`; ~ is the user's home."""

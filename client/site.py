@@ -8,6 +8,7 @@ from client.out_of_memory import told_when_out_of_memory
 from client.rows import read_rows
 from client.settings import SiteSettings
 from client.store import SiteStore
+from client.team import Team
 from client.trainer import Trainer, prepare_rows
 from common.base_files import digest_manifest, manifest
 from common.bundle import Bundle
@@ -25,20 +26,23 @@ def open_trainer(settings: SiteSettings, bundle: Bundle, base: Path, *, store: S
     """
     study = bundle.study
     rows = read_rows(settings.rows, study)
-    execution = resolve(precision=study.training.precision, device=settings.device, threads=settings.threads)
+    precision, threads = study.training.precision, settings.threads
+    execution, *others = (resolve(precision=precision, device=each, threads=threads) for each in settings.members)
 
     def load() -> Workbench:
         return open_workbench(study, base, attention=execution.attention).to(execution.device)
 
     bench = told_when_out_of_memory(load, study, execution)
+    parts = prepare_rows(rows, study, bench)
     return Trainer(
         name=settings.site,
         bundle=bundle,
-        rows=prepare_rows(rows, study, bench),
+        rows=parts,
         bench=bench,
         execution=execution,
         store=store,
         gate=gate,
+        team=Team(study, base, parts.train.examples, execution, tuple(others)) if others else None,
     )
 
 

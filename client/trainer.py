@@ -9,26 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from client.consent import check_request
 from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.out_of_memory import told_when_out_of_memory
-from client.regulariser import regularisers_of
+from client.round_training import RoundWork, train_round
 from client.scoring import score
 from client.split import Parts, split_patients
 from client.step_log import StepLog
 from client.steps import Setting, Step
 from client.store import SiteStore
-from client.training import Recipe, Trained, train
+from client.team import Team
+from client.training import Recipe, Trained
 from common.bundle import Bundle
 from common.errors import RefusedError
 from common.labels import rarest
 from common.metrics.measure import Labels
 from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
-from common.seeds import generator, integer_seed
+from common.seeds import generator
 from common.state import AdapterSchema, AdapterState, Array, subtract
 from common.study import Study
 from common.tasks import AnyExample
@@ -90,6 +91,7 @@ class Trainer:
 
     check_consent: looks, after each step and before anything is let out, whether the hospital still agrees, and raises
     RefusedError with one of PASSING_REASONS where it does not. step_log: where the site writes each step down.
+    team: the further processes of a site that trains on several devices.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Trainer:
     gate: Gate
     check_consent: Callable[[], None] = lambda: None
     step_log: StepLog | None = None
+    team: Team | None = None
 
     @property
     def schema(self) -> AdapterSchema:
@@ -196,29 +199,28 @@ class Trainer:
             return self._trained(request, Setting(after_step=after_step, update_norms=note is not None))
 
     def _trained(self, request: Request, setting: Setting) -> Trained:
-        private = self.schema.private.names
-        steps = self.bundle.study.training.unfreeze
-        active = {*self._asked(request), *matching(private, patterns_in(steps, request.round))}
-        regularisers = regularisers_of(
-            self.bundle.study.training.regulariser,
-            self.bench,
-            self.rows.train.examples,
-            initial=self.bundle.initial,
-            active=active,
-            execution=self.execution,
-            rng=generator(request.seed, site=self.name, purpose="regulariser"),
-        )
-        return train(
-            self.bench,
-            self.rows.train.examples,
-            recipe_of(self.bundle.study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
-            active=active,
+        work, examples = self._round_work(request), self.rows.train.examples
+        if self.team is not None:
+            return self.team.train(work, self.bench.read(), self.bench, setting)
+        return train_round(work, self.bench, examples, execution=self.execution, setting=setting)
+
+    def _round_work(self, request: Request) -> RoundWork:
+        study, private = self.bundle.study, self.schema.private.names
+        unfrozen = matching(private, patterns_in(study.training.unfreeze, request.round))
+        return RoundWork(
+            site=self.name,
+            seed=request.seed,
+            recipe=recipe_of(study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
+            active=frozenset({*self._asked(request), *unfrozen}),
             private=private,
-            execution=self.execution,
-            rng=generator(request.seed, round_number=request.round, site=self.name, purpose="batches"),
-            dropout_seed=integer_seed(request.seed, round_number=request.round, site=self.name, purpose="dropout"),
-            setting=replace(setting, regularisers=regularisers),
+            regulariser=study.training.regulariser,
+            initial=self.bundle.initial,
         )
+
+    def close(self) -> None:
+        """End what this trainer started."""
+        if self.team is not None:
+            self.team.close()
 
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
         """Score what is in the workbench on one split; test scores are also kept on the site's own disk."""

@@ -30,6 +30,13 @@ _SANDBOXES: Final = {
     GATEWAY: (_INTERNET, "PrivateDevices=yes", *LOOPBACK_ONLY),
 }
 
+_SEVERAL: Final = (
+    "# Of this trainer's several processes, which sum their gradients over the loopback of a network of their own.",
+    "PrivateNetwork=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "PrivateDevices=no",
+)
+
 
 def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> list[Path]:
     """Write `units/fedpeft-*.service` and `units/permissions.sh`, and return their paths.
@@ -38,7 +45,8 @@ def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> 
         UserError: the site is not complete, or has two users and no `socket_group`.
     """
     check_complete(folder)
-    group = read_settings(folder).trainer.socket_group
+    settings = read_settings(folder)
+    group, several = settings.trainer.socket_group, len(settings.members) > 1
     if group is None and trainer_user != gateway_user:
         raise UserError(
             f"two users, {trainer_user} and {gateway_user}, need a group that both are in: write socket_group = "
@@ -46,7 +54,7 @@ def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> 
         )
     users = {TRAINER: trainer_user, SUPERNODE: gateway_user, GATEWAY: gateway_user}
     texts = {
-        f"fedpeft-{each.name}.service": unit(folder, each, user=users[each.name], group=group)
+        f"fedpeft-{each.name}.service": unit(folder, each, user=users[each.name], group=group, several=several)
         for each in site_programs(folder, kept_ports(folder))
     }
     texts["permissions.sh"] = permissions(folder, trainer=trainer_user, gateway=gateway_user, group=group)
@@ -56,8 +64,11 @@ def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> 
     return [out / name for name in texts]
 
 
-def unit(folder: SiteFolder, program: Program, *, user: str, group: str | None) -> str:
-    """Return the text of one unit; it restarts whatever the exit status, since a refused SuperNode exits with 0."""
+def unit(folder: SiteFolder, program: Program, *, user: str, group: str | None, several: bool = False) -> str:
+    """Return the text of one unit; it restarts whatever the exit status, since a refused SuperNode exits with 0.
+
+    several: whether the trainer has further processes, which it speaks to on the loopback.
+    """
     own = program.name == TRAINER
     writable = [folder.run / "trainer", folder.state] if own else [folder.run / "flwr-home"]
     lines = [
@@ -76,7 +87,7 @@ def unit(folder: SiteFolder, program: Program, *, user: str, group: str | None) 
         f"TimeoutStopSec={program.stop_wait_s:g}",
         "KillMode=control-group",
         f"ReadWritePaths={paths(writable)}",
-        *_SANDBOXES[program.name],
+        *(_SEVERAL if own and several else _SANDBOXES[program.name]),
         *HARDENING,
         *NO_CAPABILITIES,
         "UMask=0077",

@@ -14,6 +14,7 @@
     ├── SchemaError          tensors that are not what the adapter schema says
     │   └── NotFiniteError   they are, but for NaN or infinity among the values
     ├── RefusedError         a site declines to answer; carries a fixed word, never data
+    ├── MemberError          a further process of a site is gone (`client.team`)
     ├── TrainerFailure       a trainer gave a gateway no answer; likewise (`client.trainer_connection`)
     └── ParticipationError   a run ended without enough sites: exit 3
 

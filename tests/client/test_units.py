@@ -131,3 +131,13 @@ def test_units_written_again_keep_the_ports_of_the_processes_that_run(folder: Si
         written = write_units(folder, trainer_user="a", gateway_user="a")
     assert read_ports(folder) == ports
     assert f'"{ports.runtime}"' in next(p for p in written if "supernode" in p.name).read_text()
+
+
+def test_a_trainer_of_several_processes_has_a_loopback_of_its_own_and_no_more(folder: SiteFolder) -> None:
+    text = folder.settings.read_text()
+    folder.settings.write_text(text.replace('site = "north"', 'site = "north"\nprocesses = 2'))
+    (trainer,) = (p for p in write_units(folder, trainer_user="one", gateway_user="one") if "trainer" in p.name)
+    service = parse(trainer.read_text())["Service"]
+    assert service["PrivateNetwork"] == "yes"
+    assert service["RestrictAddressFamilies"].split() == ["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"]
+    assert service["PrivateDevices"] == "no"

@@ -1,0 +1,61 @@
+"""The training of one round at a site, from everything that fixes it: the same in each of a site's processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from client.execution import Execution
+from client.regulariser import regularisers_of
+from client.steps import Setting
+from client.training import Recipe, Trained, train
+from common.seeds import generator, integer_seed
+from common.state import AdapterState
+from common.study_regulariser import RegulariserSection
+from common.tasks import AnyExample
+from common.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class RoundWork:
+    """What a site trains in one round.
+
+    site, seed: of the streams of random numbers. active: names of the tensors that are trained, `private` those that
+    stay. initial: the study's initial adapter, where a regulariser is anchored.
+    """
+
+    site: str
+    seed: int
+    recipe: Recipe
+    active: frozenset[str]
+    private: tuple[str, ...]
+    regulariser: RegulariserSection | None
+    initial: AdapterState
+
+
+def train_round(
+    work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
+) -> Trained:
+    """Train what is in the workbench, in place; batches are the same in every process, dropout is each one's own."""
+    number, rank = work.recipe.round_number, setting.place.rank
+    regularisers = regularisers_of(
+        work.regulariser,
+        bench,
+        examples,
+        initial=work.initial,
+        active=work.active,
+        execution=execution,
+        rng=generator(work.seed, site=work.site, purpose="regulariser"),
+    )
+    dropout = f"dropout {rank}" if rank else "dropout"
+    return train(
+        bench,
+        examples,
+        work.recipe,
+        active=work.active,
+        private=work.private,
+        execution=execution,
+        rng=generator(work.seed, round_number=number, site=work.site, purpose="batches"),
+        dropout_seed=integer_seed(work.seed, round_number=number, site=work.site, purpose=dropout),
+        setting=replace(setting, regularisers=regularisers),
+    )
