@@ -12,7 +12,8 @@ from server.session import Results, SiteResult
 
 AT_EARLIER_ROUND: Final = "still at an earlier round"
 NOT_CONNECTED: Final = "not connected"
-_MAX_GRACE_S: Final = 60.0
+_MAX_GRACE_S: Final = 15.0
+"""Short: a site that has left for good costs each round that much."""
 _MAX_PAUSE_S: Final = 30.0
 _PASSING: Final = frozenset({"SITE_UNAVAILABLE", "TRAINER_UNAVAILABLE", "BUSY"})
 """Failures that may be over in a minute: a link that was cut, a process that is being restarted, a question before."""
@@ -34,7 +35,7 @@ class Patience:
         """Return until when sites that are not at work are waited for.
 
         >>> Patience(0.0, 3600.0).end(has_quorum=True), Patience(0.0, 3600.0).end(has_quorum=False)
-        (60.0, 3600.0)
+        (15.0, 3600.0)
         """
         return self.start + (min(self.deadline_s / 10, _MAX_GRACE_S) if has_quorum else self.deadline_s)
 

@@ -108,7 +108,7 @@ WRONG_KEYS = {
     "aggregation.name=fedavgg": ["aggregation.name = 'fedavgg' does not exist", "there are: ", "fedavg"],
     "aggregation.momentum=1": ["has no option 'momentum'"],
     "task.kind=guess": ["task.kind = 'guess' does not exist", "sequence-classification"],
-    "data.kind=sql": ["data.kind = 'sql' does not exist", "there are: table"],
+    "data.kind=sql": ["data.kind = 'sql' does not exist", "there are: images, table"],
     "task.labels=['no','no']": ["labels must differ"],
     'simulation={data="rows.csv"}': ["give either site_column or partition"],
     'simulation={data="rows.csv",partition={name="random",sites=3}}': [
