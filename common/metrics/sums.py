@@ -30,6 +30,9 @@ ROW_LOSS: Final = MetricInfo(
 _NORMAL_95: Final = 1.959963984540054
 _STEP: Final = 1e-6
 _LARGEST: Final = 1e300
+_SLACK: Final = 1e-6
+"""Of sums that another machine rounded."""
+_NO_FIT: Final = "the sites' sums do not fit together"
 _NOT_FINITE: Final = "the model's outputs are not finite"
 
 
@@ -75,12 +78,16 @@ class RowSums:
 
 @dataclass(frozen=True)
 class SumMeasure:
-    """k contributions of each row, by name, and the metrics made of their sums; the first metric leads."""
+    """k contributions of each row, by name, and the metrics made of their sums; the first metric leads.
+
+    The first column is 1 for each row. signed: the columns that may be negative.
+    """
 
     columns: tuple[str, ...]
     metrics: tuple[SumMetric, ...]
     choosing: tuple[str, ...]
     tuning: str
+    signed: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -144,14 +151,27 @@ class SumMeasure:
         return RowSums(len(scores), len(names), of_patients.sum(axis=0), of_patients.T @ of_patients)
 
     def read_summary(self, content: object) -> RowSums:
-        """Read what `RowSums.to_json` wrote. Raises SchemaError."""
+        """Read what `RowSums.to_json` wrote. Raises SchemaError, also where no rows have such sums and products."""
         if not isinstance(content, Mapping) or set(content) != {"n", "patients", "sums", "products"}:
             raise SchemaError("sums of rows have other keys than n, patients, sums and products")
         n, patients = content["n"], content["patients"]
         if not all(type(count) is int for count in (n, patients)) or not 0 < patients <= n:
             raise SchemaError("sums of rows are not of at least one row, and of at most as many patients")
         k = self.width
-        return RowSums(n, patients, _array(content["sums"], (k,)), _array(content["products"], (k, k)))
+        found = RowSums(n, patients, _array(content["sums"], (k,)), _array(content["products"], (k, k)))
+        self._check_possible(found)
+        return found
+
+    def _check_possible(self, found: RowSums) -> None:
+        """Pooled metrics are made of these, so that a site could make them better than any model is."""
+        unsigned = np.array([column not in self.signed for column in self.columns])
+        if abs(found.sums[0] - found.n) > _SLACK or (found.sums[unsigned] < 0).any():
+            raise SchemaError("sums of rows are not of as many rows as they say, or have a negative count or loss")
+        if not _is_spread(found):
+            raise SchemaError("products of sums are none that so many patients with these sums can have")
+        for metric in self.metrics:
+            if not _is_within(metric.info, float(metric.of(found.sums))):
+                raise SchemaError(f"sums of rows give a {metric.info.name} that is beyond its bounds")
 
     def pool(
         self,
@@ -189,6 +209,9 @@ def pooled_metric(metric: SumMetric, sites: Sequence[RowSums], *, interval: bool
     value = float(metric.of(total))
     if not np.isfinite(value):
         return Metric(None, rows, reason=metric.undefined)
+    if not _is_within(metric.info, value):
+        return Metric(None, rows, reason=_NO_FIT)
+    value = min(max(value, metric.info.low), metric.info.high)
     if not interval:
         return Metric(value, rows)
     if any(site.patients < 2 for site in sites):
@@ -224,6 +247,23 @@ def ratio(numerator: int, denominator: int) -> OfSums:
             return np.where(sums[..., denominator] > 0, sums[..., numerator] / sums[..., denominator], np.nan)
 
     return of
+
+
+def _is_within(info: MetricInfo, value: float) -> bool:
+    """Whether a value, rounded, is within the metric's bounds; one that is undefined is."""
+    return math.isnan(value) or info.low - _SLACK <= value <= info.high + _SLACK
+
+
+def _is_spread(found: RowSums) -> bool:
+    """Whether products - sums sums' / patients is a covariance, as it is of any patients: no direction is negative."""
+    scale = np.sqrt(np.maximum(np.diag(found.products), 0.0))
+    scale[scale == 0] = 1.0
+    products = found.products / scale[:, None] / scale
+    sums = found.sums / scale / math.sqrt(found.patients)
+    if not (np.abs(sums) <= 1 + _SLACK).all() or not (np.abs(products) <= 1 + _SLACK).all():
+        return False
+    spread = products - np.outer(sums, sums)
+    return bool(np.allclose(spread, spread.T, rtol=0, atol=_SLACK)) and np.linalg.eigvalsh(spread)[0] >= -_SLACK
 
 
 def _statistic(of: OfSums, scores: Floats) -> Statistic:

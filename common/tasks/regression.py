@@ -69,6 +69,7 @@ MEASURE: Final = SumMeasure(
     ),
     choosing=("mae",),
     tuning="squared_error",
+    signed=("target",),
 )
 
 

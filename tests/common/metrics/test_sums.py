@@ -113,6 +113,48 @@ def test_the_difference_is_paired_on_patients() -> None:
     assert found.high - found.low < (alone.high - alone.low) / 2
 
 
+def summary_of(scores: np.ndarray, of: list[str]) -> RowSums:
+    found = MEASURE.summary(scores, NO_LABELS, of)
+    assert found is not None
+    return found
+
+
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 10))
+def test_what_rows_have_can_be_read(seed: int, rows: int, patients: int) -> None:
+    summary = summary_of(*draw(seed, rows, patients))
+    assert MEASURE.read_summary(summary.to_json()).to_json() == summary.to_json()
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_sums_that_no_rows_have_are_refused(column: int) -> None:
+    """They would make the pooled metric better than that of any model, or its interval as narrow as one likes."""
+    summary = summary_of(*draw(0, 60, 20))
+    products, sums = summary.products.tolist(), summary.sums.tolist()
+    hostile: list[dict[str, object]] = [
+        {"sums": [-each if i == column else each for i, each in enumerate(sums)]},
+        {"sums": [100 * each if i == column else each for i, each in enumerate(sums)]},
+        {"products": [[0.0 if column in (i, j) else p for j, p in enumerate(row)] for i, row in enumerate(products)]},
+        {"products": [[-p if i == j == column else p for j, p in enumerate(row)] for i, row in enumerate(products)]},
+        {"products": [[p + 1e6 * (i == column) for p in row] for i, row in enumerate(products)]},
+        {"products": np.outer(summary.sums, summary.sums).tolist(), "patients": 1, "sums": [2 * each for each in sums]},
+    ]
+    for change in hostile:
+        with pytest.raises(SchemaError):
+            MEASURE.read_summary({**summary.to_json(), **change})
+
+
+def test_more_hits_than_tokens_are_refused() -> None:
+    scores, of = draw(0, 60, 20)
+    scores[:, 3] = scores[:, 1] + 1
+    with pytest.raises(SchemaError, match="accuracy that is beyond its bounds"):
+        MEASURE.read_summary(summary_of(scores, of).to_json())
+
+
+def test_a_pooled_value_beyond_its_bounds_is_none() -> None:
+    found = pooled_metric(MEASURE.metrics[1], [RowSums(4, 4, np.array([4.0, 2.0, 1.0, 3.0]), np.eye(4))], interval=True)
+    assert (found.value, found.reason) == (None, "the sites' sums do not fit together")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -131,7 +173,8 @@ def test_the_difference_is_paired_on_patients() -> None:
     ],
 )
 def test_sums_of_another_machine_are_checked(change: dict[str, object]) -> None:
-    good = RowSums(4, 2, np.arange(4.0), np.eye(4)).to_json()
+    scores, of = draw(0, 4, 2)
+    good = summary_of(scores, of).to_json()
     assert MEASURE.read_summary(good).to_json() == good
     with pytest.raises(SchemaError):
         MEASURE.read_summary({**good, **change})
