@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any  # JSON
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import ModelError
-from common.images import read_image
+from common.errors import DataError, ModelError
+from common.images import MAX_PIXELS, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,11 +63,20 @@ class ImageReader:
         return self.pixels(read_image(path))
 
     def pixels(self, image: Image) -> NDArray[np.uint8]:
-        """Return the pixels of a picture in 8-bit grey or RGB, (height, width, channels)."""
+        """Return the pixels of a picture in 8-bit grey or RGB, (height, width, channels).
+
+        Raises:
+            DataError: one side is so much longer than the other that the picture would be huge at the model's size.
+        """
         from PIL.Image import Resampling
 
         whole = image.convert("L" if self.channels == 1 else "RGB")
         height, width = _resized(whole.height, whole.width, self.resize)
+        if height * width > MAX_PIXELS:
+            raise DataError(
+                f"its image's sides are {whole.width} and {whole.height}: resized for the base model it would have "
+                f"more than {MAX_PIXELS // 10**6} million pixels; cut it to what is to be seen"
+            )
         scaled = np.asarray(whole.resize((width, height), Resampling(self.resample)))
         top, left = (height - self.size[0]) // 2, (width - self.size[1]) // 2
         cut = scaled[top : top + self.size[0], left : left + self.size[1]]

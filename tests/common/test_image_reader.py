@@ -13,7 +13,7 @@ from transformers.models.deit.image_processing_pil_deit import DeiTImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from common.base_files import digest_manifest, manifest
-from common.errors import ModelError
+from common.errors import DataError, ModelError
 from common.image_reader import ImageReader, read_preprocessor
 
 PROCESSORS = {
@@ -103,3 +103,11 @@ def test_the_digest_of_a_base_model_fixes_how_images_are_read(tmp_path: Path) ->
     before = digest_manifest(manifest(tmp_path))
     reader_of(tmp_path, {**WHOLE, "size": {"height": 9, "width": 9}})
     assert digest_manifest(manifest(tmp_path)) != before
+
+
+@pytest.mark.parametrize("size", [(1, 2_000_000), (2_000_000, 1)])
+def test_an_image_that_resizing_would_make_huge_is_refused(size: tuple[int, int], tmp_path: Path) -> None:
+    """2 MB unpacked, and 131 GB once its shorter side is 256."""
+    content = {**WHOLE, "size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": 224}
+    with pytest.raises(DataError, match="sides"):
+        reader_of(tmp_path, content).pixels(Image.fromarray(np.zeros(size, dtype=np.uint8)))
