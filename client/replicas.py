@@ -16,6 +16,7 @@ from typing import Final, Literal
 from client.place import Place
 
 Backend = Literal["gloo", "nccl"]
+INTERFACES: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 TIMEOUT: Final = timedelta(minutes=10)
 """How long a process waits for the others in one step before it gives up."""
 
@@ -30,8 +31,8 @@ def join(rank: int, size: int, *, meeting: Path, backend: Backend) -> Iterator[P
     """Meet the other processes at the file `meeting`, which no earlier meeting used, and yield this one's place."""
     from torch import distributed
 
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else gloo asks the name server for this machine's address
-    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+    for name in INTERFACES:  # a cluster's own choice would send gradients over its network, in clear
+        os.environ[name] = "lo"  # without one gloo asks the name server for this machine's address
     distributed.init_process_group(
         backend, init_method=f"file://{meeting.absolute()}", rank=rank, world_size=size, timeout=TIMEOUT
     )
