@@ -37,8 +37,8 @@ class Policy(BaseModel):
     fnmatch patterns of the names that may leave. max_update_bytes: tensors of one reply. max_study_bytes: all that
     leaves in answer to one study, each answer counted once. max_update_norm: Euclidean, over all tensors.
     minimum_patients: with fewer to train on nothing is answered, and metrics of fewer are withheld.
-    minimum_class_patients: metrics are withheld too where fewer patients are of one class. metrics: names that may
-    leave. hours: see `client.hours`; none is any time. runs: how many runs of a study are answered; a new run can ask
+    minimum_class_patients: metrics are withheld too where fewer patients are of one class, or have one number or text
+    of few (see `common.labels.rarest`). metrics: names that may leave. hours: see `client.hours`; none is any time. runs: how many runs of a study are answered; a new run can ask
     everything again.
     """
 

@@ -12,7 +12,7 @@ _COMMENTS = {
     "max_study_bytes": "Bytes in answer to one study, over all its rounds and runs.",
     "max_update_norm": "Largest Euclidean norm of an update; without this line there is no bound.",
     "minimum_patients": "With fewer training patients nothing is answered, and metrics of fewer are withheld.",
-    "minimum_class_patients": "Metrics are withheld where fewer patients are of one class.",
+    "minimum_class_patients": "Metrics are withheld where fewer patients are of one class, or have one of few labels.",
     "metrics": "Metrics that may leave, each with the number of rows behind it.",
     "release_histograms": "Whether summaries may leave for metrics over all sites: score histograms, sums.",
     "hours": "When the site answers, in local time: ['Mo-Fr 20:00-06:00', 'Sa,Su 00:00-24:00']; [] is any time.",

@@ -1,6 +1,7 @@
 """The labels of a site's rows: read from a column, counted by group, dealt out by group."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,9 @@ from common.errors import DataError
 from common.metrics.measure import Labels
 from common.rendering import is_missing, shown
 from common.tasks import LooksAtInput, Task
+
+FEW_LABELS: Final = 10
+"""So many different numbers or texts, or fewer, are as the classes of a classifier."""
 
 
 def read_labels(raw: Sequence[str], task: Task, *, target: str) -> Labels:
@@ -37,10 +41,23 @@ def misfit(task: Task, text: str, label: object) -> str | None:
 
 
 def rarest(task: Task, labels: Labels, patients: Sequence[str]) -> int:
-    """Return how many patients the smallest group has; all of them where the task tells no groups apart."""
+    """Return how many patients the smallest group has; all of them where there are no groups.
+
+    Where the task tells none apart, few labels that patients share are classes all the same, whatever kind of task a
+    study makes of them.
+    """
     names = np.asarray(patients, dtype=object)
-    groups = task.groups(labels)
-    return min((len(set(names[rows])) for rows in groups.values()), default=len(set(patients)))
+    groups = list(task.groups(labels).values()) or _of_few_labels(labels, patients=len(set(patients)))
+    return min((len(set(names[rows])) for rows in groups), default=len(set(patients)))
+
+
+def _of_few_labels(labels: Labels, *, patients: int) -> list[NDArray[np.bool_]]:
+    """Return the rows of each label where these are FEW_LABELS at most, for twice as many patients; none else."""
+    found = labels.tolist()
+    known = set(found)
+    if 2 * len(known) > patients or len(known) > FEW_LABELS:
+        return []
+    return [np.array([label == each for label in found], dtype=bool) for each in known]
 
 
 def counted(task: Task, labels: Labels) -> str:
