@@ -23,6 +23,10 @@ from common.usage import usage_of
 from common.visible import visible
 
 T = TypeVar("T")
+_SUMMARIES = (
+    "yes: score histograms, or sums over rows and products of two such sums over patients; they tell every metric, "
+    "those that are not listed above too, and how many patients have two rare things together"
+)
 _MECHANISMS = {"none": "none: no noise is added, and updates alone can tell of single patients"}
 
 
@@ -73,8 +77,17 @@ def _study_lines(signed: Signed) -> Iterator[str]:
     yield f"study         {study.name}: {study.description or 'without a description'}"
     yield f"digests       study {study.digest}, bundle {signed.bundle.digest}"
     yield f"signed by     {fingerprint(signed.coordinator)}"
-    yield f"does          fine-tunes by {study.peft.method}, {length} a round, {study.federation.rounds} rounds"
+    yield f"does          fine-tunes by {study.peft.method}, {length} a round, {_rounds(study)}"
+    if training.regulariser is not None:
+        kept = training.regulariser
+        yield f"              holds training near its start by {kept.kind}, weight {kept.weight:g}"
     yield f"sites         {', '.join(study.federation.sites)}"
+
+
+def _rounds(study: Study) -> str:
+    rounds, patience = study.federation.rounds, study.federation.patience
+    early = f" or fewer: they end after {patience} without a better pooled metric" if patience else ""
+    return f"{rounds} rounds{early}"
 
 
 def _data_lines(rows: Rows | None, study: Study) -> Iterator[str]:
@@ -115,7 +128,7 @@ def _leaving_lines(signed: Signed, policy: Policy) -> Iterator[str]:
         f"withheld      of fewer than {policy.minimum_patients} patients, or {policy.minimum_class_patients} of a class"
     )
     yield "counts        training rows; rows and patients of each part that is scored; loss, steps, seconds"
-    yield f"summaries     {'yes: score histograms, or sums over rows' if policy.release_histograms else 'no'}"
+    yield f"summaries     {_SUMMARIES if policy.release_histograms else 'no'}"
 
 
 def _tensor_lines(schema: AdapterSchema) -> Iterator[str]:

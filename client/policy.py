@@ -38,8 +38,8 @@ class Policy(BaseModel):
     leaves in answer to one study, each answer counted once. max_update_norm: Euclidean, over all tensors.
     minimum_patients: with fewer to train on nothing is answered, and metrics of fewer are withheld.
     minimum_class_patients: metrics are withheld too where fewer patients are of one class, or have one number or text
-    of few (see `common.labels.rarest`). metrics: names that may leave. hours: see `client.hours`; none is any time. runs: how many runs of a study are answered; a new run can ask
-    everything again.
+    of few (see `common.labels.rarest`). metrics: names that may leave. hours: see `client.hours`; none is any time.
+    runs: how many runs of a study are answered; a new run can ask everything again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

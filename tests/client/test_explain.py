@@ -58,7 +58,19 @@ def test_terms_are_said_plainly(make_site: Make) -> None:
     assert site.bundle.digest in text
     assert fingerprint(read_settings(site.folder).coordinator.signing_key) in text
     site.set_policy(release_histograms=True)
-    assert "summaries     yes" in "\n".join(explained(site).lines)
+    assert "summaries     yes: score histograms, or sums over rows and products of two" in "\n".join(
+        explained(site).lines
+    )
+
+
+@pytest.mark.parametrize("is_set", [False, True])
+def test_what_ends_the_rounds_and_what_holds_training_back_is_said(is_set: bool, make_site: Make) -> None:
+    options = ("federation.patience=2", "training.regulariser={kind='ewc', weight=10.0, rows=4}")
+    site = make_site(*(options if is_set else ()))
+    text = "\n".join(explained(site).lines)
+    rounds = site.bundle.study.federation.rounds
+    assert (f"{rounds} rounds or fewer: they end after 2 without" in text) is is_set
+    assert ("holds training near its start by ewc, weight 10" in text) is is_set
 
 
 def test_no_text_of_a_row_is_shown(make_site: Make) -> None:
