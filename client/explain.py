@@ -1,5 +1,6 @@
 """What a study would do at this site, in plain words, for the person who approves it."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -78,6 +79,8 @@ def _study_lines(signed: Signed) -> Iterator[str]:
     yield f"digests       study {study.digest}, bundle {signed.bundle.digest}"
     yield f"signed by     {fingerprint(signed.coordinator)}"
     yield f"does          fine-tunes by {study.peft.method}, {length} a round, {_rounds(study)}"
+    if study.task.arguments.get("criterion"):
+        yield f"              its loss: {json.dumps(study.task.arguments['criterion'])}"
     if training.regulariser is not None:
         kept = training.regulariser
         yield f"              holds training near its start by {kept.kind}, weight {kept.weight:g}"

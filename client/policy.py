@@ -15,7 +15,7 @@ from common.bundle import Bundle
 from common.errors import UserError
 from common.files import digest_json
 from common.study_file import first_error
-from common.study_task import metric_names
+from common.study_task import metric_names, task_of
 
 METHODS = "common.peft_methods"
 REFUSED_METHOD = "full"
@@ -23,6 +23,8 @@ REFUSED_METHOD = "full"
 TEXT_BYTES = 4096
 """Of metrics and figures in one reply; score histograms, where they may leave, add some for each row."""
 CLOSING_MESSAGES = 2
+LARGEST_RATIO = 100.0
+"""Of the weights that a loss gives to two classes: beyond it, an update is of the few patients of one class alone."""
 
 
 def default_methods() -> tuple[str, ...]:
@@ -139,6 +141,12 @@ def is_nearly_full(bundle: Bundle) -> bool:
     return bundle.schema.size > bundle.base_model.parameters
 
 
+def weighs_alone(bundle: Bundle) -> bool:
+    """Whether the study's loss counts one class so much more than another that its rows alone make the update."""
+    weights = getattr(getattr(task_of(bundle.study.task), "criterion", None), "weights", None)
+    return weights is not None and max(weights) > LARGEST_RATIO * min(weights)
+
+
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
     shared = bundle.schema.shared
@@ -156,6 +164,10 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         ),
         f"it trains {bundle.schema.size} numbers of the model, more than it leaves frozen, and {REFUSED_METHOD!r} is "
         "not among the policy's methods": is_nearly_full(bundle) and REFUSED_METHOD not in policy.methods,
+        f"its loss weighs one label more than {LARGEST_RATIO:g} times another, so that an update is of that label's "
+        "patients alone, however few; minimum_class_patients = 0 lets it": (
+            weighs_alone(bundle) and policy.minimum_class_patients > 0
+        ),
         f"{len(kept)} tensors match none of the policy's patterns, such as {', '.join(kept[:3])}": bool(kept),
         f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
             shared.size_bytes > policy.max_update_bytes

@@ -65,12 +65,17 @@ def test_terms_are_said_plainly(make_site: Make) -> None:
 
 @pytest.mark.parametrize("is_set", [False, True])
 def test_what_ends_the_rounds_and_what_holds_training_back_is_said(is_set: bool, make_site: Make) -> None:
-    options = ("federation.patience=2", "training.regulariser={kind='ewc', weight=10.0, rows=4}")
+    options = (
+        "federation.patience=2",
+        "training.regulariser={kind='ewc', weight=10.0, rows=4}",
+        "task.criterion={name='focal', gamma=3.0}",
+    )
     site = make_site(*(options if is_set else ()))
     text = "\n".join(explained(site).lines)
     rounds = site.bundle.study.federation.rounds
     assert (f"{rounds} rounds or fewer: they end after 2 without" in text) is is_set
     assert ("holds training near its start by ewc, weight 10" in text) is is_set
+    assert ('its loss: {"name": "focal", "gamma": 3.0}' in text) is is_set
 
 
 def test_no_text_of_a_row_is_shown(make_site: Make) -> None:

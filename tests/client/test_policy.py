@@ -139,3 +139,11 @@ def test_full_fine_tuning_by_another_name_is_seen(make_bundle: Callable[..., Bun
     assert "more than it leaves frozen" in only
     assert objected(nearly, methods=("last-layers", "full")) == []
     assert objected(make_bundle("peft={method='last-layers', layers=1}")) == []
+
+
+@pytest.mark.parametrize(("weights", "is_alone"), [("1.0, 0.0", True), ("0.001, 1.0", True), ("0.1, 10.0", False)])
+def test_a_loss_of_few_patients_alone_is_seen(weights: str, is_alone: bool, make_bundle: Callable[..., Bundle]) -> None:
+    """`minimum_patients` counts all who are trained on, of whom such weights leave those of the rare class."""
+    bundle = make_bundle(f"task.criterion={{name='cross-entropy', weights=[{weights}]}}")
+    assert any("patients alone" in text for text in objected(bundle)) is is_alone
+    assert objected(bundle, minimum_class_patients=0) == []
