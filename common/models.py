@@ -89,7 +89,7 @@ def load_base(folder: Path, *, attention: str = "eager", architecture: Architect
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from None
-    _check_whole(folder, found)
+    _check_whole(folder, found, architecture)
     if architecture == "causal-lm":
         _write_plainly(model)
     model.requires_grad_(False)
@@ -102,13 +102,14 @@ def _unreadable(folder: Path, error: Exception) -> ModelError:
     return ModelError(f"base model in {folder.name!r} does not load: {reason}")
 
 
-def _check_whole(folder: Path, found: Mapping[str, Any]) -> None:
+def _check_whole(folder: Path, found: Mapping[str, Any], architecture: Architecture) -> None:
     """Weights that a file lacks, or has in another shape, transformers draws at random, which no one asked for."""
     lacking = sorted({*found["missing_keys"], *(str(name) for name, *_ in found["mismatched_keys"])})
     if lacking:
         raise ModelError(
             f"base model in {folder.name!r} does not load: its files lack {lacking[0]!r} in the shape that its "
-            f"config.json says ({len(lacking)} such); is it a whole model, with its own config.json?"
+            f"config.json says ({len(lacking)} such); is it a whole model, with its own config.json, and can this "
+            f"{model_type(folder)!r} do what the task needs, {architecture}?"
         )
 
 

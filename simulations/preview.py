@@ -31,6 +31,7 @@ def describe(name: str, overrides: Sequence[str]) -> Iterator[str]:
     """Yield lines on a study's rows by site, its base model and its digest; raise where it could not run."""
     study = load(name, overrides=overrides)
     yield f"study {study.name}: {study.peft.method}, {study.aggregation.name}, {study.federation.rounds} rounds"
+    yield from without_effect(study)
     with TemporaryDirectory() as scratch:
         if study.simulation is not None:
             yield from _describe_rows(study, Path(scratch))
@@ -38,6 +39,16 @@ def describe(name: str, overrides: Sequence[str]) -> Iterator[str]:
         yield f"base model {check_digest(base, study.base_model.digest)}"
         yield f"adapter {_describe_adapter(study, base, Path(scratch))}"
     yield f"study digest {study.digest}"
+
+
+def without_effect(study: Study) -> Iterator[str]:
+    """Yield a line on each choice that cannot matter in so few rounds."""
+    rounds, patience = study.federation.rounds, study.federation.patience
+    if patience is not None and patience > rounds - 2:  # before the last round, metrics of rounds 0 to `rounds` - 2
+        yield f"federation.patience = {patience} ends no run of less than {patience + 2} rounds; this one has {rounds}"
+    late = [phase.from_round for phase in study.training.unfreeze or () if phase.from_round > rounds]
+    if late:
+        yield f"training.unfreeze: from_round = {late[0]} never comes in {rounds} rounds"
 
 
 def _describe_rows(study: Study, scratch: Path) -> Iterator[str]:

@@ -8,6 +8,7 @@ import torch
 
 from common.errors import ModelError
 from common.models import load_base, load_tokenizer
+from simulations.catalogue import base_folder, load
 
 
 @pytest.fixture
@@ -93,3 +94,9 @@ def test_a_missing_tokenizer_is_a_model_error(folder: Path) -> None:
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(ModelError, match="tokenizer"):
         load_tokenizer(folder)
+
+
+def test_a_model_of_another_kind_than_the_task_needs_is_named(tmp_path: Path) -> None:
+    folder = base_folder(load("quick-images"), tmp_path)
+    with pytest.raises(ModelError, match="can this 'vit' do what the task needs, encoder"):
+        load_base(folder)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from client.split import split_patients
-from simulations.preview import describe
+from simulations.catalogue import load
+from simulations.preview import describe, without_effect
 
 PATIENTS = [f"p{i}" for i in range(40)]
 PARTS = split_patients(PATIENTS, split_seed=0, validation_fraction=0.15, test_fraction=0.25)
@@ -40,3 +41,18 @@ def test_labels_and_parts_are_counted(lines: dict[str, str]) -> None:
 
 def test_the_first_image_is_named_without_its_folder() -> None:
     assert "first image: east-01.png" in list(describe("quick-images", []))
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("federation.patience=1", ""),
+        ("federation.patience=2", "ends no run of less than 4 rounds; this one has 3"),
+        ('training.unfreeze=[{from_round=1,active=["head.*"]},{from_round=3,active=["*"]}]', ""),
+        ('training.unfreeze=[{from_round=1,active=["head.*"]},{from_round=4,active=["*"]}]', "from_round = 4 never"),
+    ],
+)
+def test_a_choice_that_cannot_matter_in_so_few_rounds_is_named(choice: str, said: str) -> None:
+    lines = list(without_effect(load("quick", overrides=[choice])))
+    assert len(lines) == bool(said)
+    assert said in "".join(lines)

@@ -49,6 +49,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         succeed(shell("simulate mine.toml --no-comparison --out several --seeds 2"))
     copytree(folder / "run" / "generated", folder / "generated")
     copytree(folder / "run" / "adapter", folder / "changed")
+    copytree(folder / "run" / "adapter", folder / "sent" / "adapter")
     tensors = bytearray((folder / "changed" / "adapter.safetensors").read_bytes())
     tensors[-3] ^= 1
     (folder / "changed" / "adapter.safetensors").write_bytes(tensors)
@@ -196,7 +197,7 @@ WRONG_COMMANDS = {
     "study init rows.csv --target outcome --site-column hospital --out rows.csv/a.toml": ["cannot be written"],
     "report foreign": ["foreign holds no finished run"],
     "predict --adapter foreign --data rows.csv --out p.csv": ["not an adapter of fedpeft", "fedpeft.json"],
-    "predict --adapter run/adapter --data rows.csv --out p.csv": ["generated for a simulation", "--base-model"],
+    "predict --adapter sent/adapter --data rows.csv --out p.csv": ["generated for a simulation", "--base-model"],
     "predict --adapter run/adapter --data rows.csv --out p.csv --base-model none": ["none: there is no such folder"],
     "predict --adapter run/adapter --data rows.csv --out p.csv --base-model foreign": ["no *.safetensors"],
 }
@@ -206,6 +207,14 @@ WRONG_COMMANDS = {
 def test_a_wrong_command(refused: Refused, command: str) -> None:
     line = refused(*shell(command))
     assert all(words in line for words in WRONG_COMMANDS[command]), line
+
+
+def test_a_generated_base_model_is_found_beside_the_adapter_of_its_run(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk)
+    succeed(["predict", "--adapter", "run/adapter", "--data", "rows.csv", "--out", str(tmp_path / "p.csv")])
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 61
 
 
 WRONG_PREDICTIONS = {
