@@ -258,8 +258,9 @@ def _is_spread(found: RowSums) -> bool:
     """Whether products - sums sums' / patients is a covariance, as it is of any patients: no direction is negative."""
     scale = np.sqrt(np.maximum(np.diag(found.products), 0.0))
     scale[scale == 0] = 1.0
-    products = found.products / scale[:, None] / scale
-    sums = found.sums / scale / math.sqrt(found.patients)
+    with np.errstate(over="ignore"):  # what grows beyond all numbers is refused next
+        products = found.products / scale[:, None] / scale
+        sums = found.sums / scale / math.sqrt(found.patients)
     if not (np.abs(sums) <= 1 + _SLACK).all() or not (np.abs(products) <= 1 + _SLACK).all():
         return False
     spread = products - np.outer(sums, sums)

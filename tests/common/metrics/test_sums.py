@@ -136,6 +136,7 @@ def test_sums_that_no_rows_have_are_refused(column: int) -> None:
         {"products": [[0.0 if column in (i, j) else p for j, p in enumerate(row)] for i, row in enumerate(products)]},
         {"products": [[-p if i == j == column else p for j, p in enumerate(row)] for i, row in enumerate(products)]},
         {"products": [[p + 1e6 * (i == column) for p in row] for i, row in enumerate(products)]},
+        {"products": [[1e-300 if i == j == column else 1e300 for j in range(4)] for i in range(4)]},
         {"products": np.outer(summary.sums, summary.sums).tolist(), "patients": 1, "sums": [2 * each for each in sums]},
     ]
     for change in hostile:
