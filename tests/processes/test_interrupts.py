@@ -26,6 +26,8 @@ FEDPEFT = str(Path(sys.executable).parent / "fedpeft")
 def begun(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Begin a command, and kill it if the test does not end it."""
     command = [FEDPEFT, *arguments]
+    # Whoever runs the tests in the background has them ignore Ctrl-C, and a command would do as they do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process

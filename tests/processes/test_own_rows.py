@@ -149,7 +149,7 @@ def predict(warm: Any, desk: Path, run: Path, data: Path, *more: object) -> list
 def check_scores(found: Sequence[Row], run: Path, site: str) -> None:
     """The run's own scores of a site's test rows, which never left the site's folder, to the six digits of the file."""
     (path,) = (run / "sites" / site).rglob("test-scores.safetensors")
-    expected = safetensors.numpy.load_file(path)["probabilities"]
+    expected = safetensors.numpy.load_file(path)["scores"]
     scores = np.array([[float(row["probability_no"]), float(row["probability_yes"])] for row in found])
     assert np.abs(scores - expected).max() <= 5.1e-7
     assert [row["prediction"] for row in found] == [("no", "yes")[k] for k in expected.argmax(axis=1)]
