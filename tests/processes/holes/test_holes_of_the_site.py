@@ -33,13 +33,18 @@ PATIENT: Final = "PATIENT-123"
 SERVER_OF_ANOTHER_APP: Final = """
 import json
 from pathlib import Path
+from threading import Event
+from time import monotonic
 from flwr.app import Message, RecordDict
 from flwr.serverapp import ServerApp
 app = ServerApp()
 
 @app.main()
 def main(grid, context):
-    asked = [Message(RecordDict(), dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
+    end = monotonic() + 60
+    while not (nodes := list(grid.get_node_ids())) and monotonic() < end:
+        Event().wait(0.2)  # the site may be on its way
+    asked = [Message(RecordDict(), dst_node_id=node, message_type="train") for node in nodes]
     found = list(grid.send_and_receive(asked, timeout=60))
     Path(context.run_config["out"]).write_text(json.dumps([m.error.reason if m.has_error() else "" for m in found]))
 """
