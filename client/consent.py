@@ -14,7 +14,7 @@ import numpy as np
 
 from common.bundle import Bundle
 from common.errors import RefusedError, SchemaError, StudyError
-from common.foreseen import foreseen
+from common.foreseen import foreseen_in
 from common.protocol import Request, RoundPlan, Split, asked_schema
 from common.study import Study
 
@@ -62,8 +62,7 @@ def _check_foreseen(request: Request, bundle: Bundle, site: str) -> None:
     """Refuse a plan that is none of those which the approved study's strategy makes."""
     if request.kind == "train":
         try:
-            study = bundle.study
-            declared = foreseen(study.aggregation, request.round, site, unfreeze=study.training.unfreeze)
+            declared = foreseen_in(bundle.study, request.round, site)
         except StudyError:
             raise RefusedError("MALFORMED_REQUEST") from None
         is_foreseen = declared.allows(request.plan, bundle.schema.shared)

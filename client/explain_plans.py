@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from common.errors import StudyError
-from common.foreseen import foreseen
+from common.foreseen import foreseen_in
 from common.plans import Foreseen
 from common.state import AdapterSchema
 from common.study import Study
@@ -32,7 +32,7 @@ def _by_plan(study: Study, site: str) -> dict[Foreseen, list[int]]:
     """Return the rounds of each different plan, in the order of their first."""
     found: dict[Foreseen, list[int]] = {}
     for number in range(1, study.federation.rounds + 1):
-        each = foreseen(study.aggregation, number, site, unfreeze=study.training.unfreeze)
+        each = foreseen_in(study, number, site)
         found.setdefault(each, []).append(number)
     return found
 

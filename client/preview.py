@@ -29,7 +29,7 @@ from common import answers, wire
 from common.bundle import Bundle
 from common.errors import UserError
 from common.files import digest_bytes, write_bytes, write_json
-from common.foreseen import first_plan, foreseen
+from common.foreseen import first_plan, foreseen_in
 from common.keys import read_signing_key
 from common.protocol import Answer, Reply, Request, asked_schema
 from common.signed_reply import sign_reply
@@ -91,7 +91,7 @@ def play(folder: SiteFolder, source: Path) -> Preview:
 def first_request(bundle: Bundle, site: str) -> Request:
     """Return what a server asks of `site` in round 1."""
     study = bundle.study
-    declared = foreseen(study.aggregation, 1, site, unfreeze=study.training.unfreeze)
+    declared = foreseen_in(study, 1, site)
     plan = first_plan(declared, bundle.schema.shared)
     return Request(
         kind="train",

@@ -8,17 +8,25 @@ from common.errors import StudyError
 from common.plans import Declaration, Foreseen
 from common.protocol import RoundPlan
 from common.state import AdapterSchema
-from common.study import AggregationSection
+from common.study import AggregationSection, Study
 from common.unfreezing import Steps, patterns_in
 
 PLANS: Final = "common.plans"
 _KEY: Final = "aggregation.name"
 
 
-def foreseen(aggregation: AggregationSection, round_number: int, site: str, *, unfreeze: Steps = ()) -> Foreseen:
+def foreseen_in(study: Study, round_number: int, site: str) -> Foreseen:
+    """Return what a plan of this round may be at `site`, by the whole study. Raises StudyError."""
+    federation, unfreeze = study.federation, study.training.unfreeze
+    return foreseen(study.aggregation, round_number, site, unfreeze=unfreeze, rank=federation.ranks.get(site))
+
+
+def foreseen(
+    aggregation: AggregationSection, round_number: int, site: str, *, unfreeze: Steps = (), rank: int | None = None
+) -> Foreseen:
     """Return what a plan of this round may be at `site`; a strategy without a declaration makes the plain plan.
 
-    unfreeze: the study's `training.unfreeze`, which narrows every plan.
+    unfreeze: the study's `training.unfreeze`, which narrows every plan. rank: the site's in `federation.ranks`.
 
     Raises:
         StudyError: the options do not fit the declaration.
@@ -30,11 +38,12 @@ def foreseen(aggregation: AggregationSection, round_number: int, site: str, *, u
     try:
         module = plugins.load(PLANS, aggregation.name, key=_KEY)
     except StudyError:
-        return Foreseen(within=within)
+        return Foreseen(within=within, rank=rank)
     known = {each.name for each in fields(module.build)}
     options = {name: value for name, value in aggregation.options.items() if name in known}
     declared: Declaration = plugins.build(PLANS, aggregation.name, options, key=_KEY)
-    return replace(declared.foresee(round_number, site), within=within)
+    found = declared.foresee(round_number, site)
+    return replace(found, within=within, rank=found.rank if rank is None else rank)
 
 
 def first_plan(found: Foreseen, shared: AdapterSchema) -> RoundPlan:

@@ -57,10 +57,11 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def register_folder(package: str, folder: Path) -> None:
-    """Import every file of a researcher's own folder as a plugin of `package` (simulation only)."""
+def register_folder(package: str, folder: Path) -> list[ModuleType]:
+    """Import every file of a researcher's own folder as a plugin of `package` (simulation only), and return them."""
     if not folder.is_dir():
         raise StudyError(f"--plugins: {folder} is not a folder")
+    registered = []
     for path in sorted(folder.glob("[!_]*.py")):
         if path.stem.replace("_", "-") in available(package):
             raise StudyError(f"--plugins: {path.name} has the name of a plugin that fedpeft ships; rename it")
@@ -70,3 +71,13 @@ def register_folder(package: str, folder: Path) -> None:
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
+        registered.append(module)
+    return registered
+
+
+def register_part(module: ModuleType, attribute: str, package: str) -> None:
+    """Make what a registered file has under `attribute`, if anything, the plugin of the same name in `package`."""
+    if hasattr(module, attribute):
+        part = ModuleType(f"{package}.{module.__name__.rpartition('.')[2]}", module.__doc__)
+        part.__dict__["build"] = getattr(module, attribute)
+        sys.modules[part.__name__] = part

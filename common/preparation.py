@@ -5,7 +5,7 @@ from pathlib import Path
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.errors import SchemaError, StudyError
-from common.foreseen import foreseen
+from common.foreseen import foreseen_in
 from common.peft_methods._depth import stack_of
 from common.state import HEAD, AdapterSchema
 from common.study import Study, replaced
@@ -45,7 +45,7 @@ def _check_rounds(study: Study, schema: AdapterSchema) -> None:
     """Raise StudyError where what a strategy trains in a round and what is unfrozen in it have no tensor in common."""
     sites, unfreeze = study.federation.sites or ("",), study.training.unfreeze
     for number in range(1, study.federation.rounds + 1) if unfreeze else ():
-        plans = [foreseen(study.aggregation, number, site, unfreeze=unfreeze) for site in sites]
+        plans = [foreseen_in(study, number, site) for site in sites]
         if not all(list(plan.choices(schema.shared)) for plan in plans):
             raise StudyError(
                 f"training.unfreeze leaves nothing to train in round {number}, of which aggregation.name = "

@@ -1,12 +1,13 @@
 """What server and sites say to each other, as plain values; `common.wire` turns them into Flower messages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from common.files import digest_json
 from common.metrics.measure import Summary
 from common.metrics.types import Scores
+from common.rank_slices import sliced_schema
 from common.state import AdapterSchema, AdapterState, digest_state
 
 Kind = Literal["train", "evaluate"]
@@ -52,7 +53,7 @@ class RoundPlan:
     rank: LoRA rank of this site; None is the study's.
     extra: what else the strategy wants to know, by name.
 
-    A site does all of a plan or refuses it (MALFORMED_REQUEST). Its trainer knows no rank of its own and no extra.
+    A site does all of a plan or refuses it (MALFORMED_REQUEST).
     """
 
     active: tuple[str, ...] | None = None
@@ -67,13 +68,23 @@ class RoundPlan:
 
 
 def asked_schema(schema: AdapterSchema, kind: Kind, plan: RoundPlan) -> AdapterSchema:
-    """Return the tensors that a reply has: the active shared ones, none where nothing is trained.
+    """Return the tensors that a reply has: the active shared ones at the site's rank, none where nothing is trained.
 
     Raises:
         SchemaError: the plan names a tensor that is not a shared one of `schema`.
     """
     active = schema.shared.only(plan.active)
-    return active if kind == "train" else AdapterSchema(())
+    return sliced_schema(active, plan.rank) if kind == "train" else AdapterSchema(())
+
+
+def at_rank(plan: RoundPlan, rank: int | None) -> RoundPlan:
+    """Return the plan with the site's rank of the study, where the strategy gave none."""
+    return replace(plan, rank=rank) if plan.rank is None else plan
+
+
+def received_schema(schema: AdapterSchema, plan: RoundPlan) -> AdapterSchema:
+    """Return the tensors that a site is sent: all shared ones at its rank, trained in this round or not."""
+    return sliced_schema(schema.shared, plan.rank)
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,16 @@ class FederationSection(Section):
     deadline_s: float = Field(default=3600.0, gt=0)
     patience: int | None = Field(default=None, ge=1, description="rounds without a better pooled metric that end a run")
     sites: tuple[SiteName, ...] = ()
+    ranks: Mapping[SiteName, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="LoRA ranks of single sites, below the study's"
+    )
+
+    @model_validator(mode="after")
+    def _known_ranks(self) -> Self:
+        unknown = sorted(set(self.ranks) - set(self.sites)) if self.sites else []
+        if unknown:
+            raise ValueError(f"ranks names {unknown[0]!r}, which is none of the sites: {', '.join(self.sites)}")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -55,5 +55,6 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
         keep=study.evaluation.keep,
         patience=federation.patience,
         unfreeze=study.training.unfreeze,
+        ranks=federation.ranks,
         resamples=study.evaluation.resamples,
     )

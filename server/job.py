@@ -1,7 +1,7 @@
 """What a run needs to know, as plain arguments."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,7 @@ class ServerJob:
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
     patience: rounds without a better pooled metric after which the rounds end; None plays them all.
     unfreeze: which tensors are trained from which round on; the strategy's plans are narrowed to them.
-    folder: where `checkpoint/`, `events.jsonl` and the spool go.
+    ranks: LoRA ranks of single sites. folder: where `checkpoint/`, `events.jsonl` and the spool go.
     receipts: where each judged reply is noted (real sites); None notes nothing.
     signers: returns the public key with which each enrolled site signs its replies (real sites); None asks for none.
     """
@@ -47,6 +47,7 @@ class ServerJob:
     keep: Literal["best", "last"] = "last"
     patience: int | None = None
     unfreeze: Steps = ()
+    ranks: Mapping[str, int] = field(default_factory=dict)
     resamples: int = 0
     only_registered: bool = False
     receipts: Receipts | None = None

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from common import wire
+from common.carried import check_adapter
 from common.errors import ParticipationError, SchemaError
+from common.protocol import at_rank
 from common.state import norm, subtract
 from common.unfreezing import narrowed, patterns_in
 from common.wire import FlowerMessage
@@ -79,7 +81,8 @@ def _question(job: ServerJob, state: ServerState) -> Question:
     number = state.round + 1
     cohort = draw_cohort(job.sites, fraction=job.fraction, seed=job.seed, round_number=number)
     patterns, shared = patterns_in(job.unfreeze, number), job.schema.shared
-    plans = {site: narrowed(job.strategy.plan(number, state.memory, site), patterns, shared) for site in cohort}
+    planned = {site: job.strategy.plan(number, state.memory, site, shared) for site in cohort}
+    plans = {site: narrowed(at_rank(plan, job.ranks.get(site)), patterns, shared) for site, plan in planned.items()}
     return Question(
         kind="train",
         run=state.run,
@@ -112,8 +115,8 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
     schemas = sent_schemas(job, question, results)
     # The mean has no name of its own: it is float64, and gone when the step is made.
     updates = spool.updates(session.spool, number, schemas)
-    shared, memory = job.strategy.step(state.shared, job.strategy.combine(updates), state.memory)
-    job.schema.shared.check(shared)
+    shared, memory = job.strategy.step(state.shared, job.strategy.combine(updates, state.shared), state.memory)
+    check_adapter(shared, job.schema.shared)
     end = clock.now()
     record = {
         "round": number,

@@ -71,14 +71,13 @@ def simulate(
 def _register(folders: list[Path] | None) -> None:
     """Make the strategies in the user's own folders known, before a study that names one is read.
 
-    What such a strategy plans beyond the plain plan is declared in the folder's own `plans/`, see `common.plans`.
+    What such a strategy plans beyond the plain plan is the file's own `declaration`, see `common.plans`.
     """
-    from common.plugins import register_folder
+    from common.plugins import register_folder, register_part
 
     for folder in folders or []:
-        register_folder("server.aggregation", folder)
-        if (folder / "plans").is_dir():
-            register_folder("common.plans", folder / "plans")
+        for module in register_folder("server.aggregation", folder):
+            register_part(module, "declaration", "common.plans")
 
 
 def _new_folder(study: str) -> Path:

@@ -3,7 +3,8 @@
 The study that a site approves names the strategy and its options; a file here, named as the strategy's in
 `server/aggregation`, turns these into what a plan of each round may be. The trainer refuses any other plan. A strategy
 without a file here makes the plain plan only: all shared tensors, no proximal term. A file has `build`, a frozen
-dataclass whose fields are those of the strategy's options that its plans depend on, and which is a `Declaration`.
+dataclass whose fields are those of the strategy's options that its plans depend on, and which is a `Declaration`. A
+researcher's own strategy (`--plugins`) has it in its one file, as `declaration`.
 """
 
 from collections.abc import Iterator
@@ -24,16 +25,21 @@ class Foreseen:
     """What a plan of one round may be, at one site.
 
     active: the sets of shared tensors that may be trained, each by its patterns: a plan names exactly one of them.
-    proximal_mu: the weight of FedProx' term. rank: the LoRA rank of this site, None is the study's. extra: what else
-    the plan says, by name. within: what the study has unfrozen in this round; each of the sets is cut down to it.
+    frozen: patterns of what is taken out of each set. proximal_mu: the weight of FedProx' term. rank: the LoRA rank of
+    this site, None is the study's; with `shrinks` also any lower one. extra: what else the plan says, by name.
+    carries: whether there may be a low-rank change beside the adapter (`common.carried`). within: what the study has
+    unfrozen in this round; each of the sets is cut down to it.
 
     >>> Foreseen(active=(("*.lora_B.*", "head.*"),), proximal_mu=0.1).proximal_mu
     0.1
     """
 
     active: tuple[Patterns, ...] = (ALL,)
+    frozen: Patterns = ()
     proximal_mu: float = 0.0
     rank: int | None = None
+    shrinks: bool = False
+    carries: bool = False
     extra: frozenset[str] = frozenset()
     within: Patterns = ALL
 
@@ -43,14 +49,20 @@ class Foreseen:
         return (
             asked in map(frozenset, self.choices(shared))
             and plan.proximal_mu == self.proximal_mu
-            and plan.rank == self.rank
+            and self._allows_rank(plan.rank)
             and frozenset(plan.extra) == self.extra
         )
+
+    def _allows_rank(self, rank: int | None) -> bool:
+        if not self.shrinks or rank is None:
+            return rank == self.rank
+        return rank >= 1 and (self.rank is None or rank <= self.rank)
 
     def choices(self, shared: AdapterSchema) -> Iterator[tuple[str, ...]]:
         """Yield the names of each set that may be trained; a set of none is no choice."""
         for patterns in self.active:
-            names = matching(matching(shared.names, patterns), self.within)
+            frozen = frozenset(matching(shared.names, self.frozen))
+            names = matching([n for n in matching(shared.names, patterns) if n not in frozen], self.within)
             if names:
                 yield names
 

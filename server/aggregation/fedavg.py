@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from common.protocol import RoundPlan
-from common.state import AdapterState
+from common.state import AdapterSchema, AdapterState
 from server.aggregation import Claim, ClientUpdate, Mean, Memory
 from server.mean import moved, weighted_mean
 
@@ -20,13 +20,16 @@ class FedAvg:
     """The mean, with nothing to set and nothing to remember."""
 
     needs_individual_updates: ClassVar[bool] = False
-    claims: ClassVar[frozenset[Claim]] = frozenset({"linear", "shape_keeping"})
+    claims: ClassVar[frozenset[Claim]] = frozenset({"linear", "shape_keeping", "consensus", "additive"})
+    needs_lora: ClassVar[bool] = False
+    up: ClassVar[str] = "r*(m+n)"
+    down: ClassVar[str] = "r*(m+n)"
 
-    def plan(self, round_number: int, memory: Memory, site: str) -> RoundPlan:  # noqa: ARG002 # the seam's names
+    def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plain plan: train all shared tensors."""
         return RoundPlan()
 
-    def combine(self, updates: Iterable[ClientUpdate]) -> Mean:
+    def combine(self, updates: Iterable[ClientUpdate], state: AdapterState) -> Mean:  # noqa: ARG002 # linear
         """Return the weighted mean."""
         return weighted_mean(updates)
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import ParticipationError
 from common.protocol import RoundPlan
-from common.state import AdapterState, digest_state
+from common.state import AdapterSchema, AdapterState, digest_state
 from server import checkpoint
 from server.aggregation import Claim, ClientUpdate, Mean, Memory
 from server.closing import Outcome
@@ -26,12 +26,15 @@ class Momentum:
     """A strategy that remembers: heavy ball on the mean update, all tensors in odd rounds, the bias in even ones."""
 
     needs_individual_updates: ClassVar[bool] = False
+    needs_lora: ClassVar[bool] = False
     claims: ClassVar[frozenset[Claim]] = frozenset()
+    up: ClassVar[str] = "r*(m+n)"
+    down: ClassVar[str] = "r*(m+n)"
 
-    def plan(self, round_number: int, memory: Memory, site: str) -> RoundPlan:
+    def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:
         return RoundPlan() if round_number % 2 else RoundPlan(active=("b.bias",))
 
-    def combine(self, updates: Iterable[ClientUpdate]) -> Mean:
+    def combine(self, updates: Iterable[ClientUpdate], state: AdapterState) -> Mean:
         return weighted_mean(updates)
 
     def step(self, state: AdapterState, mean: Mean, memory: Memory) -> tuple[AdapterState, Memory]:

@@ -29,13 +29,14 @@ def test_study_check_knows_the_strategies_of_the_users_own_folder(tmp_path: Path
     assert '"lazy-mean"' in capsys.readouterr().out
 
 
-def test_what_an_own_strategy_plans_is_declared_in_its_folder_and_then_known_to_sites(tmp_path: Path, capsys) -> None:
+def test_what_an_own_strategy_plans_is_declared_in_its_file_and_then_known_to_sites(tmp_path: Path, capsys) -> None:
     folder = tmp_path / "mine"
-    (folder / "plans").mkdir(parents=True)
-    (folder / "pulled_mean.py").write_text("from server.aggregation.fedavg import FedAvg\n\nbuild = FedAvg\n")
+    folder.mkdir()
     declared = "    def foresee(self, round_number, site):\n        return Foreseen(proximal_mu=0.5 * round_number)\n"
-    head = "from dataclasses import dataclass\n\nfrom common.plans import Foreseen\n\n\n@dataclass(frozen=True)\n"
-    (folder / "plans" / "pulled_mean.py").write_text(f"{head}class Pulled:\n{declared}\n\nbuild = Pulled\n")
+    head = "from dataclasses import dataclass\n\nfrom common.plans import Foreseen\n"
+    head += "from server.aggregation.fedavg import FedAvg\n\n\n@dataclass(frozen=True)\n"
+    end = "\n\nbuild, declaration = FedAvg, Pulled\n"
+    (folder / "pulled_mean.py").write_text(f"{head}class Pulled:\n{declared}{end}")
     section = AggregationSection(name="pulled-mean")
 
     assert foreseen(section, 2, "east") == Foreseen()
