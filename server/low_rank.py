@@ -1,4 +1,4 @@
-"""Products of tall and wide factors, B A with B (m, R) and A (R, n), never made dense: QR, then an SVD of an R x R core.
+"""Products of tall and wide factors, B A with B (m, R) and A (R, n), never made dense: QR, then an SVD of the core.
 
 B = Q_b R_b and A^T = Q_a R_a give B A = Q_b (R_b R_a^T) Q_a^T, and the SVD of the core is that of the product
 (FLoRIST, https://arxiv.org/abs/2506.09199, uses the same). O((m + n) R^2) where the dense way costs O(m n min(m, n)).
