@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from common import wire
-from common.carried import check_adapter
+from common.carried import check_adapter, split_carried
 from common.errors import ParticipationError, SchemaError
 from common.protocol import at_rank
 from common.state import norm, subtract
@@ -126,7 +126,7 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
         "validation": None,
         "diagnostics": {
             "update_norms": records.update_norms(results),
-            "aggregated_norm": norm(subtract(shared, state.shared)),
+            "aggregated_norm": norm(subtract(split_carried(shared)[0], state.shared)),
         },
     }
     return replace(
