@@ -47,7 +47,7 @@ def validation(
     rng: np.random.Generator,
     one_model: bool = True,
 ) -> Record:
-    """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`; one_model: no tensor is private to a site."""
+    """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`; one_model: every site scores the same."""
     released = {site: (e.scores, e.summary) for site, e in evaluations.items()}
     sites = {site: {name: m.to_json() for name, m in e.scores.metrics.items()} for site, e in evaluations.items()}
     pooled = measure.pool(released, resamples=resamples, rng=rng, one_model=one_model)

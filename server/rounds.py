@@ -131,7 +131,7 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
         "validation": None,
         "diagnostics": {
             "update_norms": records.update_norms(results),
-            "aggregated_norm": norm(subtract(split_carried(shared)[0], split_carried(state.shared)[0])),
+            "aggregated_norm": norm(subtract(split_carried(shared)[0], state.shared)),
             **found.to_json(),
         },
     }
