@@ -9,11 +9,12 @@ from client.approval import Signed
 from client.data import Rows
 from client.data.table import with_default_column
 from client.explain_plans import plan_lines
-from client.policy import Policy, objections
+from client.policy import Policy, objections, reply_bytes
 from client.rows import read_rows
 from client.settings import SiteSettings
 from client.site import find_base_model
 from client.split import split_patients
+from common.compressing import compression_of
 from common.errors import UserError
 from common.keys import fingerprint
 from common.labels import counted
@@ -121,10 +122,13 @@ def _counted(rows: Rows, study: Study) -> str:
 
 
 def _leaving_lines(signed: Signed, policy: Policy) -> Iterator[str]:
-    schema, rounds = signed.bundle.schema, signed.bundle.study.federation.rounds
-    size, count = schema.shared.size_bytes, len(schema.shared.tensors)
+    study, schema = signed.bundle.study, signed.bundle.schema
+    rounds, size, count = study.federation.rounds, reply_bytes(signed.bundle), len(schema.shared.tensors)
     yield f"leaves        {count} tensors, {size} bytes a round, {rounds * size} bytes in all rounds:"
     yield from _tensor_lines(schema.shared)
+    yield f"compressed    {compression_of(study.compression).in_words}"
+    if size != schema.shared.size_bytes:
+        yield f"              the tensors have {schema.shared.size_bytes} bytes, of which {size} leave"
     yield f"stays         {', '.join(schema.private.names) or 'no tensor of the adapter'}; rows, texts and labels"
     yield f"metrics       {', '.join(policy.metrics) or 'none'}; of validation rows each round, of test rows at the end"
     yield (

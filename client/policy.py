@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from client.hours import parse_span
 from common import keys, plugins
 from common.bundle import Bundle
+from common.compressing import compression_of
 from common.errors import UserError
 from common.files import digest_json
 from common.study_file import first_error
@@ -130,10 +131,15 @@ def _check_mode(path: Path, found: os.stat_result) -> None:
         )
 
 
+def reply_bytes(bundle: Bundle) -> int:
+    """Return the bytes of the tensors of one reply that has all that are shared, compressed as the study says."""
+    return compression_of(bundle.study.compression).wire_schema(bundle.schema.shared).size_bytes
+
+
 def study_bytes(bundle: Bundle) -> int:
     """Return about how many bytes leave in answer to one run: tensors each round, and what is said beside them."""
     rounds = bundle.study.federation.rounds
-    return rounds * bundle.schema.shared.size_bytes + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
+    return rounds * reply_bytes(bundle) + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
 
 
 def is_nearly_full(bundle: Bundle) -> bool:
@@ -169,8 +175,8 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
             weighs_alone(bundle) and policy.minimum_class_patients > 0
         ),
         f"{len(kept)} tensors match none of the policy's patterns, such as {', '.join(kept[:3])}": bool(kept),
-        f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
-            shared.size_bytes > policy.max_update_bytes
+        f"a reply has {reply_bytes(bundle)} bytes of tensors, the policy allows {policy.max_update_bytes}": (
+            reply_bytes(bundle) > policy.max_update_bytes
         ),
         f"all replies have about {study_bytes(bundle)} bytes, the policy allows {policy.max_study_bytes}": (
             study_bytes(bundle) > policy.max_study_bytes

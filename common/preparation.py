@@ -4,6 +4,7 @@ from pathlib import Path
 
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
+from common.compressing import check_compresses
 from common.errors import SchemaError, StudyError
 from common.foreseen import foreseen_in
 from common.peft_methods._depth import stack_of
@@ -30,6 +31,7 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         raise StudyError("peft.private makes every tensor private; a federation needs at least one that is shared")
     check_patterns(locked.training.unfreeze, schema)
     _check_rounds(locked, schema)
+    check_compresses(locked.compression, schema.shared)
     return write_bundle(
         out,
         study=locked,
