@@ -8,6 +8,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from common import wire
+from common.compression import Compression
 from common.errors import RefusedError, SchemaError, UserError
 from common.protocol import REASONS, Answer, Refusal, Request, asked_schema
 from common.state import AdapterSchema
@@ -27,6 +28,11 @@ class SiteEndpoint(Protocol):
     @property
     def schema(self) -> AdapterSchema:
         """The whole adapter of the site's study: which study a site is of, only the site knows."""
+        ...
+
+    @property
+    def compression(self) -> Compression:
+        """How the site's study has updates compressed."""
         ...
 
     def answer(self, request: Request) -> Answer:
@@ -63,7 +69,7 @@ def respond(content: RecordDict, site: SiteEndpoint) -> RecordDict:
     except SchemaError:
         SITE_LOG.warning("a message is not a request of this study", exc_info=True)
         raise RefusedError("MALFORMED_REQUEST") from None
-    return wire.encode_answer(site.answer(request), asked)
+    return wire.encode_answer(site.answer(request), site.compression.wire_schema(asked))
 
 
 def guarded(work: Callable[[], RecordDict]) -> RecordDict:

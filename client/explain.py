@@ -9,15 +9,15 @@ from client.approval import Signed
 from client.data import Rows
 from client.data.table import with_default_column
 from client.explain_plans import plan_lines
-from client.policy import Policy, objections
+from client.policy import Policy, leaving_schema, objections, reply_bytes
 from client.rows import read_rows
 from client.settings import SiteSettings
 from client.site import find_base_model
 from client.split import split_patients
+from common.compressing import compression_of
 from common.errors import UserError
 from common.keys import fingerprint
 from common.labels import counted
-from common.rank_slices import sliced_schema
 from common.state import AdapterSchema
 from common.study import Study
 from common.study_task import task_of
@@ -122,11 +122,14 @@ def _counted(rows: Rows, study: Study) -> str:
 
 
 def _leaving_lines(signed: Signed, policy: Policy, site: str) -> Iterator[str]:
-    schema, federation = signed.bundle.schema, signed.bundle.study.federation
-    shared, rounds = sliced_schema(schema.shared, federation.ranks.get(site)), federation.rounds
-    size, count = shared.size_bytes, len(shared.tensors)
+    study, schema = signed.bundle.study, signed.bundle.schema
+    shared, rounds = leaving_schema(signed.bundle, site), study.federation.rounds
+    size, count = reply_bytes(signed.bundle, site), len(shared.tensors)
     yield f"leaves        {count} tensors, {size} bytes a round, {rounds * size} bytes in all rounds:"
     yield from _tensor_lines(shared)
+    yield f"compressed    {compression_of(study.compression).in_words}"
+    if size != shared.size_bytes:
+        yield f"              the tensors have {shared.size_bytes} bytes, of which {size} leave"
     yield f"stays         {', '.join(schema.private.names) or 'no tensor of the adapter'}; rows, texts and labels"
     yield f"metrics       {', '.join(policy.metrics) or 'none'}; of validation rows each round, of test rows at the end"
     yield (

@@ -16,6 +16,9 @@ from client.budget import Budget
 from client.journal import Decision, Entry
 from client.policy import Policy
 from common import answers
+from common.compressing import restored
+from common.compression import Compression
+from common.compression.none import UNCOMPRESSED
 from common.errors import NotFiniteError, RefusedError, SchemaError
 from common.files import canonical_json
 from common.metrics.types import Metric
@@ -31,7 +34,7 @@ from common.protocol import (
     SplitEvaluation,
     asked_schema,
 )
-from common.state import AdapterSchema, norm
+from common.state import AdapterSchema, AdapterState, norm
 from common.study_task import metric_names
 
 
@@ -61,6 +64,7 @@ class Gate:
     """The policy and the journal of one site, with the schema that names what may leave.
 
     budget: counts the bytes that left in answer to the study; None where nobody counts, as in a simulation.
+    compression: the study's; names and norm are those of the update that a reply stands for, bytes are what leaves.
     """
 
     site: str
@@ -68,6 +72,7 @@ class Gate:
     schema: AdapterSchema
     journal: EntryLog
     budget: Budget | None = None
+    compression: Compression = UNCOMPRESSED
 
     def release(self, reply: Reply, request: Request, *, rarest: Mapping[Split, int] = NO_COUNTS) -> Reply:
         """Return the reply as it may leave, or raise RefusedError; either is in the journal first.
@@ -75,7 +80,7 @@ class Gate:
         rarest: for each split, how many patients the rarest class has; a split without such a count has none.
         """
         asked = asked_schema(self.schema, request.kind, request.plan)
-        objection = _forbidden(reply, asked, self.policy) or _unasked(reply, request)
+        objection = self._forbidden(reply, asked) or _unasked(reply, request)
         if objection is not None:
             self.note_refusal(request, objection.reason)
             raise RefusedError(objection.word)
@@ -90,8 +95,18 @@ class Gate:
         asked = asked_schema(self.schema, request.kind, request.plan)
         evaluations = {s: _withhold(e, self.policy, rarest.get(s, 0)) for s, e in answer.evaluations.items()}
         same = answers.to_json(replace(answer, evaluations=evaluations)) == answers.to_json(answer)
-        if _forbidden(answer, asked, self.policy) is not None or not same:
+        if self._forbidden(answer, asked) is not None or not same:
             raise RefusedError("REFUSED_BY_POLICY")
+
+    def _forbidden(self, reply: Reply, asked: AdapterSchema) -> Objection | None:
+        """Return the objection to tensors or metrics that schema, plan or policy forbid, or None."""
+        try:
+            update = restored(reply.update, asked, self.compression)
+        except NotFiniteError:
+            return NOT_FINITE
+        except SchemaError:
+            return Objection("tensors are not exactly those that the plan allows")
+        return _not_let_out(reply, update, self.policy)
 
     def check_patients(self, patients: int) -> None:
         """Refuse to answer for so few patients that an update would speak of single ones."""
@@ -101,8 +116,8 @@ class Gate:
     def check_room(self, request: Request) -> None:
         """Refuse to work for an answer that the study's budget has no room for."""
         if self.budget is not None:
-            asked = asked_schema(self.schema, request.kind, request.plan)
-            self.budget.check(asked.size_bytes, limit=self.policy.max_study_bytes)
+            sent = self.compression.wire_schema(asked_schema(self.schema, request.kind, request.plan))
+            self.budget.check(sent.size_bytes, limit=self.policy.max_study_bytes)
 
     def _count(self, gated: Reply, request: Request) -> None:
         """Count the reply's bytes before it is let out: a crash in between counts too many, never too few."""
@@ -181,21 +196,15 @@ def _size(reply: Reply) -> int:
     return sum(array.nbytes for array in [*reply.update.values(), *reply.extra.values()])
 
 
-def _forbidden(reply: Reply, asked: AdapterSchema, policy: Policy) -> Objection | None:
-    """Return the objection to tensors or metrics that schema, plan or policy forbid, or None."""
-    try:
-        asked.check(reply.update)
-    except NotFiniteError:
-        return NOT_FINITE
-    except SchemaError:
-        return Objection("tensors are not exactly those that the plan allows")
+def _not_let_out(reply: Reply, update: AdapterState, policy: Policy) -> Objection | None:
+    """Return the policy's objection to a reply whose payload stands for this update, or None."""
     if reply.extra:
         return Objection("extra arrays are not allowed")
     if _size(reply) > policy.max_update_bytes:
         return Objection(f"{_size(reply)} bytes, the policy allows {policy.max_update_bytes}")
-    if policy.max_update_norm is not None and norm(reply.update) > policy.max_update_norm:
+    if policy.max_update_norm is not None and norm(update) > policy.max_update_norm:
         return Objection(f"update norm over {policy.max_update_norm}")
-    if not all(policy.lets_out(name) for name in reply.update):
+    if not all(policy.lets_out(name) for name in update):
         return Objection("a tensor that the policy does not let out")
     unknown = any(set(e.scores.metrics) - set(metric_names()) for e in reply.evaluations.values())
     return Objection("a metric that nobody knows") if unknown else None

@@ -33,6 +33,7 @@ from client.step_log import StepLog
 from client.store import SiteStore
 from client.trainer import Trainer
 from common import wire
+from common.compressing import compression_of
 from common.errors import RefusedError, SchemaError, UserError
 from common.keys import read_signing_key
 from common.preflight import KIND, MESSAGE_KIND, Question, Readiness
@@ -200,7 +201,14 @@ class Hospital:
         state = self.folder.study_state(bundle.digest)
         seal = Seal(read_storage_key(self.folder.storage_key))
         store = SiteStore(state, measure=task_of(bundle.study.task).measure, seal=seal)
-        gate = Gate(settings.site, agreed.policy, bundle.schema, self._log(bundle.study.digest), Budget(state / SPENT))
+        gate = Gate(
+            site=settings.site,
+            policy=agreed.policy,
+            schema=bundle.schema,
+            journal=self._log(bundle.study.digest),
+            budget=Budget(state / SPENT),
+            compression=compression_of(bundle.study.compression),
+        )
         trainer = open_trainer(settings, bundle, base, store=store, gate=gate)
         if settings.step_log:
             trainer = replace(trainer, step_log=StepLog(self.folder.step_log))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from client.hours import parse_span
 from common import keys, plugins
 from common.bundle import Bundle
+from common.compressing import compression_of
 from common.errors import UserError
 from common.files import digest_json
 from common.rank_slices import sliced_schema
@@ -132,14 +133,20 @@ def _check_mode(path: Path, found: os.stat_result) -> None:
         )
 
 
+def leaving_schema(bundle: Bundle, site: str) -> AdapterSchema:
+    """Return the tensors that a site sends, those of its LoRA rank."""
+    return sliced_schema(bundle.schema.shared, bundle.study.federation.ranks.get(site))
+
+
+def reply_bytes(bundle: Bundle, site: str) -> int:
+    """Return the bytes of the tensors of one reply that has all that are shared, compressed as the study says."""
+    return compression_of(bundle.study.compression).wire_schema(leaving_schema(bundle, site)).size_bytes
+
+
 def study_bytes(bundle: Bundle, site: str) -> int:
     """Return about how many bytes leave in answer to one run: tensors each round, and what is said beside them."""
     rounds = bundle.study.federation.rounds
-    return rounds * _leaving(bundle, site).size_bytes + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
-
-
-def _leaving(bundle: Bundle, site: str) -> AdapterSchema:
-    return sliced_schema(bundle.schema.shared, bundle.study.federation.ranks.get(site))
+    return rounds * reply_bytes(bundle, site) + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
 
 
 def is_nearly_full(bundle: Bundle) -> bool:
@@ -155,7 +162,7 @@ def weighs_alone(bundle: Bundle) -> bool:
 
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
-    shared = _leaving(bundle, site)
+    shared = leaving_schema(bundle, site)
     kept = [name for name in shared.names if not policy.lets_out(name)]
     forbidden = [name for name in bundle.study.peft.methods if name not in policy.methods]
     found = {
@@ -175,8 +182,8 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
             weighs_alone(bundle) and policy.minimum_class_patients > 0
         ),
         f"{len(kept)} tensors match none of the policy's patterns, such as {', '.join(kept[:3])}": bool(kept),
-        f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
-            shared.size_bytes > policy.max_update_bytes
+        f"a reply has {reply_bytes(bundle, site)} bytes of tensors, the policy allows {policy.max_update_bytes}": (
+            reply_bytes(bundle, site) > policy.max_update_bytes
         ),
         f"all replies have about {study_bytes(bundle, site)} bytes, the policy allows {policy.max_study_bytes}": (
             study_bytes(bundle, site) > policy.max_study_bytes

@@ -27,6 +27,7 @@ from client.site_folder import SiteFolder
 from client.store import SiteStore
 from common import answers, wire
 from common.bundle import Bundle
+from common.compressing import compression_of, restored
 from common.errors import UserError
 from common.files import digest_bytes, write_bytes, write_json
 from common.foreseen import first_plan, foreseen_in
@@ -34,7 +35,8 @@ from common.keys import read_signing_key
 from common.protocol import Answer, Reply, Request, asked_schema
 from common.rank_slices import sliced
 from common.signed_reply import sign_reply
-from common.state import Array
+from common.state import AdapterSchema, AdapterState, Array
+from common.study import Study
 from common.study_task import task_of
 from common.visible import visible
 
@@ -44,9 +46,13 @@ RUN = "preview"
 
 @dataclass(frozen=True)
 class Preview:
-    """What would leave in round 1: the answer, its bytes on the wire, and what the gate wrote down."""
+    """What would leave in round 1: the answer, its bytes on the wire, and what the gate wrote down.
+
+    asked: the tensors that were asked for.
+    """
 
     bundle: Bundle
+    asked: AdapterSchema
     answer: Answer
     frame: bytes
     journal: Mapping[str, Any]
@@ -73,20 +79,21 @@ def play(folder: SiteFolder, source: Path) -> Preview:
     """Answer the request of round 1 in a folder of our own."""
     signed, settings, policy = read_signed(source), read_settings(folder), read_policy(folder.policy)
     bundle, request = signed.bundle, first_request(signed.bundle, settings.site)
+    compression = compression_of(bundle.study.compression)
     with TemporaryDirectory(prefix="fedpeft-preview-") as place:
         state, log = Path(place) / "state", Journal(Path(place) / "journal.jsonl", durable=False)
         seal = Seal(os.urandom(KEY_BYTES))  # lost with this function: what is left after a crash cannot be read
         store = SiteStore(state, measure=task_of(bundle.study.task).measure, durable=False, seal=seal)
-        gate = Gate(settings.site, policy, bundle.schema, log, Budget(state / SPENT, durable=False))
+        gate = Gate(settings.site, policy, bundle.schema, log, Budget(state / SPENT, durable=False), compression)
         check_member(settings.site, bundle.study)
         trainer = open_trainer(settings, bundle, find_base_model(settings, bundle.study), store=store, gate=gate)
         answer = trainer.answer(request)
         entry = json.loads(log.path.read_text(encoding="utf-8").splitlines()[-1])
     asked = asked_schema(bundle.schema, request.kind, request.plan)
     key = read_signing_key(folder.signing_key)
-    frame = wire.to_frame(sign_reply(wire.encode_answer(answer, asked), request, key))
+    frame = wire.to_frame(sign_reply(wire.encode_answer(answer, compression.wire_schema(asked)), request, key))
     found = objections(policy, bundle, site=settings.site, coordinator=signed.coordinator)
-    return Preview(bundle, answer, frame, entry, tuple(found))
+    return Preview(bundle, asked, answer, frame, entry, tuple(found))
 
 
 def first_request(bundle: Bundle, site: str) -> Request:
@@ -110,27 +117,35 @@ def first_request(bundle: Bundle, site: str) -> Request:
 def summary_of(made: Preview) -> dict[str, Any]:
     """Return what the bytes hold, for a machine; tensors by shape and size of their values."""
     reply = made.answer if isinstance(made.answer, Reply) else None
+    update = _update_of(made)
     return {
         "study": made.bundle.study.name,
         "bundle": made.bundle.digest,
         "answer": answers.to_json(made.answer),
         "refused_because": made.journal["reason"],
-        "tensors": {name: _figures(array) for name, array in reply.update.items()} if reply else {},
+        "tensors": {name: _figures(array) for name, array in update.items()},
+        "compression": made.bundle.study.compression.model_dump(),
+        "payload": {name: _shaped(array) for name, array in reply.update.items()} if reply else {},
         "frame": {"file": FRAME, "bytes": len(made.frame), "digest": digest_bytes(made.frame)},
         "objections": list(made.objections),
     }
 
 
+def _update_of(made: Preview) -> AdapterState:
+    """Return the update as the server would have it, no longer compressed."""
+    if not isinstance(made.answer, Reply):
+        return {}
+    return restored(made.answer.update, made.asked, compression_of(made.bundle.study.compression))
+
+
+def _shaped(array: Array) -> dict[str, Any]:
+    return {"shape": list(array.shape), "dtype": array.dtype.name, "bytes": array.nbytes}
+
+
 def _figures(array: Array) -> dict[str, Any]:
     values = np.asarray(array, dtype=np.float64)
     largest = float(np.abs(values).max(initial=0.0))
-    return {
-        "shape": list(array.shape),
-        "dtype": array.dtype.name,
-        "bytes": array.nbytes,
-        "norm": float(np.linalg.norm(values.reshape(-1))),
-        "largest": largest,
-    }
+    return {**_shaped(array), "norm": float(np.linalg.norm(values.reshape(-1))), "largest": largest}
 
 
 def text_of(made: Preview) -> Iterator[str]:
@@ -145,8 +160,9 @@ def _lines_of(made: Preview) -> Iterator[str]:
         yield f"The site would refuse, {made.answer.reason}: {made.journal['reason']}."
         return
     yield f"{len(made.frame)} bytes would leave each round, {FRAME} has them: one safetensors file, with"
-    for name, array in made.answer.update.items():
+    for name, array in _update_of(made).items():
         yield f"  {name} {list(array.shape)} {array.dtype.name}, norm {_figures(array)['norm']:.4g}"
+    yield from _compressed_lines(made.answer, made.bundle.study)
     yield f"and {made.answer.examples} as the number of training rows; {_listed(made.answer.train)}"
     for split, evaluation in made.answer.evaluations.items():
         yield f"and of {evaluation.scores.n} {split} rows of {evaluation.scores.patients} patients:"
@@ -154,6 +170,14 @@ def _lines_of(made: Preview) -> Iterator[str]:
             yield f"  {name} {metric.value if metric.value is not None else f'withheld or undefined: {metric.reason}'}"
         yield f"  summary for metrics over sites: {'no' if evaluation.summary is None else 'yes'}"
     yield "After the last round, metrics of the test rows would leave in the same form."
+
+
+def _compressed_lines(reply: Reply, study: Study) -> Iterator[str]:
+    compression = compression_of(study.compression)
+    yield f"compressed by {compression.in_words};" if study.compression.method != "none" else "not compressed;"
+    if study.compression.method != "none":
+        sizes = [f"{name} {list(a.shape)} {a.dtype.name}, {a.nbytes} bytes" for name, a in reply.update.items()]
+        yield from (f"  {size}" for size in sizes)
 
 
 def _listed(figures: Mapping[str, float]) -> str:

@@ -1,14 +1,15 @@
-"""A site's own disk: what it answered, and its private tensors, per run and round. The last two rounds are kept.
+"""A site's own disk: what it answered and what it remembers, per run and round. The last two rounds are kept.
 
-One file holds the gated answer and the private tensors of a round, written before the answer leaves: after a crash on
-either side the site gives the same bytes again and trains nothing twice. With a seal each file is encrypted, under its
-own name.
+One file holds the gated answer of a round, and the private tensors and what compression has left out after it, written
+before the answer leaves: after a crash on either side the site gives the same bytes again and trains nothing twice.
+With a seal each file is encrypted, under its own name.
 """
 
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import safetensors
@@ -26,15 +27,24 @@ from common.tensor_files import group_of, joined, metadata_of, to_safetensors
 
 KEPT_ROUNDS = 2
 TEST_SCORES = "test-scores.safetensors"
+NOTHING: AdapterState = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a site remembers after a round: its private tensors, and what compression has left out of its updates."""
+
+    private: AdapterState
+    left_out: AdapterState
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An answer as it left, the request that it answered, and the private tensors after it."""
+    """An answer as it left, the request that it answered, and what was remembered after it."""
 
     request: str
     answer: Answer
-    private: AdapterState
+    kept: Kept
 
 
 @dataclass(frozen=True)
@@ -86,12 +96,17 @@ class SiteStore:
     def private_after(self, run: str, round_number: int, initial: AdapterState) -> AdapterState:
         """Return the private tensors after the last trained round up to `round_number`, else `initial`."""
         done = [r for r in self._rounds(run, "train") if r <= round_number]
-        return self._read(self._path(run, "train", max(done))).private if done else initial
+        return self._read(self._path(run, "train", max(done))).kept.private if done else initial
 
-    def save(self, request: Request, answer: Answer, private: AdapterState) -> None:
-        """Write the answer and the private tensors, then drop what is older than the last two rounds."""
+    def left_out(self, request: Request) -> AdapterState:
+        """Return what compression had left out after the last trained round before this one; nothing before round 1."""
+        done = [r for r in self._rounds(request.run, "train") if r < request.round]
+        return self._read(self._path(request.run, "train", max(done))).kept.left_out if done else NOTHING
+
+    def save(self, request: Request, answer: Answer, private: AdapterState, left_out: AdapterState = NOTHING) -> None:
+        """Write the answer and what is remembered, then drop what is older than the last two rounds."""
         sent = {"update": answer.update, "extra": answer.extra} if isinstance(answer, Reply) else {}
-        tensors = joined({**sent, "private": private})
+        tensors = joined({**sent, "private": private, "left_out": left_out})
         head = {"request": request.digest, "answer": json.dumps(answers.to_json(answer))}
         path = self._path(request.run, request.kind, request.round)
         self._write(path, to_safetensors(tensors, metadata=head))
@@ -122,7 +137,8 @@ class SiteStore:
                 extra=group_of(tensors, "extra"),
                 measure=self.measure,
             )
-            return Stored(request=head["request"], answer=answer, private=group_of(tensors, "private"))
+            kept = Kept(group_of(tensors, "private"), group_of(tensors, "left_out"))
+            return Stored(request=head["request"], answer=answer, kept=kept)
         except (KeyError, ValueError, SchemaError) as error:
             raise _unreadable(path, error) from None
 

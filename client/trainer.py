@@ -22,11 +22,13 @@ from client.scoring import score
 from client.split import Parts, split_patients
 from client.step_log import StepLog
 from client.steps import Setting, Step
-from client.store import SiteStore
+from client.store import NOTHING, Kept, SiteStore
 from client.team import Team
 from client.training import Recipe, Trained
 from common.bundle import Bundle
-from common.errors import RefusedError
+from common.compressing import compression_of
+from common.compression import Compression
+from common.errors import NotFiniteError, RefusedError
 from common.labels import rarest
 from common.metrics.measure import Labels
 from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
@@ -112,6 +114,11 @@ class Trainer:
         """The whole adapter of the study."""
         return self.bundle.schema
 
+    @property
+    def compression(self) -> Compression:
+        """How the study has updates compressed."""
+        return compression_of(self.bundle.study.compression)
+
     def answer(self, request: Request) -> Answer:
         """Return a gated reply, the same bytes for the same request, or a refusal with a fixed word."""
         try:
@@ -138,47 +145,58 @@ class Trainer:
         initial = {t.name: self.bundle.initial[t.name] for t in self.schema.private.tensors}
         # Where nothing is private, an earlier answer need not be read, nor be readable.
         private = self.store.private(request, initial) if initial else {}
+        left_out = self.store.left_out(request) if request.kind == "train" and self.compression.keeps_error else NOTHING
         self.bench.write({**padded(request.shared, self.schema), **private})
         with limited_threads(self.execution.threads):
-            answer, private = self._gated(request, private)
+            answer, kept = self._gated(request, Kept(private, left_out))
         if not (isinstance(answer, Refusal) and answer.reason in PASSING_REASONS):
-            self.store.save(request, answer, private)
+            self.store.save(request, answer, kept.private, kept.left_out)
         return answer
 
-    def _gated(self, request: Request, private: AdapterState) -> tuple[Answer, AdapterState]:
-        """Return what may leave, and the private tensors after it.
+    def _gated(self, request: Request, before: Kept) -> tuple[Answer, Kept]:
+        """Return what may leave, and what is remembered after it: what compression left out, only if the rest leaves.
 
         A refusal after the work is an answer too: it is stored, so that asking again trains nothing twice and cannot
         wear the gate down. Only what the hospital may lift is not stored.
         """
         try:
             self.gate.check_room(request)
-            study, execution, before = self.bundle.study, self.execution, private
-            reply, private = told_when_out_of_memory(lambda: self._work(request, before), study, execution)
+            study, execution = self.bundle.study, self.execution
+            reply, kept = told_when_out_of_memory(lambda: self._work(request, before), study, execution)
             self.check_consent()
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
-            return Refusal(error.reason), private
+            return Refusal(error.reason), before
         try:
-            return self.gate.release(reply, request, rarest=self._rarest(request)), private
+            return self.gate.release(reply, request, rarest=self._rarest(request)), kept
         except RefusedError as error:
-            return Refusal(error.reason), private
+            return Refusal(error.reason), Kept(kept.private, before.left_out)
 
-    def _work(self, request: Request, private: AdapterState) -> tuple[Reply, AdapterState]:
+    def _work(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
         start = time.perf_counter()
         evaluations = {split: self.evaluate(split, request) for split in request.splits}
         evaluated = time.perf_counter()
         measured = {"seconds_evaluate": evaluated - start}
         if request.kind == "evaluate":
-            return Reply({}, len(self.rows.train), measured, evaluations), private
+            return Reply({}, len(self.rows.train), measured, evaluations), before
         trained = self._train(request)
         # Steps as a float, as the store gives them back: what leaves once more has the digest of the first time.
         figures = {"loss": trained.loss, "steps": float(trained.steps)}
         measured |= figures | {"seconds_train": time.perf_counter() - evaluated}
         state = self.bench.read()
         update = update_of(state, request, self._asked(request))
-        kept: dict[str, Array] = {name: state[name] for name in private}
-        return Reply(update, len(self.rows.train), measured, evaluations), kept
+        payload, left_out = self._compressed(update, before.left_out, request)
+        private: dict[str, Array] = {name: state[name] for name in before.private}
+        return Reply(payload, len(self.rows.train), measured, evaluations), Kept(private, left_out)
+
+    def _compressed(
+        self, update: AdapterState, left_out: AdapterState, request: Request
+    ) -> tuple[AdapterState, AdapterState]:
+        rng = generator(request.seed, round_number=request.round, site=self.name, purpose="compression")
+        try:
+            return self.compression.compress(update, left_out, rng)
+        except NotFiniteError:
+            raise RefusedError("TRAINING_DIVERGED") from None
 
     def _rarest(self, request: Request) -> Mapping[Split, int]:
         parts = {split: self.rows.part(split) for split in request.splits}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
+from common.compressing import check_compresses
 from common.errors import SchemaError, StudyError
 from common.foreseen import foreseen_in
 from common.peft_methods._depth import stack_of
@@ -33,6 +34,7 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
     _check_rounds(locked, schema)
     check_ranks(locked, schema, initial)
     check_carries(locked, schema)
+    check_compresses(locked.compression, schema.shared)
     return write_bundle(
         out,
         study=locked,

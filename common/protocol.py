@@ -123,6 +123,7 @@ class SplitEvaluation:
 class Reply:
     """A site's answer: the gated update (trained - received, active shared tensors) and what it measured.
 
+    `update` is what leaves: under a study's compression the payload, whose tensors are those of its `wire_schema`.
     `examples` is the number of training rows; `train` has loss, steps and seconds of this round.
     """
 

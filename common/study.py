@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from common.data_schema import FROZEN, DataSection
 from common.files import digest_json
+from common.study_compression import CompressionSection
 from common.study_regulariser import RegulariserSection
 from common.unfreezing import Steps, check_order
 
@@ -234,6 +235,7 @@ class Study(Section):
     training: TrainingSection = TrainingSection()
     federation: FederationSection = FederationSection()
     aggregation: AggregationSection = AggregationSection()
+    compression: CompressionSection = CompressionSection()
     privacy: PrivacySection = PrivacySection()
     evaluation: EvaluationSection = EvaluationSection()
     simulation: SimulationSection | None = None

@@ -20,6 +20,7 @@ REGISTRIES = {
     "common.tasks": "task.kind",
     "client.data": "data.kind",
     "server.aggregation": "aggregation.name",
+    "common.compression": "compression.method",
     "simulations.partitions": "simulation.partition.name",
 }
 COLUMN_KINDS = {get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(Column)[0])}
@@ -84,6 +85,7 @@ def _check_plugins(study: Study) -> None:
         ("common.tasks", study.task.kind, study.task.arguments),
         ("client.data", study.data.kind, {}),
         ("server.aggregation", study.aggregation.name, study.aggregation.options),
+        ("common.compression", study.compression.method, study.compression.options),
     ]
     if study.simulation is not None and study.simulation.partition is not None:
         partition = study.simulation.partition

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from common.compressing import restored
+from common.compression import Compression
+from common.compression.none import UNCOMPRESSED
 from common.errors import SchemaError
 from common.metrics.measure import MetricInfo
 from common.metrics.types import Metric
@@ -26,9 +29,9 @@ Weighting = Literal["examples", "uniform"]
 class Asked:
     """What an accepted reply must be.
 
-    schema: the tensors asked for, none where nothing is trained. splits: those to evaluate. declared: the example count
-    of this site's first accepted reply of the run, None before it. norm_bound: largest Euclidean norm of an update,
-    None for MAX_NORM. infos: the metrics that there may be.
+    schema: the tensors asked for, none where nothing is trained. compression: in which they come. splits: those to
+    evaluate. declared: the example count of this site's first accepted reply of the run, None before it. norm_bound:
+    largest Euclidean norm of an update, None for MAX_NORM. infos: the metrics that there may be.
     """
 
     schema: AdapterSchema
@@ -38,11 +41,12 @@ class Asked:
     norm_bound: float | None
     weighting: Weighting
     infos: tuple[MetricInfo, ...]
+    compression: Compression = UNCOMPRESSED
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A reply that counts. `norm` is the Euclidean norm of the update."""
+    """A reply that counts. `norm` is the Euclidean norm of the update, which is no longer compressed."""
 
     update: ClientUpdate
     norm: float
@@ -60,8 +64,8 @@ class Refused:
 def admit(site: str, reply: Reply, asked: Asked) -> Accepted | Refused:
     """Check names, shapes, dtypes, finiteness, norm, example count and metrics of a reply."""
     try:
-        asked.schema.check(reply.update)
-        length = norm(reply.update)
+        trained = restored(reply.update, asked.schema, asked.compression)
+        length = norm(trained)
         _check_norm(length, asked.norm_bound)
         _check_examples(reply.examples, asked)
         _check_train(reply.train)
@@ -70,7 +74,7 @@ def admit(site: str, reply: Reply, asked: Asked) -> Accepted | Refused:
     except SchemaError as error:
         return Refused(printable(str(error)))
     weight = float(reply.examples) if asked.weighting == "examples" else 1.0
-    update = ClientUpdate(site, reply.update, reply.examples, weight, reply.extra)
+    update = ClientUpdate(site, trained, reply.examples, weight, reply.extra)
     return Accepted(update, length, reply.train, reply.evaluations)
 
 

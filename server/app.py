@@ -7,6 +7,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from common import plugins
+from common.compressing import compression_of
 from common.state import AdapterSchema
 from common.study import Study
 from common.study_task import task_of
@@ -56,5 +57,6 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
         patience=federation.patience,
         unfreeze=study.training.unfreeze,
         ranks=federation.ranks,
+        compression=compression_of(study.compression),
         resamples=study.evaluation.resamples,
     )

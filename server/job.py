@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from common.compression import Compression
+from common.compression.none import UNCOMPRESSED
 from common.metrics.measure import Measure
 from common.state import AdapterSchema
 from common.unfreezing import Steps
@@ -25,7 +27,8 @@ class ServerJob:
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
     patience: rounds without a better pooled metric after which the rounds end; None plays them all.
     unfreeze: which tensors are trained from which round on; the strategy's plans are narrowed to them.
-    ranks: LoRA ranks of single sites. folder: where `checkpoint/`, `events.jsonl` and the spool go.
+    ranks: LoRA ranks of single sites. compression: how updates come.
+    folder: where `checkpoint/`, `events.jsonl` and the spool go.
     receipts: where each judged reply is noted (real sites); None notes nothing.
     signers: returns the public key with which each enrolled site signs its replies (real sites); None asks for none.
     """
@@ -48,6 +51,7 @@ class ServerJob:
     patience: int | None = None
     unfreeze: Steps = ()
     ranks: Mapping[str, int] = field(default_factory=dict)
+    compression: Compression = UNCOMPRESSED
     resamples: int = 0
     only_registered: bool = False
     receipts: Receipts | None = None

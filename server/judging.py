@@ -36,7 +36,8 @@ def _judge_reply(
     content = arrival.reply.content
     size, asked = wire.size_bytes(content), _asked(session.job, question, arrival.site)
     try:
-        answer = wire.decode_answer(without_signature(content), asked.schema, measure=session.job.measure)
+        sent = asked.compression.wire_schema(asked.schema)
+        answer = wire.decode_answer(without_signature(content), sent, measure=session.job.measure)
         _check_signed(session.job, question.run, arrival, question.kind)
     except SchemaError as error:
         return SiteResult("refused", printable(str(error)), bytes_up=size), None
@@ -62,7 +63,8 @@ def note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) ->
     if wire.failure_of(arrival.reply) is None:
         size = wire.size_bytes(arrival.reply.content)
         with suppress(SchemaError):  # then it is one that nobody could read, or that is not its site's
-            schema = asked_schema(job.schema, kind, at_rank(RoundPlan(), job.ranks.get(arrival.site)))
+            asked = asked_schema(job.schema, kind, at_rank(RoundPlan(), job.ranks.get(arrival.site)))
+            schema = job.compression.wire_schema(asked)
             content = without_signature(arrival.reply.content)
             found = wire.decode_answer(content, schema, measure=job.measure)
             _check_signed(job, run, arrival, kind)
@@ -116,6 +118,7 @@ def _asked(job: ServerJob, question: Question, site: str) -> Asked:
     plan = question.plans[site]
     return Asked(
         schema=asked_schema(job.schema, question.kind, plan),
+        compression=job.compression,
         plan=plan,
         splits=question.splits,
         declared=question.declared.get(site),

@@ -15,6 +15,7 @@ from client.step_log import StepLog
 from client.store import SiteStore
 from client.trainer import SiteRows, Trainer, prepare_rows, split_of
 from common.bundle import Bundle, read_bundle
+from common.compressing import compression_of
 from common.errors import DataError
 from common.labels import strata
 from common.study import Study
@@ -54,7 +55,7 @@ class VirtualSites:
 
     def trainer(self, site: str) -> Trainer:
         """Return the trainer of one site; its disk is a folder of the run's."""
-        home = self.folder.sites / site
+        home, study = self.folder.sites / site, self.bundle.study
         journal = Journal(home / "journal.jsonl", durable=False)
         return Trainer(
             name=site,
@@ -62,8 +63,10 @@ class VirtualSites:
             rows=self.rows[site],
             bench=self.bench,
             execution=self.execution,
-            store=SiteStore(home, measure=task_of(self.bundle.study.task).measure, durable=False),
-            gate=Gate(site, SIMULATED_POLICY, self.bundle.schema, journal),
+            store=SiteStore(home, measure=task_of(study.task).measure, durable=False),
+            gate=Gate(
+                site, SIMULATED_POLICY, self.bundle.schema, journal, compression=compression_of(study.compression)
+            ),
             step_log=StepLog(home / "steps.jsonl"),
         )
 

@@ -44,6 +44,7 @@ FLOWER_PLACES = (
 )
 PLUGIN_FOLDERS = (
     "common/architectures",
+    "common/compression",
     "common/peft_methods",
     "common/plans",
     "common/tasks",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.compression import Compression
+from common.compression.none import UNCOMPRESSED
 from common.metrics.classes import ClassMeasure
 from common.metrics.evaluation import evaluate
 from common.metrics.histogram import score_histogram
@@ -28,6 +30,7 @@ class Echo:
     schema: AdapterSchema
     update: AdapterState
     evaluation: SplitEvaluation
+    compression: Compression = UNCOMPRESSED
 
     def answer(self, request: Request) -> Reply:
         """Answer at once."""

@@ -26,6 +26,7 @@ from client.table_files import read_raw
 from client.trainer import Trainer, prepare_rows
 from common import endorsement, wire
 from common.bundle import Bundle
+from common.compressing import compression_of
 from common.files import digest_bytes
 from common.metrics.classes import ClassMeasure
 from common.plugins import register_folder
@@ -85,7 +86,13 @@ def make_trainer(
             bench=replace(bench, task=Counting(bench.task)),  # type: ignore[arg-type] # all that a task has, by delegation
             execution=Execution(),
             store=SiteStore(folder, measure=ClassMeasure(len(bundle.study.task.labels)), durable=False),
-            gate=Gate(site, policy, bundle.schema, Journal(folder / "journal.jsonl", durable=False)),
+            gate=Gate(
+                site,
+                policy,
+                bundle.schema,
+                Journal(folder / "journal.jsonl", durable=False),
+                compression=compression_of(bundle.study.compression),
+            ),
         )
 
     return make
@@ -213,8 +220,9 @@ class RealSite:
     def read(self, content: wire.Content, request: Request) -> Answer:
         """Read an answer as the server does."""
         asked = asked_schema(self.bundle.schema, request.kind, request.plan)
+        sent = compression_of(self.bundle.study.compression).wire_schema(asked)
         return wire.decode_answer(
-            without_signature(content), asked, measure=ClassMeasure(len(self.bundle.study.task.labels))
+            without_signature(content), sent, measure=ClassMeasure(len(self.bundle.study.task.labels))
         )
 
 

@@ -11,6 +11,8 @@ from flwr.app import Context, Message, RecordDict
 
 from client.app import make_app
 from common import wire
+from common.compression import Compression
+from common.compression.none import UNCOMPRESSED
 from common.errors import DataError, RefusedError, SchemaError
 from common.metrics.classes import ClassMeasure
 from common.protocol import REASONS, Answer, Refusal, Reply, Request, RoundPlan
@@ -29,6 +31,7 @@ class Site:
     work: Callable[[Request], Answer]
     name: str = "north"
     schema: AdapterSchema = SCHEMA
+    compression: Compression = UNCOMPRESSED
 
     def answer(self, request: Request) -> Answer:
         return self.work(request)

@@ -12,6 +12,8 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.app import make_app
+from common.compression import Compression
+from common.compression.none import UNCOMPRESSED
 from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Answer, Reply, Request, SplitEvaluation
@@ -46,6 +48,7 @@ class FakeSite:
     change: Callable[[Reply, Request], Answer] = lambda reply, request: reply
     asked: list[Request] = field(default_factory=list)
     schema: AdapterSchema = SCHEMA
+    compression: Compression = UNCOMPRESSED
 
     def answer(self, request: Request) -> Answer:
         self.asked.append(request)

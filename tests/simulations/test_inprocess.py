@@ -16,6 +16,8 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from client.app import make_app as client_app
 from common import wire
+from common.compression import Compression
+from common.compression.none import UNCOMPRESSED
 from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Answer, Reply, Request, RoundPlan, SplitEvaluation
@@ -41,6 +43,7 @@ class NullSite:
     name: str
     update: AdapterState
     schema: AdapterSchema = SCHEMA
+    compression: Compression = UNCOMPRESSED
 
     def answer(self, request: Request) -> Answer:
         scores = Scores(3, 3, {"log_loss": Metric(0.5, 3)})
