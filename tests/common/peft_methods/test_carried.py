@@ -51,7 +51,7 @@ def merged(model: Any, carried: dict[str, Array]) -> None:
         layer = name.removeprefix("base_model.model.")
         if f"{CARRIED}{layer}.lora_A.weight" not in carried:
             continue
-        a, b = (torch.tensor(carried[f"{CARRIED}{layer}.lora_{letter}.weight"]) for letter in "AB")
+        a, b = (torch.tensor(carried[f"{CARRIED}{layer}.lora_{letter}.weight"]).double() for letter in "AB")
         base, scale = module.get_base_layer(), module.scaling["default"]
         if isinstance(base, nn.Conv2d):
             base.weight += scale * torch.einsum("or,rihw->oihw", b[:, :, 0, 0], a)
