@@ -54,6 +54,45 @@ def test_the_weight_of_the_proximal_term_is_said(make_site: Make) -> None:
     )
 
 
+def test_a_site_s_own_rank_and_its_bytes_are_said(make_site: Make) -> None:
+    """Of 4 pairs of 32 x 32: 256 numbers for each of two ranks, beside the head's 66."""
+    site = make_site("federation.ranks={east=2}")
+    found, size, whole = explained(site), 4 * (2 * 256 + 66), 4 * (4 * 256 + 66)
+    assert found.objections == ()
+    assert any(line.startswith("rank          2 of 4: this site is sent") for line in found.lines)
+    assert f"              {size} bytes each way a round; the whole adapter has {whole}" in found.lines
+    assert any(f"{size} bytes a round, {3 * size} bytes in all rounds:" in line for line in found.lines)
+    assert any("lora_A.weight [2, 32] float32, 256 bytes" in line for line in found.lines)
+    assert not any(line.startswith("rank") for line in explained(make_site(site="west")).lines)
+
+
+def test_a_policy_of_few_bytes_lets_a_low_rank_in(make_site: Make) -> None:
+    site = make_site("federation.ranks={east=2}")
+    site.set_policy(max_update_bytes=4 * (2 * 256 + 66))
+    assert explained(site).objections == ()
+    site.set_policy(max_update_bytes=4 * (2 * 256 + 66) - 1)
+    assert any("a reply has 2312 bytes" in text for text in explained(site).objections)
+
+
+def test_a_preview_is_of_the_site_s_rank(make_site: Make) -> None:
+    request = first_request(make_site("federation.ranks={east=2}").bundle, "east")
+    assert request.plan.rank == 2
+    assert {a.shape for n, a in request.shared.items() if n.endswith("lora_B.weight")} == {(32, 2)}
+
+
+def test_what_else_the_strategy_asks_for_is_said(make_site: Make) -> None:
+    tails = explained(make_site("aggregation.name='sample-tails'", "federation.ranks={east=2}"))
+    assert tails.objections == ()
+    text = "\n".join(tails.lines)
+    for words in (
+        "turned towards those received",
+        "held back from using the last ranks",
+        "2 of 4, or fewer as the",
+        "low-rank change of",
+    ):
+        assert words in text
+
+
 @pytest.mark.parametrize(
     ("overrides", "word"),
     [

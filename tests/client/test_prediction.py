@@ -65,6 +65,24 @@ def test_predictions_are_the_trainer_s_own_scores(
     np.testing.assert_allclose(chances[positions], trainer.store.test_scores("run-1"), atol=1e-6)
 
 
+def test_what_is_carried_beside_the_adapter_predicts_too(
+    make_trainer: Make, ask_closing: Ask, site_rows: Mapping[str, Rows], east: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    trainer, rng = make_trainer("aggregation.name='sample-carries'"), np.random.default_rng(0)
+    shared = dict(ask_closing(trainer.bundle).shared)
+    for name in [n for n in shared if n.endswith("lora_A.weight")]:
+        shared[f"carried.{name}"] = rng.normal(size=(3, 32)).astype(np.float32)
+        shared[f"carried.{name.replace('lora_A', 'lora_B')}"] = rng.normal(size=(32, 3)).astype(np.float32)
+    trainer.answer(ask_closing(trainer.bundle, shared=shared))
+    write_adapter(tmp_path / "adapter", trainer.bundle, shared, card="")
+    found = predict(tmp_path / "adapter", east, base_folder=tiny_model)
+    positions = split_of(site_rows["east"], trainer.bundle.study).test
+    chances = np.array([found.column("probability_no"), found.column("probability_yes")], dtype=np.float64).T
+    np.testing.assert_allclose(chances[positions], trainer.store.test_scores("run-1"), atol=1e-6)
+    plain = predict(exported(make_trainer, tmp_path / "plain"), east, base_folder=tiny_model)
+    assert plain.column("probability_yes") != found.column("probability_yes")
+
+
 def exported(make_trainer: Make, folder: Path, *overrides: str) -> Path:
     bundle = make_trainer(*overrides).bundle
     write_adapter(folder, bundle, {name: bundle.initial[name] for name in bundle.schema.shared.names}, card="")

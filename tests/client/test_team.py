@@ -18,7 +18,8 @@ from client.settings import SiteSettings, read_settings
 from client.team import MemberError, Team
 from client.trainer import Trainer
 from common.errors import RefusedError, UserError
-from common.protocol import Refusal, Reply, Request
+from common.protocol import Refusal, Reply, Request, RoundPlan
+from common.rank_slices import sliced
 from common.workbench import open_workbench
 
 Make = Callable[..., Trainer]
@@ -84,6 +85,22 @@ def test_two_rounds_are_those_of_one_process(overrides: tuple[str, ...], make_pa
     assert pids[0] == pids[1]  # the base model is loaded once, not for each round
     two.close()
     assert children() == before
+
+
+@pytest.mark.processes
+def test_a_rank_a_held_back_tail_and_what_is_carried_reach_both_processes(make_pair: Any, ask: Ask) -> None:
+    """A regulariser writes the initial adapter into the model and back: what is carried must come back too."""
+    ewc = "training.regulariser={kind='ewc', weight=10.0, rows=4}"
+    alone, two = make_pair("aggregation.name='sample-tails'", "federation.ranks={east=2}", ewc)
+    plan = RoundPlan(rank=2, extra={"tail_penalty": 5.0, "tail_share": 0.5, "rotation": 0.5, "rotate_b": 0.0})
+    rng = np.random.default_rng(0)
+    shared = dict(sliced({name: alone.bundle.initial[name] for name in alone.schema.shared.names}, 2))
+    for name in [n for n in shared if n.endswith("lora_A.weight")]:
+        shared[f"carried.{name}"] = rng.normal(0, 0.2, (3, 32)).astype(np.float32)
+        shared[f"carried.{name.replace('lora_A', 'lora_B')}"] = rng.normal(0, 0.2, (32, 3)).astype(np.float32)
+    request = ask(alone.bundle, round=2, plan=plan, shared=shared)
+    expected, found = update_of(alone, request), update_of(two, request)
+    assert max(float(np.abs(expected[name] - found[name]).max()) for name in expected) < 1e-5
 
 
 @pytest.mark.processes

@@ -77,3 +77,18 @@ def test_scalars_and_transposed_arrays_are_written_in_their_shape(open_bench: Op
     found = bench.read()
     assert (found["a"].shape, float(found["a"])) == ((), 3.0)
     assert found["b"].tolist() == [[0, 2, 4], [1, 3, 5]]
+
+
+def test_what_a_state_carries_is_read_back_and_gone_with_the_next(open_bench: Open) -> None:
+    """Virtual sites share a bench: what one was sent, the next must not have."""
+    bench = open_bench()
+    own, rng = bench.read(), np.random.default_rng(0)
+    pair = next(name for name in own if name.endswith("lora_A.weight"))
+    carried = {
+        f"carried.{pair}": rng.normal(size=(3, 32)).astype(np.float32),
+        f"carried.{pair.replace('lora_A', 'lora_B')}": rng.normal(size=(32, 3)).astype(np.float32),
+    }
+    bench.write({**own, **carried})
+    assert digest_state(bench.read()) == digest_state({**own, **carried})
+    bench.write(own)
+    assert digest_state(bench.read()) == digest_state(own)

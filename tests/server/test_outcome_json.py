@@ -44,5 +44,6 @@ def test_digests_are_those_of_what_they_name(
         "base_model": bundle.study.base_model.digest,
         "bundle": bundle.digest,
         "adapter": digest_state({name: bundle.initial[name] for name in bundle.schema.shared.names}),
+        "carried": None,
     }
     assert (content["format"], content["seed"], len(content["rounds"])) == (1, bundle.study.seed, 3)

@@ -86,7 +86,7 @@ def test_parameters_and_bytes_are_counted(make_bundle: Callable[..., Bundle]) ->
     total = bundle.base_model.parameters + trainable
     assert found["parameters"] == {
         "trainable": trainable, "shared": shared, "total": total, "fraction": trainable / total,
-        "aggregates_linearly": False,
+        "aggregates_linearly": False, "carried": 0,
     }  # fmt: skip
     assert trainable - shared == 2 * 32 + 2
     assert found["bytes"] == {"up_per_site_round": 900, "full_model": 4 * total}
@@ -106,6 +106,7 @@ def test_digests_are_those_of_what_they_name(make_bundle: Callable[..., Bundle])
         "base_model": bundle.study.base_model.digest,
         "bundle": bundle.digest,
         "adapter": digest_state(outcome_of(bundle).adapter),
+        "carried": None,
     }
 
 

@@ -135,7 +135,7 @@ def test_every_key_of_the_contract_is_there(finished: Callable[[str], Results], 
     assert 0 < content["bytes"]["up_per_site_round"] < content["bytes"]["full_model"]
     assert set(content["seconds"]) == {"total", "prepare", "rounds", "comparison"}
     assert content["privacy"] is None
-    assert set(content["digests"]) == {"study", "schema", "base_model", "bundle", "adapter"}
+    assert set(content["digests"]) == {"study", "schema", "base_model", "bundle", "adapter", "carried"}
     assert all(DIGEST.fullmatch(digest) for digest in content["digests"].values())
     assert {"fedpeft", "flwr", "torch", "transformers", "peft", "numpy"} <= set(content["versions"])
     assert {"device", "precision", "attention", "threads", "runtime"} <= set(content["execution"])

@@ -1,0 +1,14 @@
+"""As FedEx-LoRA declares its plans: the plain ones, with a low-rank change beside the adapter."""
+
+from dataclasses import dataclass
+
+from common.plans import Foreseen
+
+
+@dataclass(frozen=True)
+class Carries:
+    def foresee(self, round_number: int, site: str) -> Foreseen:  # the seam's names
+        return Foreseen(carries=True)
+
+
+build = Carries

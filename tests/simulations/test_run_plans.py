@@ -1,0 +1,111 @@
+"""Whole runs of what a strategy may ask beyond the plain plan: the same bytes whether they were interrupted or not."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from common.adapter_folder import read_adapter
+from common.carried import split_carried
+from common.plugins import register_folder, register_part
+from common.state import digest_state
+from server import checkpoint
+from server.events import Event, RoundFinished
+from simulations.results import Results
+from simulations.run import run
+
+FAST = ("training.local_epochs=1", "evaluation.resamples=5", "peft.dropout=0.1")
+Play = Callable[..., Results]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def strategies() -> None:
+    for module in register_folder("server.aggregation", Path(__file__).parent / "strategies"):
+        register_part(module, "declaration", "common.plans")
+
+
+def play(out: Path, *overrides: str, stop_after: int = 0, resume: bool = False, comparison: bool = False) -> Results:
+    def look(event: Event) -> None:
+        if isinstance(event, RoundFinished) and event.round == stop_after:
+            raise KeyboardInterrupt
+
+    given = [*FAST, *overrides]
+    return run("quick", out=out, overrides=given, comparison=comparison, resume=resume, progress=look)
+
+
+RUNS = {
+    "ranks": ("aggregation.name='sample-padded-mean'", "federation.ranks={north=1, east=3}"),
+    "carried": ("aggregation.name='sample-folded'",),
+    "the best carried": ("aggregation.name='sample-folded'", "evaluation.keep='best'"),
+    "turned": ("aggregation.name='sample-turned'",),
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_resumed_run_has_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    whole = play(tmp_path / "whole", *RUNS[kind])
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "stopped", *RUNS[kind], stop_after=2)
+    resumed = play(tmp_path / "stopped", *RUNS[kind], resume=True)
+    assert bytes_of(whole) == bytes_of(resumed)
+    for record in whole.content["rounds"]:
+        assert {share["status"] for share in record["participation"].values()} == {"accepted"}
+
+
+def bytes_of(results: Results) -> bytes:
+    return (results.adapter / "adapter.safetensors").read_bytes()
+
+
+def test_a_site_of_a_lower_rank_sends_and_receives_its_part_only(tmp_path: Path) -> None:
+    """Of rank 4: `north` has one, `east` three; 4 layers of 32 x 32, so 256 float32 numbers for each rank."""
+    found = play(tmp_path / "run", *RUNS["ranks"], comparison=True)
+    for record in found.content["rounds"]:
+        share = record["participation"]
+        for direction, text in (("bytes_up", 400), ("bytes_down", 5)):  # metrics differ in length, heads hardly
+            sizes = {site: share[site][direction] for site in ("east", "north", "west")}
+            assert sizes["west"] - sizes["east"] == pytest.approx(1024, abs=text)
+            assert sizes["east"] - sizes["north"] == pytest.approx(2048, abs=text)
+    compared = found.content["comparison"]
+    assert compared["federated"]["pooled"]["auroc"]["reason"] is not None  # each site scores a model of its own
+    assert set(compared["personalised"]["sites"]) == {"east", "north", "west"}
+    adapter = read_adapter(found.adapter).shared
+    assert all(np.any(array) for array in adapter.values())
+
+
+def test_what_is_carried_is_kept_exported_and_said(tmp_path: Path) -> None:
+    found = play(tmp_path / "run", *RUNS["carried"], comparison=True)
+    exported = read_adapter(found.adapter)
+    carried = split_carried(exported.shared)[1]
+    assert {array.shape for array in carried.values()} == {(12, 32), (32, 12)}
+    content = found.content
+    assert content["digests"]["carried"] == exported.digests["carried"] == digest_state(carried)
+    assert content["parameters"]["carried"] == 4 * 2 * 12 * 32
+    down = [record["participation"]["east"]["bytes_down"] for record in content["rounds"]]
+    up = [record["participation"]["east"]["bytes_up"] for record in content["rounds"]]
+    assert down[1] - down[0] > 4 * 4 * 2 * 12 * 32  # nothing is carried to the first round
+    assert max(up) - min(up) < 200
+    peft = load_file(found.adapter / "adapter_model.safetensors")
+    assert {array.shape for array in peft.values()} == {(16, 32), (32, 16)}
+    config = json.loads((found.adapter / "adapter_config.json").read_text())
+    assert set(config["rank_pattern"].values()) == {16}
+    assert set(config["alpha_pattern"].values()) == {32}  # s = 8 / 4 = 32 / 16
+    assert set(content["comparison"]["personalised"]["sites"]) == {"east", "north", "west"}
+
+
+def test_a_checkpoint_has_what_is_carried(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "run", *RUNS["carried"], stop_after=2)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    state = checkpoint.read(tmp_path / "run" / "checkpoint", study=facts["study"], seed=facts["seed"])
+    assert split_carried(state.shared)[1]
+
+
+def test_a_turn_of_no_strength_is_the_plain_mean(tmp_path: Path) -> None:
+    name = "aggregation.name='sample-turned'"
+    still = play(tmp_path / "still", name, "aggregation.strength=0.0")
+    plain = play(tmp_path / "plain")
+    turned = play(tmp_path / "turned", name, "aggregation.strength=1.0")
+    assert bytes_of(still) == bytes_of(plain) != bytes_of(turned)
