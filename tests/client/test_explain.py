@@ -12,6 +12,7 @@ from client.explain import Explanation, explain
 from client.policy import read_policy
 from client.rows import read_rows
 from client.settings import read_settings
+from common.compressing import compression_of
 from common.keys import fingerprint
 from simulations.catalogue import load
 
@@ -33,6 +34,17 @@ def test_every_tensor_that_would_leave_is_named_with_its_bytes(make_site: Make) 
     assert f"{shared.size_bytes} bytes a round, {rounds * shared.size_bytes} bytes in all" in text
     assert f"stays         {', '.join(site.bundle.schema.private.names)}" in text
     assert found.objections == ()
+
+
+@pytest.mark.parametrize("method", ["none", "int8", "top-k"])
+def test_how_updates_are_compressed_is_said_with_the_bytes_that_leave(method: str, make_site: Make) -> None:
+    site = make_site(f"compression.method='{method}'")
+    text = "\n".join(explained(site).lines)
+    shared, compression = site.bundle.schema.shared, compression_of(site.bundle.study.compression)
+    size, rounds = compression.wire_schema(shared).size_bytes, site.bundle.study.federation.rounds
+    assert f"{size} bytes a round, {rounds * size} bytes in all" in text
+    assert f"compressed    {compression.in_words}" in text
+    assert (f"the tensors have {shared.size_bytes} bytes, of which {size} leave" in text) is (method != "none")
 
 
 def test_rows_patients_and_labels_are_those_here(make_site: Make) -> None:

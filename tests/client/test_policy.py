@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.policy import Policy, objections, read_policy, study_bytes
+from client.policy import Policy, objections, read_policy, reply_bytes, study_bytes
 from common import plugins
 from common.bundle import Bundle
 from common.errors import UserError
@@ -97,6 +97,16 @@ def test_each_rule_that_a_study_breaks_is_said(make_bundle: Callable[..., Bundle
     for word, found in broken.items():
         (only,) = found
         assert word in only
+
+
+@pytest.mark.parametrize("method", ["int8", "top-k"])
+def test_bytes_are_those_of_the_compressed_reply(method: str, make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle(f"compression.method='{method}'")
+    size, whole = reply_bytes(bundle), study_bytes(bundle)
+    assert size < 0.4 * bundle.schema.shared.size_bytes
+    assert objected(bundle, max_update_bytes=size, max_study_bytes=whole) == []
+    assert f"{size} bytes of tensors" in objected(bundle, max_update_bytes=size - 1)[0]
+    assert f"{whole} bytes" in objected(bundle, max_study_bytes=whole - 1)[0]
 
 
 def test_a_pattern_keeps_only_tensors_that_would_leave(make_bundle: Callable[..., Bundle]) -> None:

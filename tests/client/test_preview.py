@@ -10,6 +10,7 @@ import pytest
 
 from client.preview import FRAME, SUMMARY, TEXT, first_request, preview, summary_of
 from common import wire
+from common.compressing import compression_of
 from common.errors import BundleError, UserError
 from common.files import digest_bytes
 from common.keys import public_text, read_signing_key
@@ -45,6 +46,29 @@ def test_the_bytes_are_those_of_the_reply_that_would_be_sent(make_site: Make, tm
         set(real.evaluations),
     )
     assert made.frame == frame
+
+
+@pytest.mark.parametrize("method", ["int8", "top-k"])
+def test_a_compressed_update_is_shown_as_it_leaves_and_as_what_it_stands_for(
+    method: str, make_site: Make, tmp_path: Path
+) -> None:
+    site = make_site(f"compression.method='{method}'")
+    shared = site.bundle.schema.shared
+    sent = compression_of(site.bundle.study.compression).wire_schema(shared)
+    preview(site.folder, site.source, tmp_path / "out")
+    frame, summary = (tmp_path / "out" / FRAME).read_bytes(), json.loads((tmp_path / "out" / SUMMARY).read_text())
+    shown = wire.decode_answer(without_signature(wire.from_frame(frame)), sent, measure=ClassMeasure(2))
+    site.approve()
+    real = site.sent(site.hospital(), replace(first_request(site.bundle, "east"), run="run-1"))
+    assert isinstance(shown, Reply)
+    assert isinstance(real, Reply)
+    assert digest_state(shown.update) == digest_state(real.update)
+    assert sum(each["bytes"] for each in summary["payload"].values()) == sent.size_bytes < 0.4 * shared.size_bytes
+    assert set(summary["payload"]) == set(sent.names)
+    assert set(summary["tensors"]) == set(shared.names)
+    text = (tmp_path / "out" / TEXT).read_text()
+    assert f"compressed by {method}: " in text
+    assert all(name in text for name in [*shared.names, *sent.names])
 
 
 def test_the_site_remembers_nothing_of_it(make_site: Make, tmp_path: Path) -> None:
