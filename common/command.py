@@ -29,6 +29,7 @@ PACKAGES = ("common", "client", "server", "simulations")
 COMMANDS = (
     "simulations.commands",
     "server.commands",
+    "server.strategy_commands",
     "client.commands",
     "client.site_commands",
     "common.journal_commands",

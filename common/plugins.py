@@ -7,7 +7,7 @@ where the file has underscores. A plugin module imports without torch, so that a
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -75,9 +75,28 @@ def register_folder(package: str, folder: Path) -> list[ModuleType]:
     return registered
 
 
+def registered(package: str) -> list[str]:
+    """Return the names of those plugins of `package` that a researcher's own folder has added here so far."""
+    names = [name.removeprefix(f"{package}.") for name in sys.modules if name.startswith(f"{package}.")]
+    shipped = available(package)
+    found = [n.replace("_", "-") for n in names if hasattr(sys.modules[f"{package}.{n}"], "build")]
+    return sorted(name for name in found if name not in shipped)
+
+
 def register_part(module: ModuleType, attribute: str, package: str) -> None:
     """Make what a registered file has under `attribute`, if anything, the plugin of the same name in `package`."""
     if hasattr(module, attribute):
         part = ModuleType(f"{package}.{module.__name__.rpartition('.')[2]}", module.__doc__)
         part.__dict__["build"] = getattr(module, attribute)
         sys.modules[part.__name__] = part
+
+
+def register_strategies(folders: Iterable[Path]) -> list[str]:
+    """Make the strategies in a researcher's own folders known, and return their names as a study writes them.
+
+    What such a strategy plans beyond the plain plan is the file's own `declaration`, see `common.plans`.
+    """
+    modules = [module for folder in folders for module in register_folder("server.aggregation", folder)]
+    for module in modules:
+        register_part(module, "declaration", "common.plans")
+    return sorted(module.__name__.rpartition(".")[2].replace("_", "-") for module in modules)

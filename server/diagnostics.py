@@ -173,9 +173,9 @@ def _of_pair(error: ProductSum, received: tuple[Matrix, Matrix], mean: tuple[Mat
     large is subtracted.
     """
     (a, b), (da, db) = received, mean
-    values = error.plus(db, a + da).plus(b, da).singular_values()
-    ranks = (effective_rank(values),) if values.any() else ()
-    return _Sums(error=error.norm() ** 2, change=float(np.sum(np.square(values))), ranks=ranks)
+    energies = error.plus(db, a + da).plus(b, da).energies()
+    ranks = (effective_rank(energies),) if energies.any() else ()
+    return _Sums(error=error.norm() ** 2, change=float(energies.sum()), ranks=ranks)
 
 
 def _added(left: _Sums, right: _Sums) -> _Sums:

@@ -1,4 +1,4 @@
-"""A running sum of products B A, held as factors or as the product, whichever is smaller, and its singular values.
+"""A running sum of products B A, held as factors or as the product, whichever is smaller, with its norm and spectrum.
 
 With B (m, R) and A (R, n), QR gives B = Q_b R_b and A^T = Q_a R_a; the core R_b R_a^T has the singular values of B A
 and its Frobenius norm, and no Q is ever formed. O((m + n) R^2 + R^3) where the dense way costs O(m n min(m, n)).
@@ -34,14 +34,17 @@ class ProductSum:
         whole = _multiplied(terms)
         return ProductSum(self.shape, (), whole if self.product is None else self.product + whole)
 
-    def singular_values(self) -> Matrix:
-        """Return the singular values of the sum, in no more than min(m, n) numbers; none where nothing was added.
+    def energies(self) -> Matrix:
+        """Return the squared singular values of the sum, in no more than min(m, n) numbers; none where it is empty.
 
-        >>> ProductSum((2, 3)).plus(np.array([[3.0], [4.0]]), np.array([[0.0, 0.0, 2.0]])).singular_values().tolist()
-        [10.0]
+        They are exact to the last bits of the largest: eigenvalues of a core times its transpose, for half the time.
+
+        >>> ProductSum((2, 3)).plus(np.array([[3.0], [4.0]]), np.array([[0.0, 0.0, 2.0]])).energies().tolist()
+        [100.0]
         """
         core = self._core()
-        return np.asarray(np.linalg.svd(core, compute_uv=False), np.float64) if core.size else np.zeros(0)
+        gram = core @ core.T if core.shape[0] <= core.shape[1] else core.T @ core
+        return np.maximum(np.linalg.eigvalsh(gram), 0.0) if core.size else np.zeros(0)
 
     def norm(self) -> float:
         """Return the Frobenius norm of the sum.
@@ -74,16 +77,16 @@ def _multiplied(terms: tuple[tuple[Matrix, Matrix], ...]) -> Matrix:
     return product
 
 
-def effective_rank(values: Matrix) -> float:
-    """Return exp(-sum_i q_i log q_i) of singular values, with q_i = values_i^2 / sum_j values_j^2; they are not all 0.
+def effective_rank(energies: Matrix) -> float:
+    """Return exp(-sum_i q_i log q_i) with q_i = s_i^2 / sum_j s_j^2, of squared singular values that are not all 0.
 
     Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality", EUSIPCO, definition 1,
-    https://ieeexplore.ieee.org/document/7098875. There q_i is values_i / sum_j values_j; with squares it is the share
-    of the energy, so that many small values weigh less.
+    https://ieeexplore.ieee.org/document/7098875. There q_i is s_i / sum_j s_j; with squares it is the share of the
+    energy, so that many small values weigh less.
 
-    >>> round(effective_rank(np.array([2.0, 2.0, 0.0])), 12), effective_rank(np.array([5.0]))
+    >>> round(effective_rank(np.array([4.0, 4.0, 0.0])), 12), effective_rank(np.array([25.0]))
     (2.0, 1.0)
     """
-    shares = np.square(values / values.max())
-    shares = shares[shares > 0] / shares.sum()
+    shares = energies[energies > 0] / energies.max()
+    shares = shares / shares.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))

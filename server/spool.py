@@ -65,7 +65,8 @@ def _read(path: Path, site: str, schema: AdapterSchema) -> ClientUpdate:
 
 
 def _read_part(path: Path, site: str, schema: AdapterSchema, names: frozenset[str]) -> ClientUpdate:
-    with safe_open(path, framework="numpy", backend="pread") as file:
+    # Mapped: to read a slice, the other way reads the whole file.
+    with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
         flat = {dtype: file.get_slice(f"update/{dtype}") for dtype in {t.dtype for t in schema.tensors}}
         found = {}

@@ -69,15 +69,10 @@ def simulate(
 
 
 def _register(folders: list[Path] | None) -> None:
-    """Make the strategies in the user's own folders known, before a study that names one is read.
+    """Make the strategies in the user's own folders known, before a study that names one is read."""
+    from common.plugins import register_strategies
 
-    What such a strategy plans beyond the plain plan is the file's own `declaration`, see `common.plans`.
-    """
-    from common.plugins import register_folder, register_part
-
-    for folder in folders or []:
-        for module in register_folder("server.aggregation", folder):
-            register_part(module, "declaration", "common.plans")
+    register_strategies(folders or [])
 
 
 def _new_folder(study: str) -> Path:

@@ -19,6 +19,8 @@ from client.data import Rows
 from client.policy_text import toml_value
 from common import keys
 from common.bundle import Bundle
+from common.errors import StudyError
+from common.plugins import register_strategies
 from common.preparation import prepare
 from common.quiet import silence
 from common.study import Study
@@ -39,6 +41,19 @@ settings.register_profile(
     "fedpeft", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fedpeft")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take `--plugins DIR`: the contract tests then hold the strategies of that folder to what they claim, too."""
+    parser.addoption("--plugins", dest="own_strategies", action="append", default=[], type=Path, metavar="DIR")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make those strategies known before the tests that are parametrised over strategies are collected."""
+    try:
+        register_strategies(config.getoption("own_strategies"))
+    except StudyError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture(scope="session")

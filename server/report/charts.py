@@ -18,30 +18,44 @@ def loss_chart(results: Mapping[str, Any], sites: Sequence[str]) -> Figure | Non
     entries = rounds_of(results)
     series = {site: [number(entry, "train", "sites", site, "loss") for entry in entries] for site in sites}
     mean = [number(entry, "train", "mean", "loss") for entry in entries]
-    x = _round_numbers(entries)
-    return _lines(x, series, ("Mean", mean), name="Training loss per round and hospital", y="Training loss")
+    x = round_numbers(entries)
+    return lines(x, series, ("Mean", mean), name="Training loss per round and hospital", y="Training loss")
 
 
 def validation_chart(results: Mapping[str, Any], sites: Sequence[str]) -> Figure | None:
     """The leading metric of each round's adapter on validation rows; None without values."""
     entries, initial, lead = rounds_of(results), results.get("initial"), lead_of(results)
     evaluations = [section(entry, "validation") for entry in entries]
-    x = _round_numbers(entries)
+    x = round_numbers(entries)
     if initial:
         evaluations, x = [section(initial, "validation"), *evaluations], [0.0, *x]
     series = {site: [number(e, "sites", site, lead.name, "value") for e in evaluations] for site in sites}
     pooled = [number(e, "pooled", lead.name, "value") for e in evaluations]
     name = f"{lead.label} on validation rows per round and hospital"
-    return _lines(x, series, ("Pooled", pooled), name=name, y=f"Validation {lead.label}")
+    return lines(x, series, ("Pooled", pooled), name=name, y=f"Validation {lead.label}")
 
 
-def _round_numbers(entries: Sequence[Mapping[str, Any]]) -> list[float]:
+def round_numbers(entries: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the numbers of the rounds, their places where they have none."""
     return [number(entry, "round") or place for place, entry in enumerate(entries, start=1)]
 
 
-def _lines(
-    x: Sequence[float], series: Series, bold: tuple[str, Sequence[float | None]], *, name: str, y: str
+def lines(
+    x: Sequence[float],
+    series: Series,
+    bold: tuple[str, Sequence[float | None]],
+    *,
+    name: str,
+    y: str,
+    note: str = "",
+    logarithmic: bool = False,
 ) -> Figure | None:
+    """One thin line per site and a thick one for all of them, over rounds; None where no value is known.
+
+    note: one more sentence below it. logarithmic: of the y axis, where a value that is not above 0 is a gap.
+    """
+    if logarithmic:
+        bold = bold[0], [value if value is not None and value > 0 else None for value in bold[1]]
     known = {key: values for key, values in series.items() if _has_values(values)}
     if not known and not _has_values(bold[1]):
         return None
@@ -52,9 +66,23 @@ def _lines(
     if _has_values(bold[1]):
         axes.plot(x, _gaps(bold[1]), color=STAND_INS["ink"], linewidth=2.2, marker="o", markersize=4)
         keys.append(Key(bold[0], "ink"))
+    if logarithmic:
+        _whole_decades(axes, [value for value in bold[1] if value])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     label(axes, "Round", y)
-    return Figure(to_svg(figure, name=name), name + ".", tuple(keys))
+    return Figure(to_svg(figure, name=name), f"{name}. {note}".strip(), tuple(keys))
+
+
+def _whole_decades(axes: Any, values: Sequence[float]) -> None:
+    """Make the y axis logarithmic, from one power of ten to another: between these no mark needs a number."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    axes.set_yscale("log")
+    axes.set_ylim(10.0**low, 10.0 ** max(high, low + 1))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="y", which="minor", color=STAND_INS["muted"], length=2)
 
 
 def _site_lines(axes: Any, x: Sequence[float], series: Series) -> list[Key]:

@@ -6,6 +6,7 @@ from typing import Any  # results are JSON
 
 from common.files import write_bytes
 from server.outcome_json import check_format
+from server.report.diagnostics_csv import CSV, write_diagnostics
 from server.report.formats import counted
 from server.report.sections import sections
 from server.report.summary import summary
@@ -53,5 +54,6 @@ def _facts(results: Mapping[str, Any]) -> list[str]:
 
 
 def write_report(results: Mapping[str, Any], out: Path) -> None:
-    """Write the report of `results`, the content of `results.json`, to the file `out`, atomically."""
+    """Write the report of `results`, the content of `results.json`, to `out`, and `diagnostics.csv` beside it."""
+    write_diagnostics(results, out.with_name(CSV))
     write_bytes(out, render(results).encode("utf-8", errors="replace"))

@@ -1,4 +1,4 @@
-"""Tables of what happened round by round: participation, time, bytes, loss, and what the strategy recorded."""
+"""Tables of what happened round by round: participation, time, bytes, loss, and what was recorded of the updates."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any  # results are JSON
@@ -73,15 +73,13 @@ def total_bytes(entries: Sequence[Mapping[str, Any]], key: str) -> float | None:
 
 
 def diagnostics_table(entries: Sequence[Mapping[str, Any]]) -> Table | None:
-    """The numbers that the strategy recorded, one column each; None where there are none."""
+    """The numbers recorded of the updates, one column each; None where there are none."""
     keys = sorted({k for e in entries for k in section(e, "diagnostics") if number(e, "diagnostics", k) is not None})
     rows = [
         [Cell(count(number(e, "round"))), *(Cell(_significant(number(e, "diagnostics", key))) for key in keys)]
         for e in entries
     ]
-    return (
-        table("What the strategy recorded", ["Round", *(key.replace("_", " ") for key in keys)], rows) if keys else None
-    )
+    return table("Each round's updates", ["Round", *(key.replace("_", " ") for key in keys)], rows) if keys else None
 
 
 def _significant(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any  # results are JSON
 
-from server.report import charts, comparison, facts, rounds
+from server.report import charts, comparison, diagnostics, facts, rounds
 from server.report.layout import Figure, Section, Table
 from server.report.lead import labels_of, lead_of
 from server.report.modes import present_modes
@@ -33,6 +33,7 @@ def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Sect
         _seeds(results),
         Section("ROC and calibration", figures=_kept(charts.roc_chart(curves), charts.calibration_chart(curves))),
         _training(results),
+        _diagnostics(results),
         _participation(results),
         _cost(results),
         _privacy(results),
@@ -84,12 +85,17 @@ def _training(results: Mapping[str, Any]) -> Section:
     sites = site_names(results)
     figures = _kept(charts.loss_chart(results, sites), charts.validation_chart(results, sites))
     entries = rounds_of(results)
-    tables = (
-        _tables(rounds.rounds_table(entries, lead_of(results)), rounds.diagnostics_table(entries)) if entries else ()
-    )
+    tables = (rounds.rounds_table(entries, lead_of(results)),) if entries else ()
     early = results.get("stopped_early")
     texts = (f"The rounds ended before their number: {early}.",) if early else ()
     return Section("Training, round by round", texts, figures, tables)
+
+
+def _diagnostics(results: Mapping[str, Any]) -> Section:
+    entries = rounds_of(results)
+    texts = (diagnostics.FILE, *diagnostics.reasons(entries))
+    figures, table = diagnostics.charts(entries, site_names(results)), rounds.diagnostics_table(entries)
+    return Section("What the updates say of each other", texts if figures or table else (), figures, _tables(table))
 
 
 def _participation(results: Mapping[str, Any]) -> Section:

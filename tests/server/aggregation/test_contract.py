@@ -1,4 +1,7 @@
-"""What every file of `server/aggregation` keeps, and what it claims beyond that."""
+"""What every file of `server/aggregation` keeps, and what it claims beyond that.
+
+A researcher's own folder is held to it with `pytest tests/server/aggregation/test_contract.py --plugins DIR`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +21,7 @@ from common.state import AdapterSchema, AdapterState, digest_state
 from common.study import AggregationSection
 from server.aggregation import ClientUpdate, Memory, Strategy
 
-NAMES = plugins.available("server.aggregation")
+NAMES = [*plugins.available("server.aggregation"), *plugins.registered("server.aggregation")]
 SHAPES = {"q.lora_A.weight": (2, 5), "q.lora_B.weight": (3, 2), "head.bias": (3,)}
 ALL = pytest.mark.parametrize("name", NAMES)
 EMPTY: Memory = MappingProxyType({})

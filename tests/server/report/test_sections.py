@@ -12,6 +12,7 @@ def test_sections_without_content_are_left_out(results):
         "Each hospital's own model at every hospital",
         "ROC and calibration",
         "Training, round by round",
+        "What the updates say of each other",
         "Participation",
         "Parameters, bytes, time",
         "Privacy",
