@@ -21,6 +21,7 @@ REGISTRIES = {
     "client.data": "data.kind",
     "server.aggregation": "aggregation.name",
     "simulations.partitions": "simulation.partition.name",
+    "simulations.attacks": "simulation.attack.name",
 }
 COLUMN_KINDS = {get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(Column)[0])}
 
@@ -88,6 +89,9 @@ def _check_plugins(study: Study) -> None:
     if study.simulation is not None and study.simulation.partition is not None:
         partition = study.simulation.partition
         chosen.append(("simulations.partitions", partition.name, partition.options))
+    if study.simulation is not None and study.simulation.attack is not None:
+        attack = study.simulation.attack
+        chosen.append(("simulations.attacks", attack.name, attack.options))
     for package, name, options in chosen:
         plugins.build(package, name, options, key=REGISTRIES[package])
     if study.training.regulariser is not None:

@@ -89,7 +89,7 @@ def _play_inprocess(
     from client.app import make_app as make_client
     from simulations.inprocess import run_inprocess
 
-    client = make_client(lambda context: sites.trainer(job.sites[int(context.node_config["partition-id"])]))
+    client = make_client(lambda context: sites.endpoint(job.sites[int(context.node_config["partition-id"])]))
     server = make_app(without_deadlines(job), state, deliver=deliver, progress=progress)
     run_inprocess(server, client, job.sites)
 
