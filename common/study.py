@@ -208,12 +208,26 @@ class PartitionSection(BaseModel):
         return dict(self.model_extra or {})
 
 
+class AttackSection(BaseModel):
+    """Which sites of a simulation are bad, and how; keys other than these are the attack's own options."""
+
+    model_config = OPEN
+    name: str
+    sites: tuple[SiteName, ...] = Field(min_length=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The attack's own options."""
+        return dict(self.model_extra or {})
+
+
 class SimulationSection(Section):
     """Where a simulation takes its rows: a path (relative to the study file) or `builtin:NAME`."""
 
     data: str
     site_column: str | None = None
     partition: PartitionSection | None = None
+    attack: AttackSection | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -22,6 +22,7 @@ REGISTRIES = {
     "server.aggregation": "aggregation.name",
     "common.compression": "compression.method",
     "simulations.partitions": "simulation.partition.name",
+    "simulations.attacks": "simulation.attack.name",
 }
 COLUMN_KINDS = {get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(Column)[0])}
 
@@ -90,6 +91,9 @@ def _check_plugins(study: Study) -> None:
     if study.simulation is not None and study.simulation.partition is not None:
         partition = study.simulation.partition
         chosen.append(("simulations.partitions", partition.name, partition.options))
+    if study.simulation is not None and study.simulation.attack is not None:
+        attack = study.simulation.attack
+        chosen.append(("simulations.attacks", attack.name, attack.options))
     for package, name, options in chosen:
         plugins.build(package, name, options, key=REGISTRIES[package])
     if study.training.regulariser is not None:

@@ -1,6 +1,6 @@
 """The Flower ServerApp: Flower calls it with a grid, it runs the rounds and hands over the outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from flwr.app import Context
@@ -11,7 +11,10 @@ from common.compressing import compression_of
 from common.state import AdapterSchema
 from common.study import Study
 from common.study_task import task_of
+from server.aggregation import Strategy
 from server.closing import Outcome
+from server.cohort import draw_cohort
+from server.enough import raised_quorum
 from server.events import Progress, ignore
 from server.job import ServerJob
 from server.rounds import run_rounds
@@ -36,6 +39,27 @@ def make_app(
     return app
 
 
+def strategy_of(study: Study) -> Strategy:
+    """Return the study's strategy. Raises StudyError."""
+    aggregation = study.aggregation
+    strategy: Strategy = plugins.build(
+        "server.aggregation", aggregation.name, aggregation.options, key="aggregation.name"
+    )
+    return strategy
+
+
+def quorum_of(study: Study, sites: Collection[str]) -> float:
+    """Return the share of a cohort whose replies make a round count: the study's, raised to the strategy's need.
+
+    Raises:
+        StudyError: a whole cohort is less than the strategy needs.
+    """
+    federation = study.federation
+    cohort = draw_cohort(sites, fraction=federation.fraction, seed=study.seed, round_number=1)
+    name = study.aggregation.name
+    return raised_quorum(federation.quorum, strategy_of(study), name=name, cohort_size=len(cohort))
+
+
 def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed: int, folder: Path) -> ServerJob:
     """Return the job of a run of `study` over `sites`, kept in `folder`. Raises StudyError."""
     aggregation, federation = study.aggregation, study.federation
@@ -43,13 +67,13 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
         study=study.digest,
         schema=schema,
         measure=task_of(study.task).measure,
-        strategy=plugins.build("server.aggregation", aggregation.name, aggregation.options, key="aggregation.name"),
+        strategy=strategy_of(study),
         sites=sites,
         rounds=federation.rounds,
         seed=seed,
         folder=folder,
         fraction=federation.fraction,
-        quorum=federation.quorum,
+        quorum=quorum_of(study, sites),
         deadline_s=federation.deadline_s,
         weighting=aggregation.weighting,
         norm_bound=aggregation.norm_bound,

@@ -19,8 +19,7 @@ from tempfile import TemporaryDirectory
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from client.app import make_app
-from client.trainer import Trainer
+from client.app import SiteEndpoint, make_app
 from common.errors import RefusedError, StudyError
 from common.quiet import silence
 from common.study import Study, replaced
@@ -116,14 +115,14 @@ def tell(event: Event) -> None:
         LOG.info("round %d of %d: %d sites%s", event.round, event.rounds, event.accepted, shown)
 
 
-def site_of(context: Context) -> Trainer:
+def site_of(context: Context) -> SiteEndpoint:
     """Return the site of a SuperNode; one beyond the study's sites has none."""
     silence(os.environ)
     sites = resident_sites(str(out_of(context)))
     names, position = sorted(sites.rows), int(context.node_config["partition-id"])
     if position >= len(names):
         raise RefusedError("WRONG_STUDY")
-    return sites.trainer(names[position])
+    return sites.endpoint(names[position])
 
 
 client_app = make_app(site_of)

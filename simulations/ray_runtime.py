@@ -17,9 +17,9 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from client.app import SiteEndpoint
 from client.app import make_app as make_client
 from client.execution import Execution
-from client.trainer import Trainer
 from common.errors import ParticipationError, UserError
 from common.quiet import silence
 from server.closing import Outcome
@@ -39,9 +39,9 @@ class SitesOf:
     folder: str
     names: tuple[str, ...]
 
-    def __call__(self, context: Context) -> Trainer:
-        """Return the trainer; a process opens the base model and the rows once, whichever sites it plays."""
-        return resident_sites(self.folder).trainer(self.names[int(context.node_config["partition-id"])])
+    def __call__(self, context: Context) -> SiteEndpoint:
+        """Return the site; a process opens the base model and the rows once, whichever sites it plays."""
+        return resident_sites(self.folder).endpoint(self.names[int(context.node_config["partition-id"])])
 
 
 def play_ray(

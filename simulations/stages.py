@@ -14,7 +14,7 @@ from common.state import AdapterState
 from common.study import Study
 from common.study_task import task_of
 from server import checkpoint
-from server.app import job_of, make_app
+from server.app import job_of, make_app, quorum_of
 from server.closing import Outcome
 from server.events import Progress
 from server.job import ServerJob
@@ -37,6 +37,7 @@ def start(study: Study, folder: RunFolder, *, threads: int, device: str) -> Virt
     with folder.preparing():
         sites = read_sites(study, folder.scratch)
         check_sites(sites, study)
+        quorum_of(study, sites)
         bundle = prepare(with_sites(study, sites), base_folder(study, folder.scratch), folder.bundle)
         rows = digest_file(rows_path(study, folder.scratch))
         folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution))
@@ -88,7 +89,7 @@ def _play_inprocess(
     from client.app import make_app as make_client
     from simulations.inprocess import run_inprocess
 
-    client = make_client(lambda context: sites.trainer(job.sites[int(context.node_config["partition-id"])]))
+    client = make_client(lambda context: sites.endpoint(job.sites[int(context.node_config["partition-id"])]))
     server = make_app(without_deadlines(job), state, deliver=deliver, progress=progress)
     run_inprocess(server, client, job.sites)
 

@@ -1,10 +1,11 @@
 """Virtual hospitals: one trainer per site over one resident base model, as a run folder describes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from client.app import SiteEndpoint
 from client.data import Rows
 from client.execution import Execution
 from client.gate import Gate
@@ -21,6 +22,8 @@ from common.labels import strata
 from common.study import Study
 from common.study_task import task_of
 from common.workbench import Workbench, open_workbench
+from simulations.attacks import Attack
+from simulations.bad_sites import BadSite, attacks_of, poisoned
 from simulations.catalogue import base_folder, rows_path, simulation_of
 from simulations.folder import RunFacts, RunFolder
 from simulations.sites import divide
@@ -52,6 +55,12 @@ class VirtualSites:
     bench: Workbench
     execution: Execution
     folder: RunFolder
+    attacks: Mapping[str, Attack] = field(default_factory=dict)
+
+    def endpoint(self, site: str) -> SiteEndpoint:
+        """Return what answers for one site: its trainer, which at a bad site is not believed."""
+        trainer = self.trainer(site)
+        return BadSite(trainer, self.attacks[site]) if site in self.attacks else trainer
 
     def trainer(self, site: str) -> Trainer:
         """Return the trainer of one site; its disk is a folder of the run's."""
@@ -74,11 +83,13 @@ class VirtualSites:
 def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> VirtualSites:
     """Read and tokenise all rows, and load the base model once."""
     study = bundle.study
-    raw = read_sites(study, folder.scratch)
+    true = read_sites(study, folder.scratch)
+    attacks = attacks_of(study, true)
+    raw = poisoned(true, study, attacks)
     base = base_folder(study, folder.scratch)
     bench = open_workbench(study, base, attention=execution.attention).to(execution.device)
     rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
-    return VirtualSites(bundle, raw, rows, bench, execution, folder)
+    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks)
 
 
 def check_sites(sites: Mapping[str, Rows], study: Study) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from common.protocol import RoundPlan
 from common.state import AdapterSchema, AdapterState, Array
 
-Claim = Literal["linear", "shape_keeping", "exact", "consensus", "additive", "ranks"]
+Claim = Literal["linear", "shape_keeping", "exact", "consensus", "additive", "ranks", "robust"]
 """What a strategy may promise; `tests/server/aggregation` holds it to its word.
 
 linear: `combine` is the weighted mean of the updates, so that a secure sum can take its place.
@@ -28,6 +28,8 @@ exact: for a LoRA pair the next B @ A, with what is carried, is the weighted mea
 consensus: clients that all have the same update make the next adapter theirs, in effective weights.
 additive: one client split into two of half its weight changes nothing.
 ranks: updates may have different LoRA ranks, those of `federation.ranks`.
+robust: one bad site of five, or two of seven, moves the next adapter by no more than the good ones differ, whichever
+    of `simulations/attacks` it plays.
 """
 
 Memory = Mapping[str, Array]

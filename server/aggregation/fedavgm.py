@@ -2,9 +2,10 @@
 
 Hsu, Qi, Brown 2019, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification",
 https://arxiv.org/abs/1909.06335, section 4.2; beta = 0.9 there. Written over updates D = sum_k p_k (x_k - x), which are
-the negative of the paper's. Steps of one direction add up to eta / (1 - beta) of a plain one: with the defaults to that
-of FedAvg, after a slow start of some 1 / (1 - beta) rounds, so that nothing of a learning rate tuned for FedAvg is
-overshot. beta = 0, eta = 1 is FedAvg.
+the negative of the paper's. beta = 0, eta = 1 is FedAvg. Steps of one direction add up to eta / (1 - beta) of a plain
+one, so that a learning rate of sites that is right for FedAvg may be too large here; but eta = 1 - beta, which would
+make up for it, starts too slowly for studies of ten rounds (`heart-lora`: pooled AUROC of round 8 0.861, with eta = 1
+0.901, FedAvg 0.896).
 
 Not exact for LoRA's products and not a mean: equal sites do not give that site. Bytes as FedAvg, and
 O(r (m + n)) flops per layer. It does not go with rules that refactor a LoRA pair, since the moments belong to its
@@ -29,7 +30,7 @@ class FedAvgM:
     """beta in [0, 1): how much of the last step stays. eta > 0: the server's learning rate."""
 
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    eta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    eta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     needs_individual_updates: ClassVar[bool] = False
     claims: ClassVar[frozenset[Claim]] = frozenset({"linear", "shape_keeping", "additive"})
     needs_lora: ClassVar[bool] = False

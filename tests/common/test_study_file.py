@@ -87,6 +87,18 @@ SETTINGS = {
     ),
     "unknown task": ("task.kind='x'", f"task.kind = 'x' does not exist; there are: {listed('common.tasks')}"),
     "unknown source": ("data.kind='sql'", f"data.kind = 'sql' does not exist; there are: {listed('client.data')}"),
+    "unknown attack": (
+        "simulation={data='x', site_column='h', attack={name='lie', sites=['a']}}",
+        f"simulation.attack.name = 'lie' does not exist; there are: {listed('simulations.attacks')}",
+    ),
+    "attack without sites": (
+        "simulation={data='x', site_column='h', attack={name='nan', sites=[]}}",
+        "simulation.attack.sites: Tuple should have at least 1 item",
+    ),
+    "unknown option of an attack": (
+        "simulation={data='x', site_column='h', attack={name='nan', sites=['a'], factor=2}}",
+        "simulation.attack.name = 'nan' has no option 'factor'; it has: none",
+    ),
     "unknown partition": (
         "simulation={data='x', partition={name='idd', sites=2}}",
         f"simulation.partition.name = 'idd' does not exist; there are: {listed('simulations.partitions')}",

@@ -144,7 +144,7 @@ def test_what_nobody_sent_keeps_its_value_and_its_moments(name: str) -> None:
     assert not any(later[key] is memory[key] for key in memory if key.endswith("/x"))
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMISERS[1:])
 def test_defaults_move_an_adapter_by_no_more_than_its_own_scale(name: str) -> None:
     # A round of AdamW moves a coordinate by some 0.01: so may the server, ten rounds in one direction included.
     strategy = plugins.build("server.aggregation", name, {}, key="aggregation.name")
