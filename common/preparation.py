@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from common import plugins
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.errors import SchemaError, StudyError
 from common.foreseen import foreseen_in
 from common.peft_methods._depth import stack_of
 from common.state import HEAD, AdapterSchema
+from common.strategy_check import STRATEGIES, check_shared_pairs
 from common.study import Study, replaced
 from common.unfreezing import check_patterns
 from common.workbench import Workbench, open_workbench
@@ -29,6 +31,8 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
     if not schema.shared.tensors:
         raise StudyError("peft.private makes every tensor private; a federation needs at least one that is shared")
     check_patterns(locked.training.unfreeze, schema)
+    strategy = plugins.build(STRATEGIES, locked.aggregation.name, locked.aggregation.options, key="aggregation.name")
+    check_shared_pairs(locked, strategy, schema)
     _check_rounds(locked, schema)
     return write_bundle(
         out,
