@@ -4,7 +4,8 @@ The server chooses every field of a request. Left unchecked, it could score adap
 as often as it likes, and read labels off the answers; so seed, rounds, splits and the first adapter must be those of
 the study that the site agreed to, and test rows are scored in the closing evaluation only. A plan is one that the
 study's strategy makes by its declaration, narrowed to what the study has unfrozen (`common.foreseen`): which of the
-shared tensors are trained in this round, and with which proximal term.
+shared tensors are trained in this round, with which proximal term, at which rank. What changes the model beside the
+adapter is taken only where the declaration says that the strategy carries such, and never before a round was trained.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,13 @@ from math import isfinite
 
 import numpy as np
 
+from client.plan_extras import check_extras
 from common.bundle import Bundle
+from common.carried import check_adapter, split_carried
 from common.errors import RefusedError, SchemaError, StudyError
 from common.foreseen import foreseen_in
-from common.protocol import Request, RoundPlan, Split, asked_schema
+from common.protocol import Request, RoundPlan, Split, asked_schema, received_schema
+from common.rank_slices import sliced
 from common.study import Study
 
 MAX_PROXIMAL_MU = 1e3
@@ -31,8 +35,9 @@ def check_request(request: Request, bundle: Bundle, *, site: str) -> None:
     if request.seed != bundle.study.seed or not splits or request.splits != splits:
         raise RefusedError("MALFORMED_REQUEST")
     _check_honoured(request.plan)
-    _check_adapter(request, bundle)
+    _check_named(request, bundle)
     _check_foreseen(request, bundle, site)
+    _check_adapter(request, bundle)
 
 
 def expected_splits(request: Request, study: Study) -> Sequence[Split]:
@@ -52,34 +57,44 @@ def expected_splits(request: Request, study: Study) -> Sequence[Split]:
 
 def _check_honoured(plan: RoundPlan) -> None:
     """Refuse what this trainer cannot honour, and what would turn the update into something else than training."""
-    if plan.rank is not None or plan.extra or plan.active == ():
+    if plan.active == () or (plan.rank is not None and plan.rank < 1):
         raise RefusedError("MALFORMED_REQUEST")
+    check_extras(plan.extra)
     if not (isfinite(plan.proximal_mu) and 0 <= plan.proximal_mu <= MAX_PROXIMAL_MU):
         raise RefusedError("MALFORMED_REQUEST")
 
 
+def _check_named(request: Request, bundle: Bundle) -> None:
+    """Refuse a plan that names a tensor which is none of those that travel."""
+    try:
+        asked_schema(bundle.schema, request.kind, request.plan)
+    except SchemaError:
+        raise RefusedError("WRONG_ADAPTER") from None
+
+
 def _check_foreseen(request: Request, bundle: Bundle, site: str) -> None:
-    """Refuse a plan that is none of those which the approved study's strategy makes."""
+    """Refuse a plan, or a change beside the adapter, that the approved study's strategy does not make."""
+    try:
+        declared = foreseen_in(bundle.study, request.round, site)
+    except StudyError:
+        raise RefusedError("MALFORMED_REQUEST") from None
     if request.kind == "train":
-        try:
-            declared = foreseen_in(bundle.study, request.round, site)
-        except StudyError:
-            raise RefusedError("MALFORMED_REQUEST") from None
         is_foreseen = declared.allows(request.plan, bundle.schema.shared)
     else:
-        is_foreseen = request.plan == RoundPlan()
-    if not is_foreseen:
+        is_foreseen = request.plan == RoundPlan(rank=bundle.study.federation.ranks.get(site))
+    carries = bool(split_carried(request.shared)[1])
+    if not is_foreseen or (carries and not (declared.carries and request.round > 1)):
         raise RefusedError("MALFORMED_REQUEST")
 
 
 def _check_adapter(request: Request, bundle: Bundle) -> None:
-    """The tensors must be the schema's, and those of round 1 the bundle's own."""
+    """The tensors must be the schema's at the plan's rank, and those of round 1 the bundle's own."""
     try:
-        bundle.schema.shared.check(request.shared)
-        asked_schema(bundle.schema, request.kind, request.plan)
+        check_adapter(request.shared, received_schema(bundle.schema, request.plan))
     except SchemaError:
         raise RefusedError("WRONG_ADAPTER") from None
     if request.kind == "train" and request.round == 1:
-        same = (np.array_equal(array, bundle.initial[name]) for name, array in request.shared.items())
-        if not all(same):
+        initial = sliced(bundle.initial, request.plan.rank)
+        own, _ = split_carried(request.shared)
+        if not all(np.array_equal(array, initial[name]) for name, array in own.items()):
             raise RefusedError("WRONG_ADAPTER")

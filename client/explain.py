@@ -17,6 +17,7 @@ from client.split import split_patients
 from common.errors import UserError
 from common.keys import fingerprint
 from common.labels import counted
+from common.rank_slices import sliced_schema
 from common.state import AdapterSchema
 from common.study import Study
 from common.study_task import task_of
@@ -52,7 +53,7 @@ def explain(signed: Signed, settings: SiteSettings, policy: Policy) -> Explanati
     lines += [f"base model    {study.base_model.digest}, {'here' if base else 'NOT here'}"]
     trained, found_of_plans = plan_lines(study, signed.bundle.schema.shared, settings.site)
     found += found_of_plans
-    lines += [*trained, *_leaving_lines(signed, policy), *_trust_lines(study)]
+    lines += [*trained, *_leaving_lines(signed, policy, settings.site), *_trust_lines(study)]
     return Explanation(tuple(map(visible, lines)), tuple(map(visible, found)))
 
 
@@ -120,11 +121,12 @@ def _counted(rows: Rows, study: Study) -> str:
     return f"{len(rows)} rows of {len(set(rows.patients))} patients{f' ({groups})' if groups else ''}"
 
 
-def _leaving_lines(signed: Signed, policy: Policy) -> Iterator[str]:
-    schema, rounds = signed.bundle.schema, signed.bundle.study.federation.rounds
-    size, count = schema.shared.size_bytes, len(schema.shared.tensors)
+def _leaving_lines(signed: Signed, policy: Policy, site: str) -> Iterator[str]:
+    schema, federation = signed.bundle.schema, signed.bundle.study.federation
+    shared, rounds = sliced_schema(schema.shared, federation.ranks.get(site)), federation.rounds
+    size, count = shared.size_bytes, len(shared.tensors)
     yield f"leaves        {count} tensors, {size} bytes a round, {rounds * size} bytes in all rounds:"
-    yield from _tensor_lines(schema.shared)
+    yield from _tensor_lines(shared)
     yield f"stays         {', '.join(schema.private.names) or 'no tensor of the adapter'}; rows, texts and labels"
     yield f"metrics       {', '.join(policy.metrics) or 'none'}; of validation rows each round, of test rows at the end"
     yield (

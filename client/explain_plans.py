@@ -2,14 +2,26 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
+from client.plan_extras import KNOWN, ROTATION, TAIL_PENALTY
 from common.errors import StudyError
 from common.foreseen import foreseen_in
+from common.lora_pairs import A
 from common.plans import Foreseen
+from common.rank_slices import sliced_schema
 from common.state import AdapterSchema
 from common.study import Study
 
 _BLANK = " " * len("trains        ")
+_FURTHER: Final = {
+    ROTATION: "before the factors leave they are turned towards those received, which changes no product of theirs",
+    TAIL_PENALTY: "training is held back from using the last ranks, as strongly as the coordinator chooses in bounds",
+}
+_CARRIES: Final = (
+    "from round 2 on the coordinator sends a low-rank change of the model beside the adapter, which is not trained; "
+    "the base model's own weights stay as they are"
+)
 
 
 def plan_lines(study: Study, shared: AdapterSchema, site: str) -> tuple[list[str], list[str]]:
@@ -25,7 +37,8 @@ def plan_lines(study: Study, shared: AdapterSchema, site: str) -> tuple[list[str
         f"{'trains        ' if not i else _BLANK}rounds {listed_rounds(numbers)}: {_trained(found, shared)}"
         for i, (found, numbers) in enumerate(rounds.items())
     ]
-    return [*said, *_proximal_lines(rounds)], _objections(rounds, shared)
+    lines = [*said, *_proximal_lines(rounds), *_rank_lines(rounds, shared), *_further_lines(rounds)]
+    return lines, _objections(rounds, shared)
 
 
 def _by_plan(study: Study, site: str) -> dict[Foreseen, list[int]]:
@@ -69,11 +82,35 @@ def _proximal_lines(rounds: dict[Foreseen, list[int]]) -> list[str]:
     return [f"proximal      weight {'; '.join(said)}: it ties the training to the adapter that was received"]
 
 
+def _rank_lines(rounds: dict[Foreseen, list[int]], shared: AdapterSchema) -> list[str]:
+    """A site with a rank of its own is told so, and what that spares it; every other one has the study's."""
+    own = next((found for found in rounds if found.rank is not None), None)
+    if own is None:
+        return []
+    largest = max((spec.shape[0] for spec in shared.tensors if spec.name.endswith(A)), default=0)
+    size = sliced_schema(shared, own.rank).size_bytes
+    lower = ", or fewer as the coordinator chooses" if own.shrinks else ""
+    return [
+        f"rank          {own.rank} of {largest}{lower}: this site is sent, trains and returns the first {own.rank} "
+        "rows and columns of the factors",
+        f"{_BLANK}{size} bytes each way a round; the whole adapter has {shared.size_bytes}",
+    ]
+
+
+def _further_lines(rounds: dict[Foreseen, list[int]]) -> list[str]:
+    asked = set[str]().union(*(found.extra for found in rounds))
+    lines = [f"further       {text}" for name, text in _FURTHER.items() if name in asked]
+    if any(found.carries for found in rounds):
+        lines.append(f"further       {_CARRIES}")
+    return lines
+
+
 def _objections(rounds: dict[Foreseen, list[int]], shared: AdapterSchema) -> list[str]:
     """A trainer refuses what it cannot do; so that a study which asks for it comes to nothing is said before."""
     found = []
-    if any(each.rank is not None or each.extra for each in rounds):
-        found.append("its strategy asks for ranks of single sites or for further arrays, which a trainer cannot give")
+    unknown = sorted(set[str]().union(*(each.extra for each in rounds)) - KNOWN)
+    if unknown:
+        found.append(f"its strategy asks for what a trainer cannot give: {', '.join(unknown)}")
     if any(not list(each.choices(shared)) for each in rounds):
         found.append("its strategy names tensors of which the adapter has none")
     return found

@@ -37,6 +37,7 @@ from common.errors import RefusedError, SchemaError, UserError
 from common.keys import read_signing_key
 from common.preflight import KIND, MESSAGE_KIND, Question, Readiness
 from common.protocol import AskedQuestion
+from common.request_head import RequestHead
 from common.signed_reply import sign_readiness, sign_reply
 from common.study_task import task_of
 
@@ -232,7 +233,7 @@ class Hospital:
         }
 
 
-def _head_of(content: wire.Content) -> wire.RequestHead:
+def _head_of(content: wire.Content) -> RequestHead:
     try:
         return wire.peek_request(content)
     except SchemaError:

@@ -14,6 +14,8 @@ from common import keys, plugins
 from common.bundle import Bundle
 from common.errors import UserError
 from common.files import digest_json
+from common.rank_slices import sliced_schema
+from common.state import AdapterSchema
 from common.study_file import first_error
 from common.study_task import metric_names, task_of
 
@@ -130,10 +132,14 @@ def _check_mode(path: Path, found: os.stat_result) -> None:
         )
 
 
-def study_bytes(bundle: Bundle) -> int:
+def study_bytes(bundle: Bundle, site: str) -> int:
     """Return about how many bytes leave in answer to one run: tensors each round, and what is said beside them."""
     rounds = bundle.study.federation.rounds
-    return rounds * bundle.schema.shared.size_bytes + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
+    return rounds * _leaving(bundle, site).size_bytes + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
+
+
+def _leaving(bundle: Bundle, site: str) -> AdapterSchema:
+    return sliced_schema(bundle.schema.shared, bundle.study.federation.ranks.get(site))
 
 
 def is_nearly_full(bundle: Bundle) -> bool:
@@ -149,7 +155,7 @@ def weighs_alone(bundle: Bundle) -> bool:
 
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
-    shared = bundle.schema.shared
+    shared = _leaving(bundle, site)
     kept = [name for name in shared.names if not policy.lets_out(name)]
     forbidden = [name for name in bundle.study.peft.methods if name not in policy.methods]
     found = {
@@ -172,8 +178,8 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"a reply has {shared.size_bytes} bytes of tensors, the policy allows {policy.max_update_bytes}": (
             shared.size_bytes > policy.max_update_bytes
         ),
-        f"all replies have about {study_bytes(bundle)} bytes, the policy allows {policy.max_study_bytes}": (
-            study_bytes(bundle) > policy.max_study_bytes
+        f"all replies have about {study_bytes(bundle, site)} bytes, the policy allows {policy.max_study_bytes}": (
+            study_bytes(bundle, site) > policy.max_study_bytes
         ),
     }
     return [text for text, holds in found.items() if holds]

@@ -32,6 +32,7 @@ from common.files import digest_bytes, write_bytes, write_json
 from common.foreseen import first_plan, foreseen_in
 from common.keys import read_signing_key
 from common.protocol import Answer, Reply, Request, asked_schema
+from common.rank_slices import sliced
 from common.signed_reply import sign_reply
 from common.state import Array
 from common.study_task import task_of
@@ -102,7 +103,7 @@ def first_request(bundle: Bundle, site: str) -> Request:
         schema=bundle.schema.digest,
         plan=plan,
         splits=("validation",),
-        shared={name: bundle.initial[name] for name in bundle.schema.shared.names},
+        shared=sliced({name: bundle.initial[name] for name in bundle.schema.shared.names}, plan.rank),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from client.execution import Execution
 from client.regulariser import regularisers_of
 from client.steps import Setting
+from client.tail_penalty import tail_penalties
 from client.training import Recipe, Trained, train
 from common.seeds import generator, integer_seed
 from common.state import AdapterState
@@ -21,7 +22,8 @@ class RoundWork:
     """What a site trains in one round.
 
     site, seed: of the streams of random numbers. active: names of the tensors that are trained, `private` those that
-    stay. initial: the study's initial adapter, where a regulariser is anchored.
+    stay. initial: the study's initial adapter at the site's rank, where a regulariser is anchored. rank: the site's
+    own, None is the study's. extra: what else the plan says (`client.plan_extras`).
     """
 
     site: str
@@ -31,6 +33,8 @@ class RoundWork:
     private: tuple[str, ...]
     regulariser: RegulariserSection | None
     initial: AdapterState
+    rank: int | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
 
 
 def train_round(
@@ -47,6 +51,7 @@ def train_round(
         execution=execution,
         rng=generator(work.seed, site=work.site, purpose="regulariser"),
     )
+    tails = tail_penalties(work.extra, bench.parameters, work.rank)
     dropout = f"dropout {rank}" if rank else "dropout"
     return train(
         bench,
@@ -57,5 +62,5 @@ def train_round(
         execution=execution,
         rng=generator(work.seed, round_number=number, site=work.site, purpose="batches"),
         dropout_seed=integer_seed(work.seed, round_number=number, site=work.site, purpose=dropout),
-        setting=replace(setting, regularisers=regularisers),
+        setting=replace(setting, regularisers=(*regularisers, *tails)),
     )

@@ -17,6 +17,7 @@ from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.out_of_memory import told_when_out_of_memory
 from client.round_training import RoundWork, train_round
+from client.round_update import update_of
 from client.scoring import score
 from client.split import Parts, split_patients
 from client.step_log import StepLog
@@ -29,8 +30,9 @@ from common.errors import RefusedError
 from common.labels import rarest
 from common.metrics.measure import Labels
 from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
+from common.rank_slices import as_at_rank, padded
 from common.seeds import generator
-from common.state import AdapterSchema, AdapterState, Array, subtract
+from common.state import AdapterSchema, AdapterState, Array
 from common.study import Study
 from common.tasks import AnyExample
 from common.unfreezing import matching, patterns_in
@@ -136,7 +138,7 @@ class Trainer:
         initial = {t.name: self.bundle.initial[t.name] for t in self.schema.private.tensors}
         # Where nothing is private, an earlier answer need not be read, nor be readable.
         private = self.store.private(request, initial) if initial else {}
-        self.bench.write({**request.shared, **private})
+        self.bench.write({**padded(request.shared, self.schema), **private})
         with limited_threads(self.execution.threads):
             answer, private = self._gated(request, private)
         if not (isinstance(answer, Refusal) and answer.reason in PASSING_REASONS):
@@ -174,8 +176,7 @@ class Trainer:
         figures = {"loss": trained.loss, "steps": float(trained.steps)}
         measured |= figures | {"seconds_train": time.perf_counter() - evaluated}
         state = self.bench.read()
-        received = {name: request.shared[name] for name in self._asked(request)}
-        update = subtract({name: state[name] for name in received}, received)
+        update = update_of(state, request, self._asked(request))
         kept: dict[str, Array] = {name: state[name] for name in private}
         return Reply(update, len(self.rows.train), measured, evaluations), kept
 
@@ -214,7 +215,9 @@ class Trainer:
             active=frozenset({*self._asked(request), *unfrozen}),
             private=private,
             regulariser=study.training.regulariser,
-            initial=self.bundle.initial,
+            initial=as_at_rank(self.bundle.initial, self.schema, request.plan.rank),
+            rank=request.plan.rank,
+            extra=request.plan.extra,
         )
 
     def close(self) -> None:

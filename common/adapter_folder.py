@@ -1,8 +1,9 @@
 """The exported adapter: shared tensors, a PEFT directory where PEFT knows the method, the head, and a model card.
 
-adapter.safetensors          the shared tensors by canonical name; `fedpeft predict` reads this
+adapter.safetensors          the shared tensors by canonical name, and what is carried; `fedpeft predict` reads this
 fedpeft.json                 study, schema, and digests
-adapter_model.safetensors    the same numbers under PEFT's names, with adapter_config.json: PeftModel.from_pretrained
+adapter_model.safetensors    the same numbers under PEFT's names, with adapter_config.json: PeftModel.from_pretrained;
+                             what is carried beside a pair makes its rank larger (`common.carried_export`)
 head.safetensors             the task's head, where it is shared
 task.json                    labels and how to pool
 README.md                    the model card
@@ -19,6 +20,8 @@ import safetensors.numpy
 
 from common import plugins
 from common.bundle import Bundle
+from common.carried import carried_digest, check_adapter
+from common.carried_export import joined_config, joined_pairs
 from common.errors import BundleError, SchemaError
 from common.files import write_bytes, write_json
 from common.peft_methods import RewritesForPeft
@@ -33,14 +36,19 @@ FACTS = "fedpeft.json"
 
 def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: str) -> str:
     """Write the adapter directory and return the digest of the shared tensors."""
-    bundle.schema.shared.check(shared)
-    digest = digest_state(shared)
+    check_adapter(shared, bundle.schema.shared)
+    digest, carried = digest_state(shared), carried_digest(shared)
     write_bytes(folder / TENSORS, to_safetensors(shared))
     write_json(folder / FACTS, {
         "format": 1,
         "study": _without_places(bundle.study).model_dump(mode="json"),
         "schema": bundle.schema.to_json(),
-        "digests": {"adapter": digest, "base_model": bundle.study.base_model.digest, "bundle": bundle.digest},
+        "digests": {
+            "adapter": digest,
+            "base_model": bundle.study.base_model.digest,
+            "bundle": bundle.digest,
+            **({"carried": carried} if carried else {}),
+        },
     })  # fmt: skip
     write_json(folder / "task.json", _task(bundle.study))
     head = {name: array for name, array in shared.items() if name.startswith(HEAD)}
@@ -70,10 +78,10 @@ def is_peft_directory(bundle: Bundle) -> bool:
 
 def _write_peft(folder: Path, bundle: Bundle, shared: AdapterState) -> None:
     names = bundle.peft_names or {}
-    tensors = _for_peft(bundle.study, shared)
+    tensors = _for_peft(bundle.study, joined_pairs(shared))
     renamed = {peft: tensors[name] for name, peft in names.items() if name in tensors}
     write_bytes(folder / "adapter_model.safetensors", to_safetensors(renamed))
-    write_json(folder / "adapter_config.json", bundle.adapter_config)
+    write_json(folder / "adapter_config.json", joined_config(bundle.adapter_config or {}, shared))
 
 
 def _for_peft(study: Study, shared: AdapterState) -> AdapterState:
@@ -109,7 +117,7 @@ def read_adapter(folder: Path) -> Exported:
         shared = safetensors.numpy.load_file(folder / TENSORS)
         study, schema = Study.model_validate(facts["study"]), AdapterSchema.from_json(facts["schema"])
         digests = {name: str(digest) for name, digest in facts["digests"].items()}
-        schema.shared.check(shared)
+        check_adapter(shared, schema.shared)
         changed = digest_state(shared) != digests["adapter"]
     except OSError as error:
         missing = Path(error.filename or FACTS).name

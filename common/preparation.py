@@ -7,6 +7,7 @@ from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.errors import SchemaError, StudyError
 from common.foreseen import foreseen_in
 from common.peft_methods._depth import stack_of
+from common.rank_check import check_carries, check_ranks
 from common.state import HEAD, AdapterSchema
 from common.study import Study, replaced
 from common.unfreezing import check_patterns
@@ -30,6 +31,8 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         raise StudyError("peft.private makes every tensor private; a federation needs at least one that is shared")
     check_patterns(locked.training.unfreeze, schema)
     _check_rounds(locked, schema)
+    check_ranks(locked, schema, initial)
+    check_carries(locked, schema)
     return write_bundle(
         out,
         study=locked,

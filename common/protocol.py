@@ -73,8 +73,8 @@ def asked_schema(schema: AdapterSchema, kind: Kind, plan: RoundPlan) -> AdapterS
     Raises:
         SchemaError: the plan names a tensor that is not a shared one of `schema`.
     """
-    active = schema.shared.only(plan.active)
-    return sliced_schema(active, plan.rank) if kind == "train" else AdapterSchema(())
+    asked = received_schema(schema, plan).only(plan.active)  # one factor of a pair is cut as the pair is
+    return asked if kind == "train" else AdapterSchema(())
 
 
 def at_rank(plan: RoundPlan, rank: int | None) -> RoundPlan:

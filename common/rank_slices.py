@@ -2,14 +2,17 @@
 
 One scale s holds for all sites, that of the study's rank: so that a part of a pair means the same at every site
 (nested ranks, as in HetLoRA, Cho et al. 2024, https://arxiv.org/abs/2401.06432, section 3). A site with more ranks in
-its model than its own fills them with zeros, and zeros stay: without the other factor neither has a gradient.
+its model than its own fills them with zeros, and zeros stay: without the other factor neither has a gradient. What is
+carried beside the adapter (`common.carried`) is part of the frozen model, and whole at every site.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
+from common.carried import CARRIED
 from common.lora_pairs import pairs_of
 from common.state import AdapterSchema, AdapterState, Array
 
@@ -38,6 +41,22 @@ def sliced(state: AdapterState, rank: int | None) -> dict[str, Array]:
     return {name: _first(array, axes[name], rank or 0) if name in axes else array for name, array in state.items()}
 
 
+def as_at_rank(state: AdapterState, schema: AdapterSchema, rank: int | None) -> AdapterState:
+    """Return the state in the shapes of `schema` as a site of this rank has it: zeros where its rank ends."""
+    return state if rank is None else padded(sliced(state, rank), schema)
+
+
+def tail_start(rank: int, share: float) -> int:
+    """Return where the tail of a pair begins, of which HetLoRA asks whether it is needed: after its first `share`.
+
+    At least one rank is before it.
+
+    >>> [tail_start(8, share) for share in (0.0, 0.5, 0.51, 1.0)]
+    [1, 4, 5, 8]
+    """
+    return max(1, ceil(share * rank))
+
+
 def padded(state: AdapterState, schema: AdapterSchema) -> dict[str, Array]:
     """Return the state in the shapes of `schema`, with zeros where a site's rank ends."""
     shapes = {spec.name: spec.shape for spec in schema.tensors}
@@ -46,7 +65,7 @@ def padded(state: AdapterState, schema: AdapterSchema) -> dict[str, Array]:
 
 def _axes(names: Mapping[str, object] | tuple[str, ...]) -> dict[str, int]:
     """Return the axis along which each factor has its ranks."""
-    pairs = pairs_of(names)
+    pairs = pairs_of(name for name in names if not name.startswith(CARRIED))
     return {**{pair.a: 0 for pair in pairs}, **{pair.b: 1 for pair in pairs}}
 
 

@@ -147,6 +147,15 @@ class AdapterSchema:
             if not is_finite(state[name]):
                 raise NotFiniteError(f"{name!r} has values that are not finite")
 
+    @cached_property
+    def places(self) -> Mapping[str, tuple[str, int, int]]:
+        """Where each tensor lies in what `pack` makes: dtype, first element and the one after the last."""
+        return {
+            spec.name: (dtype, int(end) - spec.size, int(end))
+            for dtype, specs in self._by_dtype.items()
+            for spec, end in zip(specs, np.cumsum([t.size for t in specs]), strict=True)
+        }
+
     def pack(self, state: AdapterState) -> dict[str, Array]:
         """Return one flat array per dtype, the tensors in schema order. `state` must match the schema."""
         return {

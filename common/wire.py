@@ -13,16 +13,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Message, RecordDict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common import answers, npy, strict_json
 from common import state as tensors
+from common.carried import split_carried
 from common.errors import RefusedError, SchemaError
 from common.extra import extra_schema
 from common.failures import word_of
 from common.files import digest_bytes, digest_json
 from common.metrics.measure import Measure
-from common.protocol import REASONS, Answer, Kind, Refusal, Request, RoundPlan, Split
+from common.protocol import REASONS, Answer, Refusal, Request, received_schema
+from common.rank_slices import sliced, sliced_schema
+from common.request_head import RequestHead, head_json, read_head
 from common.state import AdapterSchema, AdapterState
 from common.tensor_files import metadata_of, to_safetensors
 
@@ -33,62 +35,50 @@ PackedAdapter: TypeAlias = ArrayRecord
 MAX_TEXT: Final = 1 << 20
 """Longest JSON text of a message, in characters."""
 
-_HEAD, _ADAPTER, _UPDATE, _EXTRA, _TEXT, _NAME = "head", "adapter", "update", "extra", "json", "name"
+_HEAD, _ADAPTER, _CARRIED, _UPDATE, _EXTRA = "head", "adapter", "carried", "update", "extra"
+_TEXT, _NAME = "json", "name"
 
 
-class RequestHead(BaseModel):
-    """What a request says beside its tensors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-    kind: Kind
-    run: str = Field(max_length=64)
-    round: int = Field(ge=1)
-    seed: int = Field(ge=0)
-    study: str = Field(max_length=71)
-    adapter_schema: str = Field(max_length=71)
-    plan: RoundPlan
-    splits: tuple[Split, ...]
+def pack_adapter(shared: AdapterState, schema: AdapterSchema, rank: int | None = None) -> PackedAdapter:
+    """Return the record of the shared tensors at a site of `rank`: made once per round, it serves all such sites."""
+    return _pack(sliced(shared, rank), sliced_schema(schema.shared, rank))
 
 
-def pack_adapter(shared: AdapterState, schema: AdapterSchema) -> PackedAdapter:
-    """Return the record of the shared tensors: made once per round, it serves the messages to all sites."""
-    return _pack(shared, schema.shared)
+def pack_carried(shared: AdapterState) -> PackedAdapter:
+    """Return the record of what is carried beside the adapter: the same for every site, empty where nothing is."""
+    carried = split_carried(shared)[1]
+    return _pack(carried, AdapterSchema.of(carried))
 
 
-def encode_request(request: Request, adapter: PackedAdapter) -> RecordDict:
-    """Return the content of a message; `adapter` is `pack_adapter(request.shared, schema)`."""
-    head = {
-        "kind": request.kind,
-        "run": request.run,
-        "round": request.round,
-        "seed": request.seed,
-        "study": request.study,
-        "adapter_schema": request.schema,
-        "plan": request.plan.to_json(),
-        "splits": list(request.splits),
-    }
-    return RecordDict({_HEAD: _text(head), _ADAPTER: adapter})
+def encode_request(request: Request, adapter: PackedAdapter, carried: PackedAdapter | None = None) -> RecordDict:
+    """Return the content of a message.
+
+    adapter: `pack_adapter(request.shared, schema, request.plan.rank)`. carried: `pack_carried(request.shared)`, made
+    here where it is not given.
+    """
+    beside = pack_carried(request.shared) if carried is None else carried
+    return RecordDict({_HEAD: _text(head_json(request)), _ADAPTER: adapter, **({_CARRIED: beside} if beside else {})})
 
 
 def peek_request(content: RecordDict) -> RequestHead:
     """Return the head of a request, before anyone knows of which study it is. Raises SchemaError."""
-    _check_records(content, {_HEAD, _ADAPTER})
-    try:
-        return RequestHead.model_validate_json(_read_text(content))
-    except ValidationError as error:
-        raise SchemaError(f"request: {error.errors()[0]['msg']}") from None
+    head = read_head(_read_text(content))
+    _check_records(content, {_HEAD, _ADAPTER} if head.carried is None else {_HEAD, _ADAPTER, _CARRIED})
+    return head
 
 
 def decode_request(content: RecordDict, schema: AdapterSchema) -> Request:
-    """Read a request.
+    """Read a request; what is carried beside the adapter is as its own head says, and still to be checked.
 
     Raises:
         RefusedError: it is for another adapter schema.
-        SchemaError: it is not a request, or its tensors are not those of the schema.
+        SchemaError: it is not a request, or its tensors are not those of the schema at the rank of its plan.
     """
     head = peek_request(content)
     if head.adapter_schema != schema.digest:
         raise RefusedError("WRONG_SCHEMA")
+    shared = _unpack(content, _ADAPTER, received_schema(schema, head.plan))
+    carried = {} if head.carried is None else _unpack(content, _CARRIED, head.carried_schema)
     return Request(
         kind=head.kind,
         run=head.run,
@@ -98,7 +88,7 @@ def decode_request(content: RecordDict, schema: AdapterSchema) -> Request:
         schema=head.adapter_schema,
         plan=head.plan,
         splits=head.splits,
-        shared=_unpack(content, _ADAPTER, schema.shared),
+        shared={**shared, **carried},
     )
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, cast  # tokenizers are untyped
 import numpy as np
 
 from common import models, plugins
+from common.carried import split_carried
 from common.errors import StudyError
 from common.peft_methods import StartsFromText
 from common.peft_methods._batch_norms import own_norms, statistics
+from common.peft_methods._carried import CarriedLayers
 from common.state import HEAD, AdapterState, Array
 from common.study import Study
 from common.study_task import task_of
@@ -47,6 +49,7 @@ class Workbench:
     `base_parameters` counts the base model's that stay frozen: a method may train some of its own.
     `frozen_dropout`: whether frozen layers train with the base model's dropout; without it their states can be `kept`.
     `own_norms`: the BatchNorms, by canonical name, whose running statistics the site learns and keeps.
+    `carried`: what the last state that was written carries beside the adapter (`common.carried`).
     `max_length` is the study's, less the method's virtual tokens where the model has no room for both.
     """
 
@@ -61,19 +64,22 @@ class Workbench:
     frozen_dropout: bool = True
     own_norms: Mapping[str, nn.Module] = field(default_factory=dict)
     kept: Kept = field(default_factory=Kept, repr=False, compare=False)
+    carried: CarriedLayers = field(default_factory=CarriedLayers, repr=False, compare=False)
 
     def write(self, state: AdapterState) -> None:
-        """Copy `state` into the model's tensors; names and shapes must be those of `read`."""
+        """Copy `state` into the model's tensors, whose names and shapes it must have; carry what it has beside them."""
         import torch
 
+        self.carried.put(self.model, self.parameters, split_carried(state)[1])
         with torch.no_grad():
             for name, tensor in self._tensors().items():
                 tensor.copy_(torch.tensor(np.asarray(state[name], order="C")))
 
     def read(self) -> dict[str, Array]:
-        """Return copies of the trainable tensors, float32 on the CPU, and of the statistics of `own_norms`."""
+        """Return copies of trainable tensors, float32 on the CPU, of statistics of `own_norms`, of what is carried."""
         found = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
-        return {name: (t.float() if t.is_floating_point() else t).numpy().copy() for name, t in found.items()}
+        own = {name: (t.float() if t.is_floating_point() else t).numpy().copy() for name, t in found.items()}
+        return {**own, **{name: array.copy() for name, array in self.carried.state.items()}}
 
     def _tensors(self) -> dict[str, Tensor]:
         return dict(sorted({**self.parameters, **statistics(self.own_norms)}.items()))

@@ -1,13 +1,15 @@
 """One question to a cohort: send it, take in what comes back, ask again below the quorum."""
 
 import logging
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from common import wire
 from common.protocol import Request
+from common.rank_slices import sliced
+from common.state import AdapterSchema
 from server.events import RoundStarted, SiteAnswered, SitesAwaited
 from server.job import ServerJob
 from server.judging import judge, note_late
@@ -123,7 +125,7 @@ def _send_all(
 ) -> dict[str, SiteResult]:
     """Send the question to those of `sites` without an accepted reply; the packed adapter is gone when replies come."""
     counted, busy, results = accepted(before), _busy(session, question), dict(before)
-    adapter = wire.pack_adapter(question.shared, session.job.schema)
+    packed = _Packed.of(question, sites, session.job.schema)
     for site in sites:
         if site in counted:
             continue
@@ -131,8 +133,22 @@ def _send_all(
         if site in busy:
             results[site] = replace(earlier, status="late", reason=AT_EARLIER_ROUND)
         else:
-            results[site] = _send(session, question, adapter, site, roster.get(site), earlier)
+            results[site] = _send(session, question, packed, site, roster.get(site), earlier)
     return results
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """What a question's messages carry: a record of the adapter for each rank that a site of it has."""
+
+    adapters: Mapping[int | None, wire.PackedAdapter]
+    carried: wire.PackedAdapter
+
+    @classmethod
+    def of(cls, question: Question, sites: Collection[str], schema: AdapterSchema) -> "_Packed":
+        ranks = {question.plans[site].rank for site in sites}
+        adapters = {rank: wire.pack_adapter(question.shared, schema, rank) for rank in ranks}
+        return cls(adapters, wire.pack_carried(question.shared))
 
 
 def _take_late(session: Session, question: Question) -> None:
@@ -149,7 +165,7 @@ def _lost_after_s(job: ServerJob) -> float | None:
 def _send(
     session: Session,
     question: Question,
-    adapter: wire.PackedAdapter,
+    packed: _Packed,
     site: str,
     node: int | None,
     earlier: SiteResult,
@@ -158,7 +174,8 @@ def _send(
     if node is None:
         return replace(earlier, status="absent", reason=NOT_CONNECTED)
     job = session.job
-    content = wire.encode_request(_request(job, question, site), adapter)
+    request = _request(job, question, site)
+    content = wire.encode_request(request, packed.adapters[request.plan.rank], packed.carried)
     message = wire.message(
         content, kind=question.kind, node=node, round_number=question.round, deadline_s=job.deadline_s
     )
@@ -178,7 +195,7 @@ def _request(job: ServerJob, question: Question, site: str) -> Request:
         schema=job.schema.digest,
         plan=question.plans[site],
         splits=question.splits,
-        shared=question.shared,
+        shared=sliced(question.shared, question.plans[site].rank),
     )
 
 

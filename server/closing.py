@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any  # JSON values
 
-from common.protocol import RoundPlan, Split, SplitEvaluation
+from common.protocol import RoundPlan, Split, SplitEvaluation, at_rank
 from common.seeds import generator
 from common.state import AdapterState
 from server import records
@@ -74,7 +74,7 @@ def validated(job: ServerJob, state: ServerState, results: Results) -> ServerSta
     """Return `state` with the validation of its own adapter, which came with the replies to the next message."""
     rng = generator(job.seed, round_number=state.round, purpose="pooled validation")
     resamples = min(job.resamples, _ROUND_RESAMPLES)
-    evaluations, one_model = records.of_split(results, "validation"), not job.schema.private.tensors
+    evaluations, one_model = records.of_split(results, "validation"), not (job.schema.private.tensors or job.ranks)
     record = records.validation(evaluations, job.measure, resamples=resamples, rng=rng, one_model=one_model)
     if state.round == 0:
         return replace(state, initial=record)
@@ -98,7 +98,7 @@ def _evaluate(
         round=number,
         shared=shared,
         splits=splits,
-        plans={site: RoundPlan() for site in sorted(session.job.sites)},
+        plans={site: at_rank(RoundPlan(), session.job.ranks.get(site)) for site in sorted(session.job.sites)},
         declared=state.examples,
     )
     return ask(session, question)

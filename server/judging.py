@@ -6,7 +6,7 @@ from typing import Final
 
 from common import wire
 from common.errors import SchemaError
-from common.protocol import Answer, Kind, Refusal, RoundPlan, asked_schema
+from common.protocol import Answer, Kind, Refusal, RoundPlan, asked_schema, at_rank
 from common.signed_reply import Asked as AskedQuestion
 from common.signed_reply import check_signature, without_signature
 from server import spool
@@ -62,7 +62,7 @@ def note_late(job: ServerJob, run: str, arrival: Arrival[wire.FlowerMessage]) ->
     if wire.failure_of(arrival.reply) is None:
         size = wire.size_bytes(arrival.reply.content)
         with suppress(SchemaError):  # then it is one that nobody could read, or that is not its site's
-            schema = asked_schema(job.schema, kind, RoundPlan())
+            schema = asked_schema(job.schema, kind, at_rank(RoundPlan(), job.ranks.get(arrival.site)))
             content = without_signature(arrival.reply.content)
             found = wire.decode_answer(content, schema, measure=job.measure)
             _check_signed(job, run, arrival, kind)

@@ -4,7 +4,7 @@ B = Q_b R_b and A^T = Q_a R_a give B A = Q_b (R_b R_a^T) Q_a^T, and the SVD of t
 (FLoRIST, https://arxiv.org/abs/2506.09199, uses the same). O((m + n) R^2) where the dense way costs O(m n min(m, n)).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,10 +21,16 @@ def factored_svd(b: Matrix, a: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     >>> [part.shape for part in factored_svd(b, a)], factored_svd(b, a)[1].tolist()
     ([(2, 1), (1,), (1, 2)], [10.0])
     """
+    return _svd(b, a, lambda values: len(values))
+
+
+def _svd(b: Matrix, a: Matrix, kept: Callable[[Matrix], int]) -> tuple[Matrix, Matrix, Matrix]:
+    """Return the first `kept` singular triples; the large multiplications are of these only."""
     q_b, r_b = np.linalg.qr(b)
     q_a, r_a = np.linalg.qr(a.T)
     left, values, right = np.linalg.svd(r_b @ r_a.T, full_matrices=False)
-    return q_b @ left, values, right @ q_a.T
+    count = kept(values)
+    return q_b @ left[:, :count], values[:count], right[:count] @ q_a.T
 
 
 def truncated(b: Matrix, a: Matrix, rank: int, *, split: Split = "balanced") -> tuple[Matrix, Matrix]:
@@ -34,13 +40,44 @@ def truncated(b: Matrix, a: Matrix, rank: int, *, split: Split = "balanced") -> 
     columns and rows are the best approximation of rank k. split: `balanced` gives either factor the roots of the
     singular values, `left` has them all in the first and makes the rows of the second orthonormal.
     """
-    u, values, vt = factored_svd(b, a)
-    kept = min(rank, len(values))
-    u, values, vt = u[:, :kept], values[:kept], vt[:kept]
-    roots = np.sqrt(values)
-    left, right = (u * values, vt) if split == "left" else (u * roots, roots[:, None] * vt)
-    missing = rank - kept
+    left, right = _split(_svd(b, a, lambda values: min(rank, len(values))), split)
+    missing = rank - left.shape[1]
     return np.pad(left, ((0, 0), (0, missing))), np.pad(right, ((0, missing), (0, 0)))
+
+
+def compressed(
+    b: Matrix, a: Matrix, rank: int | None = None, *, energy: float = 1.0, split: Split = "balanced"
+) -> tuple[Matrix, Matrix]:
+    """Return the same as `truncated`, in no more ranks than the product has: (m, q) and (q, n) with q <= rank.
+
+    energy: in (0, 1], the least share of the sum of the squared singular values that is kept, by the fewest of them.
+    """
+
+    def kept(values: Matrix) -> int:
+        most = len(values) if rank is None else min(rank, len(values))
+        return min(most, _numerical_rank(values, max(b.shape[0], a.shape[1])), _enough(values, energy))
+
+    return _split(_svd(b, a, kept), split)
+
+
+def _numerical_rank(values: Matrix, longest: int) -> int:
+    """Return how many singular values are more than rounding, by LAPACK's usual bound."""
+    return int(np.count_nonzero(values > values.max(initial=0.0) * longest * np.finfo(np.float64).eps))
+
+
+def _enough(values: Matrix, energy: float) -> int:
+    if energy >= 1:
+        return len(values)
+    sums = np.cumsum(np.square(values))
+    return int(np.searchsorted(sums, energy * sums[-1])) + 1 if len(sums) else 0
+
+
+def _split(triples: tuple[Matrix, Matrix, Matrix], split: Split) -> tuple[Matrix, Matrix]:
+    u, values, vt = triples
+    if split == "left":
+        return u * values, vt
+    roots = np.sqrt(values)
+    return u * roots, roots[:, None] * vt
 
 
 def stacked(pairs: Sequence[tuple[Matrix, Matrix]], weights: Sequence[float]) -> tuple[Matrix, Matrix]:

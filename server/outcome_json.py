@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final  # JSON values
 
 from common.adapter_folder import is_peft_directory
 from common.bundle import Bundle
+from common.carried import carried_digest
 from common.errors import UserError
 from common.metrics.measure import MetricInfo
 from common.state import HEAD, AdapterState, digest_state
@@ -59,6 +60,7 @@ def _digests(bundle: Bundle, adapter: AdapterState) -> dict[str, str | None]:
         "base_model": bundle.study.base_model.digest,
         "bundle": bundle.digest,
         "adapter": digest_state(adapter),
+        "carried": carried_digest(adapter),
     }
 
 

@@ -47,7 +47,7 @@ def validation(
     rng: np.random.Generator,
     one_model: bool = True,
 ) -> Record:
-    """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`; one_model: no tensor is private to a site."""
+    """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`; one_model: every site scores the same."""
     released = {site: (e.scores, e.summary) for site, e in evaluations.items()}
     sites = {site: {name: m.to_json() for name, m in e.scores.metrics.items()} for site, e in evaluations.items()}
     pooled = measure.pool(released, resamples=resamples, rng=rng, one_model=one_model)
@@ -59,7 +59,7 @@ def of_split(results: Results, split: Split) -> dict[str, SplitEvaluation]:
     return {site: r.evaluations[split] for site, r in accepted(results).items() if split in r.evaluations}
 
 
-def seconds(results: Results, *, total: float, aggregate: float) -> dict[str, float | None]:
+def seconds(results: Results, *, total: float, aggregate: float, diagnose: float) -> dict[str, float | None]:
     """Return the seconds of a round: on the server's clock, and summed over the sites as they report them."""
     reported = {name: [r.train[name] for r in results.values() if name in r.train] for name in _REPORTED}
     sums = {name: sum(values) if values else None for name, values in reported.items()}
@@ -68,6 +68,7 @@ def seconds(results: Results, *, total: float, aggregate: float) -> dict[str, fl
         "train": sums["seconds_train"],
         "evaluate": sums["seconds_evaluate"],
         "aggregate": aggregate,
+        "diagnose": diagnose,
     }
 
 

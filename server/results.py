@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any  # JSON values
 
 from common.bundle import Bundle
+from common.carried import split_carried
 from common.machine import versions
 from common.metrics.mean_over_sites import mean_over_sites
 from common.plugins import build
@@ -35,7 +36,7 @@ def results_json(
         "seeds": [bundle.study.seed],
         "comparison": comparison,
         "curves": curves or None,
-        "parameters": _parameters(bundle),
+        "parameters": _parameters(bundle, outcome),
         "bytes": _bytes(bundle, outcome),
         "seconds": {"total": sum(seconds.values()), **seconds},
         "privacy": None,
@@ -68,7 +69,7 @@ def _federated(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
         task_of(bundle.study.task).measure,
         resamples=bundle.study.evaluation.resamples,
         rng=generator(bundle.study.seed, purpose="bootstrap pooled"),
-        one_model=not bundle.schema.private.tensors,
+        one_model=not (bundle.schema.private.tensors or bundle.study.federation.ranks),
     )
     mean = mean_over_sites({site: evaluation.scores for site, evaluation in outcome.test.items()})
     means = {name: metric.to_json() for name, metric in mean.items()}
@@ -76,8 +77,11 @@ def _federated(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
     return {"federated": {**found, "mean": means}, **others}
 
 
-def _parameters(bundle: Bundle) -> dict[str, float]:
-    """Counts; and whether the mean of adapters is the mean of the models that they make (LoRA's is not)."""
+def _parameters(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
+    """Counts, and whether the mean of adapters is the mean of the models that they make (LoRA's is not).
+
+    carried: of what the kept adapter has beside it.
+    """
     peft = bundle.study.peft
     method = build("common.peft_methods", peft.method, peft.options, key="peft.method")
     trainable = bundle.schema.trained_size
@@ -85,6 +89,7 @@ def _parameters(bundle: Bundle) -> dict[str, float]:
     return {
         "trainable": trainable,
         "shared": bundle.schema.shared.size,
+        "carried": sum(array.size for array in split_carried(outcome.adapter)[1].values()),
         "total": total,
         "fraction": trainable / total,
         "aggregates_linearly": method.aggregates_linearly,

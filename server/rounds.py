@@ -7,9 +7,10 @@ resumed from a checkpoint sends the same messages as one that was never stopped.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from common import wire
-from common.carried import check_adapter
+from common.carried import check_adapter, split_carried
 from common.errors import ParticipationError, SchemaError
 from common.protocol import at_rank
 from common.state import norm, subtract
@@ -19,6 +20,7 @@ from server import checkpoint, records, spool
 from server.asking import ask
 from server.closing import Outcome, close_run, validated
 from server.cohort import draw_cohort
+from server.diagnostics import diagnose
 from server.early_stop import is_over
 from server.events import Progress, RoundFinished, RunStarted, RunStopped, ignore, recorder
 from server.exchange import SYSTEM_CLOCK, Clock, Exchange, Grid
@@ -117,16 +119,20 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
     updates = spool.updates(session.spool, number, schemas)
     shared, memory = job.strategy.step(state.shared, job.strategy.combine(updates, state.shared), state.memory)
     check_adapter(shared, job.schema.shared)
+    looking = clock.now()
+    found = diagnose(partial(spool.parts, session.spool, number, schemas), state.shared)
     end = clock.now()
+    spent = records.seconds(results, total=end - start, aggregate=looking - folding, diagnose=end - looking)
     record = {
         "round": number,
-        "seconds": records.seconds(results, total=end - start, aggregate=end - folding),
+        "seconds": spent,
         "participation": records.participation(results),
         "train": records.training(results),
         "validation": None,
         "diagnostics": {
             "update_norms": records.update_norms(results),
-            "aggregated_norm": norm(subtract(shared, state.shared)),
+            "aggregated_norm": norm(subtract(split_carried(shared)[0], state.shared)),
+            **found.to_json(),
         },
     }
     return replace(

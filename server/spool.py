@@ -7,7 +7,7 @@ the care that a checkpoint needs.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from safetensors import safe_open
@@ -32,6 +32,15 @@ def updates(folder: Path, round_number: int, schemas: Mapping[str, AdapterSchema
         yield _read(_file(folder, round_number, site), site, schemas[site])
 
 
+def parts(
+    folder: Path, round_number: int, schemas: Mapping[str, AdapterSchema], names: Iterable[str]
+) -> Iterator[ClientUpdate]:
+    """Read these tensors of each update, those that it has, and nothing else of it; as `updates` does."""
+    wanted = frozenset(names)
+    for site in sorted(schemas):
+        yield _read_part(_file(folder, round_number, site), site, schemas[site], wanted)
+
+
 def drop(folder: Path) -> None:
     """Remove the spool of all rounds."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -53,3 +62,15 @@ def _read(path: Path, site: str, schema: AdapterSchema) -> ClientUpdate:
         weight=float(metadata["weight"]),
         extra=group_of(tensors, "extra"),
     )
+
+
+def _read_part(path: Path, site: str, schema: AdapterSchema, names: frozenset[str]) -> ClientUpdate:
+    with safe_open(path, framework="numpy", backend="pread") as file:
+        metadata = file.metadata()
+        flat = {dtype: file.get_slice(f"update/{dtype}") for dtype in {t.dtype for t in schema.tensors}}
+        found = {}
+        for spec in schema.tensors:
+            if spec.name in names:
+                dtype, start, end = schema.places[spec.name]
+                found[spec.name] = flat[dtype][start:end].reshape(spec.shape)
+    return ClientUpdate(site, found, int(metadata["examples"]), float(metadata["weight"]))

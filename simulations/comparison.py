@@ -101,14 +101,21 @@ def alone_jobs(study: Study, trained: Mapping[str, int], rows: Mapping[str, int]
     rates, default, sites = study.evaluation.learning_rates, study.training.learning_rate, tuple(sorted(trained))
     mean = round(sum(trained[site] * rows[site] for site in sites) / sum(rows[site] for site in sites))
     central = Job(CENTRAL, sites, sites, rates.central or default, max(1, mean))
-    local = [Job(f"local/{s}", (s,), sites, rates.local or default, max(1, trained[s])) for s in sites]
+    ranks = study.federation.ranks
+    local = [
+        Job(f"local/{s}", (s,), sites, rates.local or default, max(1, trained[s]), rank=ranks.get(s)) for s in sites
+    ]
     return [central, *local]
 
 
 def personalised_jobs(study: Study, sites: Mapping[str, AdapterState]) -> list[Job]:
     """Return one job per site: one round's worth of epochs more on its own rows, from its own state after the run."""
     rate = study.evaluation.learning_rates.personalised or study.training.learning_rate
-    return [Job(f"personalised/{site}", (site,), (site,), rate, 1, start=state) for site, state in sites.items()]
+    ranks = study.federation.ranks
+    return [
+        Job(f"personalised/{site}", (site,), (site,), rate, 1, start=state, rank=ranks.get(site))
+        for site, state in sites.items()
+    ]
 
 
 def compare(
@@ -122,7 +129,7 @@ def compare(
 ) -> tuple[dict[str, object], dict[str, Budget]]:
     """Return the `comparison` of results.json, and the budgets that it was made from.
 
-    one_model: whether the federation shares every tensor, so that one model scores all sites.
+    one_model: whether the federation shares every tensor at one rank, so that one model scores all sites.
     """
     sites = sorted(scoring.rows)
     local = {site: results[f"local/{site}"].outputs for site in sites}

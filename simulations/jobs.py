@@ -20,6 +20,7 @@ from client.trainer import SplitRows, recipe_of
 from client.training import Recipe, Trained, set_training_mode, train
 from common.errors import RefusedError
 from common.metrics.measure import Measure
+from common.rank_slices import as_at_rank
 from common.seeds import generator, integer_seed
 from common.state import AdapterState, Array
 from common.study import Study
@@ -33,7 +34,8 @@ Outputs = Mapping[str, NDArray[np.float64]]
 class Job:
     """Train on the rows of `train_on` from `start` (None: the bundle's initial adapter), then score test rows.
 
-    passes: how many rounds' worth of epochs. split: which rows `score_on` are scored on.
+    passes: how many rounds' worth of epochs. split: which rows `score_on` are scored on. rank: LoRA's, where it is
+    that of one site and not the study's.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Job:
     passes: int
     start: AdapterState | None = None
     split: str = "test"
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def run_job(folder: str, job: Job) -> JobResult:
     """Run one job in this process."""
     sites = resident_sites(folder)
     execution = sites.execution
-    sites.bench.write(job.start if job.start is not None else sites.bundle.initial)
+    sites.bench.write(_at_rank(sites, job, job.start if job.start is not None else sites.bundle.initial))
     rows = _joined([sites.rows[site].train for site in job.train_on])
     recipe = _recipe(sites.bundle.study, job)
     keeper = _Keeper(sites, job, _joined([sites.rows[site].validation for site in job.train_on]), len(rows), recipe)
@@ -80,6 +83,10 @@ def run_job(folder: str, job: Job) -> JobResult:
     return JobResult(job.name, outputs, trained)
 
 
+def _at_rank(sites: VirtualSites, job: Job, state: AdapterState) -> AdapterState:
+    return as_at_rank(state, sites.bundle.schema, job.rank)
+
+
 def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keeper: "_Keeper") -> Trained | None:
     """Train what is in the workbench; None where it diverged, which is a result and no failure of the comparison."""
     study = sites.bundle.study
@@ -87,7 +94,7 @@ def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keepe
         study.training.regulariser,
         sites.bench,
         rows.examples,
-        initial=sites.bundle.initial,
+        initial=_at_rank(sites, job, sites.bundle.initial),
         active=sites.bundle.schema.names,
         execution=sites.execution,
         rng=generator(study.seed, site=job.name, purpose="regulariser"),

@@ -118,7 +118,7 @@ def _compared(
     return compare(
         scoring,
         federated={site: sites.trainer(site).store.test_scores(outcome.state.run) for site in answered},
-        one_model=not study.peft.private,
+        one_model=not (study.peft.private or study.federation.ranks),
         results=results,
         raw=sites.raw,
         study=study,

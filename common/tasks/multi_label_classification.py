@@ -15,7 +15,7 @@ import numpy as np
 from common.metrics.measure import Labels
 from common.metrics.multilabel import INFOS as INFOS
 from common.metrics.multilabel import MultiLabelMeasure
-from common.tasks import Architecture, Example
+from common.tasks import Architecture, Example, _snippets
 from common.tasks._classes import check_labels, class_index
 from common.tasks._text import in_full_precision, masked_mean, text_batch, text_states, token_ids
 from common.usage import Usage
@@ -123,42 +123,7 @@ class MultiLabelClassification:
         ]
 
 
-SNIPPET = """\
-import json
-
-import torch
-from peft import PeftModel
-from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
-
-BASE_MODEL = "path/to/base-model"
-ADAPTER = "path/to/this-folder"
-HEAD = $head_files
-texts = ["a row written by the template", "another one"]
-
-tokenizer = AutoTokenizer.from_pretrained(BASE_MODEL)
-base = AutoModel.from_pretrained(BASE_MODEL)
-room = getattr(base.config, "max_position_embeddings", 10**9)
-model = PeftModel.from_pretrained(base, ADAPTER).eval()
-virtual_tokens = getattr(model.active_peft_config, "num_virtual_tokens", None) or 0
-with open(f"{ADAPTER}/task.json", encoding="utf-8") as file:
-    labels = json.load(file)["labels"]
-head = torch.nn.Linear(base.config.hidden_size, len(labels))
-tensors = {name: tensor for file in HEAD for name, tensor in load_file(file).items()}
-head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bias"]})
-
-tokenizer.padding_side = "right"
-max_length = min($max_length, room - virtual_tokens)
-batch = tokenizer(texts, truncation=True, max_length=max_length, padding=True, return_tensors="pt")
-inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-mask = inputs["attention_mask"].unsqueeze(-1).float()
-with torch.no_grad():
-    hidden = model(**inputs).last_hidden_state
-    hidden = hidden[:, -mask.shape[1] :].float()  # virtual tokens, if any, come first
-    pooled = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-    probabilities = head(pooled).sigmoid()
-for text, row in zip(texts, probabilities.tolist()):
-    print(text, dict(zip(labels, row)))"""
+SNIPPET = _snippets.of_classes("sigmoid()")
 
 build = MultiLabelClassification
 usage = Usage(pooling="masked mean of the last hidden states", pipeline_tag="text-classification", snippet=SNIPPET)

@@ -17,7 +17,7 @@ from common.metrics.entities import INFOS as INFOS
 from common.metrics.entities import OUTSIDE, contributions, entity_measure, types_of
 from common.metrics.measure import Labels
 from common.metrics.sums import SumMeasure
-from common.tasks import Architecture, Example
+from common.tasks import Architecture, Example, _snippets
 from common.tasks._classes import check_labels
 from common.tasks._losses import IGNORED, Loss
 from common.tasks._text import in_full_precision, padded, text_batch, text_states
@@ -203,32 +203,7 @@ def _row_losses(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
     return each.sum(dim=1) / (targets != IGNORED).sum(dim=1).clamp(min=1)
 
 
-SNIPPET = """\
-import json
-
-import torch
-from peft import PeftModel
-from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
-
-BASE_MODEL = "path/to/base-model"
-ADAPTER = "path/to/this-folder"
-HEAD = $head_files
-texts = ["a row written by the template", "another one"]
-
-tokenizer = AutoTokenizer.from_pretrained(BASE_MODEL)
-base = AutoModel.from_pretrained(BASE_MODEL)
-room = getattr(base.config, "max_position_embeddings", 10**9)
-model = PeftModel.from_pretrained(base, ADAPTER).eval()
-virtual_tokens = getattr(model.active_peft_config, "num_virtual_tokens", None) or 0
-with open(f"{ADAPTER}/task.json", encoding="utf-8") as file:
-    labels = json.load(file)["labels"]
-head = torch.nn.Linear(base.config.hidden_size, len(labels))
-tensors = {name: tensor for file in HEAD for name, tensor in load_file(file).items()}
-head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bias"]})
-
-tokenizer.padding_side = "right"
-max_length = min($max_length, room - virtual_tokens)
+TAGGING = """\
 words = [text.split() for text in texts]
 batch = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length, padding=True,
                   return_tensors="pt")
@@ -243,6 +218,7 @@ for number, row in enumerate(words):
     tags = [labels[best[number][first[word]]] if word in first else labels[0] for word in range(len(row))]
     predictions.append(" ".join(tags))
 print(predictions)"""
+SNIPPET = _snippets.LOADING + _snippets.LABELS + _snippets.WEIGHTS + TAGGING
 
 build = TokenClassification
 usage = Usage(pooling="the first piece of each word", pipeline_tag="token-classification", snippet=SNIPPET)

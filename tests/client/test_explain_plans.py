@@ -57,7 +57,7 @@ def test_the_weight_of_the_proximal_term_is_said(make_site: Make) -> None:
 @pytest.mark.parametrize(
     ("overrides", "word"),
     [
-        (("aggregation.name='sample-het'",), "which a trainer cannot give"),
+        (("aggregation.name='sample-het'",), "what a trainer cannot give: share"),
         (("aggregation.name='sample-family'", "aggregation.parts=[['nowhere']]"), "of which the adapter has none"),
     ],
 )

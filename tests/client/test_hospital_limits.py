@@ -30,7 +30,7 @@ def test_bytes_are_counted_over_a_study_and_repetitions_are_free(make_site: Make
     site = make_site()
     site.approve()
     assert isinstance(site.sent(site.hospital(), ask(site.bundle)), Reply)
-    spent, limit = site.spent(), study_bytes(site.bundle)
+    spent, limit = site.spent(), study_bytes(site.bundle, "east")
     assert spent > site.bundle.schema.shared.size_bytes
     site.set_policy(max_study_bytes=limit)
     hospital = site.hospital()
@@ -48,7 +48,7 @@ def test_the_whole_study_fits_into_the_bytes_that_approval_asked_for(
 ) -> None:
     site = make_site()
     site.approve()
-    site.set_policy(max_study_bytes=study_bytes(site.bundle))
+    site.set_policy(max_study_bytes=study_bytes(site.bundle, "east"))
     hospital = site.hospital()
     rounds = range(1, site.bundle.study.federation.rounds + 1)
     for request in [*(ask(site.bundle, round=number) for number in rounds), ask_closing(site.bundle)]:

@@ -82,7 +82,7 @@ def objected(bundle: Bundle, *, site: str = "east", coordinator: str = KEY, **ru
 
 def test_each_rule_that_a_study_breaks_is_said(make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle()
-    size, whole = bundle.schema.shared.size_bytes, study_bytes(bundle)
+    size, whole = bundle.schema.shared.size_bytes, study_bytes(bundle, "east")
     assert whole > bundle.study.federation.rounds * size
     assert objected(bundle) == []
     assert objected(bundle, max_update_bytes=size, max_study_bytes=whole) == []

@@ -93,7 +93,7 @@ def test_a_record_has_what_results_json_promises(lab: MakeLab) -> None:
     outcome = lab(2).run(rounds=1)
     (record,) = outcome.rounds
     assert set(record) == {"round", "seconds", "participation", "train", "validation", "diagnostics"}
-    assert set(record["seconds"]) == {"total", "train", "evaluate", "aggregate"}
+    assert set(record["seconds"]) == {"total", "train", "evaluate", "aggregate", "diagnose"}
     assert record["seconds"]["train"] == 1.0  # two sites of 0.5 s
     entry = record["participation"]["site-a"]
     assert (entry["status"], entry["examples"]) == ("accepted", 10)

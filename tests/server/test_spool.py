@@ -56,3 +56,22 @@ def test_rounds_do_not_mix_and_dropping_leaves_nothing(tmp_path: Path) -> None:
     spool.drop(folder)
     assert not folder.exists()
     spool.drop(folder)
+
+
+def test_a_part_of_an_update_is_read_alone(tmp_path: Path) -> None:
+    for site in ("b", "a"):
+        spool.put(tmp_path, 1, client(site, ord(site)), SCHEMA)
+    schemas = {"a": SCHEMA, "b": SCHEMA}
+    for names in (["a.weight"], ["b"], ["b", "a.weight"], []):
+        read = list(spool.parts(tmp_path, 1, schemas, names))
+        assert [u.site for u in read] == ["a", "b"]
+        for update in read:
+            sent = client(update.site, ord(update.site))
+            assert digest_state(update.update) == digest_state({n: sent.update[n] for n in names})
+            assert (update.weight, dict(update.extra)) == (sent.weight, {})
+
+
+def test_a_part_that_a_site_did_not_send_is_not_there(tmp_path: Path) -> None:
+    part = SCHEMA.only(["b"])
+    spool.put(tmp_path, 1, client("a", 1), part)
+    assert set(next(spool.parts(tmp_path, 1, {"a": part}, ["a.weight", "b"])).update) == {"b"}

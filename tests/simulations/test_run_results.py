@@ -103,7 +103,7 @@ def check_budget(content: Mapping[str, Any], sites: list[str]) -> None:
 
 def check_round(record: Mapping[str, Any], number: int, sites: list[str]) -> None:
     assert record["round"] == number
-    assert set(record["seconds"]) == {"total", "train", "evaluate", "aggregate"}
+    assert set(record["seconds"]) == {"total", "train", "evaluate", "aggregate", "diagnose"}
     assert all(isinstance(value, float) and value >= 0 for value in record["seconds"].values())
     assert sorted(record["participation"]) == sites
     for site in record["participation"].values():

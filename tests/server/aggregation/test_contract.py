@@ -13,7 +13,7 @@ from common import plugins
 from common.carried import carried_pair, check_adapter, split_carried
 from common.foreseen import foreseen
 from common.lora_pairs import Pair, as_matrices
-from common.rank_slices import sliced
+from common.rank_slices import padded, sliced
 from common.state import AdapterSchema, AdapterState, digest_state
 from common.study import AggregationSection
 from server.aggregation import ClientUpdate, Memory, Strategy
@@ -229,12 +229,20 @@ def test_the_formula_of_what_goes_up_is_what_the_plan_asks_for(name: str) -> Non
 @claiming("ranks")
 @given(seed=SEEDS)
 def test_ranks_means_that_sites_send_pairs_of_their_own_rank(name: str, seed: int) -> None:
-    """A site of the full rank that sends zeros in its last rank says the same as one that does not have it."""
+    """A site of the full rank whose last rank became zeros says the same as one that does not have it.
+
+    And if it is alone, its product is the next one, with nothing left of the ranks that it does not have.
+    """
     rng, strategy = np.random.default_rng(seed), built(name)
     state, updates = random_state(rng), clients(strategy, rng, 3)
     cut = [updates[0], *(replace(u, update=sliced(u.update, 1)) for u in updates[1:])]
     made = next_state(strategy, state, cut)
     check_adapter(made, SCHEMA)
+    gone = padded(sliced(trained(state, updates[0]), 1), SCHEMA)
+    zeros = {n: gone[n] - state[n] for n in updates[0].update}
+    full, low = (replace(cut[0], update=update) for update in (zeros, sliced(updates[0].update, 1)))
+    at_both = [next_state(strategy, state, [first, updates[1], cut[2]]) for first in (full, low)]
+    assert_close(effective(at_both[0]), effective(at_both[1]))
     alone = next_state(strategy, state, [cut[1]])
     a, b = (
         array[:1] if i == 0 else array[:, :1]

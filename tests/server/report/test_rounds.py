@@ -54,7 +54,7 @@ def test_what_a_site_trained_is_shown_as_the_server_records_it():
     scores = SplitEvaluation(Scores(8, 8, {"auroc": Metric(0.75, 8)}))
     entry = {
         "round": 1,
-        "seconds": records.seconds(results, total=4.0, aggregate=0.25),
+        "seconds": records.seconds(results, total=4.0, aggregate=0.25, diagnose=0.1),
         "participation": records.participation(results),
         "train": records.training(results),
         "validation": records.validation({"a": scores}, ClassMeasure(2), resamples=0, rng=np.random.default_rng(0)),
