@@ -79,9 +79,9 @@ class VirtualGrid:
         return pushed
 
     def _worked(self, site: SiteTime, pushed: str, message: FlowerMessage) -> _Coming:
-        number, size = int(message.metadata.group_id), wire.size_bytes(message.content)
+        number, size = int(message.metadata.group_id), wire.array_bytes(message.content)
         reply = self._inner.fail(pushed) if site.fails(number) else self._reply(pushed)
-        size += wire.size_bytes(reply.content) if reply.has_content() else 0
+        size += wire.array_bytes(reply.content) if reply.has_content() else 0
         return _Coming(site.next_up_s(self._time.now_s + site.work_s(number, size_bytes=size)), reply)
 
     def _reply(self, pushed: str) -> FlowerMessage:

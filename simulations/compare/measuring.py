@@ -18,6 +18,8 @@ from common.metrics.mean_over_sites import mean_over_sites
 from common.metrics.types import Scores
 from common.plugins import register_folder, register_part
 from common.protocol import Split
+from common.rank_slices import as_at_rank
+from common.state import AdapterState
 from server.closing import Outcome
 from server.events import ignore
 from simulations import stages
@@ -126,8 +128,8 @@ def _round(record: Mapping[str, Any]) -> dict[str, Any]:
 def scored(sites: VirtualSites, outcome: Outcome, split: Split) -> dict[str, Any]:
     """Return every metric of the kept adapter over all rows of a split, `pooled`, and its mean over sites, `mean`.
 
-    The rows are scored here, so that a site that is away when the run closes is no gap. Where each site has private
-    tensors, and so a model of its own, pooled metrics compare scores of different models: those that rank mean little.
+    The rows are scored here, so that a site that is away when the run closes is no gap. Where sites have private tensors
+    or ranks, and so models of their own, pooled metrics that rank compare scores of different models: see `rows.has_one_model`.
     """
     parts = {site: rows.part(split) for site, rows in sites.rows.items() if len(rows.part(split))}
     if not parts:
@@ -135,7 +137,7 @@ def scored(sites: VirtualSites, outcome: Outcome, split: Split) -> dict[str, Any
     outputs = {}
     with limited_threads(sites.execution.threads):
         for site, part in parts.items():
-            sites.bench.write(stages.full_state(sites, outcome, site))
+            sites.bench.write(_state_at(sites, outcome, site))
             outputs[site] = score(sites.bench, part.examples, execution=sites.execution)
     labels = np.concatenate([part.labels for part in parts.values()])
     patients = [f"{site}|{patient}" for site, part in parts.items() for patient in part.patients]
@@ -143,6 +145,12 @@ def scored(sites: VirtualSites, outcome: Outcome, split: Split) -> dict[str, Any
     each = {site: _metrics(sites, outputs[site], part.labels, part.patients) for site, part in parts.items()}
     means = {name: metric.value for name, metric in mean_over_sites(each).items()}
     return {"pooled": {name: metric.value for name, metric in whole.metrics.items()}, "mean": means}
+
+
+def _state_at(sites: VirtualSites, outcome: Outcome, site: str) -> AdapterState:
+    """Return what a site has in the end: its private tensors too, and pairs cut to a rank of its own."""
+    rank = sites.bundle.study.federation.ranks.get(site)
+    return as_at_rank(stages.full_state(sites, outcome, site), sites.bundle.schema, rank)
 
 
 def _metrics(sites: VirtualSites, outputs: Any, labels: Any, patients: Sequence[str]) -> Scores:

@@ -8,6 +8,7 @@ from typing import Any  # a result is JSON
 
 from common.metrics.measure import MetricInfo
 from common.metrics.types import Metric
+from common.study import Study
 from simulations.compare.cells import Cell
 from simulations.compare.choosing import Choice
 from simulations.compare.statistics import Paired, Values, level, paired
@@ -15,8 +16,8 @@ from simulations.compare.trials import Trial
 
 Result = Mapping[str, Any]
 KEYS = ("heterogeneity", "method", "strategy")
-WALL = "seconds"
-"""The one column that another run of the same command changes."""
+VARYING = ("seconds", "bytes_up_per_site_round")
+"""The columns that another run of the same command changes; bytes by a few, since replies tell their seconds."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,13 @@ def test_value(trial: Trial, result: Result, metric: str) -> float | None:
     """Return a run's test metric; None where it diverged, stopped, or has no such figure."""
     if result["status"] != "done":
         return None
-    value: float | None = result["test"]["mean" if trial.study.peft.private else "pooled"].get(metric)
+    value: float | None = result["test"]["pooled" if has_one_model(trial.study) else "mean"].get(metric)
     return value
+
+
+def has_one_model(study: Study) -> bool:
+    """Whether all sites share every tensor at one rank."""
+    return not (study.peft.private or study.federation.ranks)
 
 
 def lines(runs: Sequence[CellRuns], metrics: Sequence[str]) -> list[dict[str, Any]]:
@@ -77,7 +83,7 @@ def _line(each: CellRuns, trial: Trial, result: Result, metrics: Sequence[str]) 
         **{f"replies_{status}": shares.get(status) for status in ("accepted", "late", "absent", "failed", "refused")},
         "virtual_seconds": virtual,
         "virtual_seconds_per_round": None if virtual is None or not rounds else virtual / rounds,
-        WALL: result["seconds"],
+        "seconds": result["seconds"],
         "reason": result["reason"],
         "run": trial.folder_name,
     }
