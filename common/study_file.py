@@ -145,12 +145,18 @@ def _suggestion(place: Sequence[str], model: type[BaseModel]) -> str:
     section: Any = COLUMN_KINDS[place[3]] if _is_in_column(place) else model
     for part in place[4:-1] if _is_in_column(place) else place[:-1]:
         fields = section.model_fields if _is_model(section) else {}
-        section = fields[part].annotation if part in fields else None
+        if not part.isdigit():  # a place in a list of sections
+            section = _section_in(fields[part].annotation) if part in fields else None
     if not _is_model(section):
         return ""
     names = list(section.model_fields)
     close = get_close_matches(place[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(names)}"
+
+
+def _section_in(annotation: Any) -> Any:
+    """Return the section that a key holds, one of a list of them, or one that may be absent."""
+    return annotation if _is_model(annotation) else next(filter(_is_model, get_args(annotation)), None)
 
 
 def _is_model(kind: Any) -> bool:
