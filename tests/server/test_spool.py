@@ -59,16 +59,19 @@ def test_rounds_do_not_mix_and_dropping_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_part_of_an_update_is_read_alone(tmp_path: Path) -> None:
-    for site in ("b", "a"):
-        spool.put(tmp_path, 1, client(site, ord(site)), SCHEMA)
-    schemas = {"a": SCHEMA, "b": SCHEMA}
-    for names in (["a.weight"], ["b"], ["b", "a.weight"], []):
-        read = list(spool.parts(tmp_path, 1, schemas, names))
-        assert [u.site for u in read] == ["a", "b"]
+    rng = np.random.default_rng(0)
+    shapes = {"a": (3, 2), "b": (), "c": (4,), "d": (2, 1, 3)}
+    dtypes = dict.fromkeys("abd", np.float32) | {"c": np.float64}
+    sent = {s: {n: np.asarray(rng.normal(size=shape), dtypes[n]) for n, shape in shapes.items()} for s in "yx"}
+    schema = AdapterSchema.of(sent["x"])
+    for site, update in sent.items():
+        spool.put(tmp_path, 1, ClientUpdate(site, update, 3, 1.5, extra={"e": np.ones(2)}), schema)
+    for names in ("a", "b", "cd", "bd", "abcd", ""):
+        read = list(spool.parts(tmp_path, 1, dict.fromkeys("yx", schema), names))
+        assert [u.site for u in read] == ["x", "y"]
         for update in read:
-            sent = client(update.site, ord(update.site))
-            assert digest_state(update.update) == digest_state({n: sent.update[n] for n in names})
-            assert (update.weight, dict(update.extra)) == (sent.weight, {})
+            assert digest_state(update.update) == digest_state({n: sent[update.site][n] for n in names})
+            assert (update.weight, dict(update.extra)) == (1.5, {})
 
 
 def test_a_part_that_a_site_did_not_send_is_not_there(tmp_path: Path) -> None:
