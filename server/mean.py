@@ -1,6 +1,7 @@
 """The weighted mean of client updates, in float64 and in one pass."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +9,21 @@ from numpy.typing import NDArray
 from common.state import AdapterState
 from server.aggregation import ClientUpdate, Mean
 
-Sums = dict[str, NDArray[np.float64]]
+Vector = NDArray[np.float64]
+Sums = dict[str, Vector]
+_TOGETHER: Final = 8
+"""Most sites that are added in one go, so that the sums go through the memory once for all of them."""
+_TOGETHER_BYTES: Final = 32 * 2**20
+"""Most bytes of updates that wait for it; larger ones are added one by one."""
+_PIECE: Final = 8192
+"""Values of a tensor that are taken together: the sites' in float64 stay in the processor's cache."""
 
 
 def weighted_mean(updates: Iterable[ClientUpdate]) -> Mean:
     """Return sum_k w_k u_k / sum_k w_k for every tensor, over the sites that sent it.
 
-    Only the running sums are held, so memory does not grow with the number of sites. The result depends on the order
-    in its last bits: give the updates in the order of site names.
+    Beside the running sums a few small updates are held, or one, so memory does not grow with the number of sites. The
+    result depends on the order in its last bits: give the updates in the order of site names.
 
     Raises:
         ValueError: no updates.
@@ -28,25 +36,50 @@ def weighted_mean(updates: Iterable[ClientUpdate]) -> Mean:
     sums: tuple[Sums, Sums] = {}, {}
     weights: tuple[dict[str, float], dict[str, float]] = {}, {}
     total, sites = 0.0, 0
-    for client in updates:
-        _add(sums[0], weights[0], client.update, client.weight)
-        _add(sums[1], weights[1], client.extra, client.weight)
-        total, sites = total + client.weight, sites + 1
-        del client  # before the next is read
+    for block in _blocks(updates):
+        shares = [client.weight for client in block]
+        _add(sums[0], weights[0], [client.update for client in block], shares)
+        _add(sums[1], weights[1], [client.extra for client in block], shares)
+        total, sites = sum(shares, start=total), sites + len(block)
+        block.clear()  # before the next is read
     if not sites:
         raise ValueError("no updates to average")
     return Mean(_divided(sums[0], weights[0]), _divided(sums[1], weights[1]), total, sites)
 
 
-def _add(sums: Sums, weights: dict[str, float], state: AdapterState, weight: float) -> None:
-    for name, array in state.items():
-        term = array.astype(np.float64)
-        term *= weight
-        if name in sums:
-            sums[name] += term
-        else:
-            sums[name] = term
-        weights[name] = weights.get(name, 0.0) + weight
+def _blocks(updates: Iterable[ClientUpdate]) -> Iterator[list[ClientUpdate]]:
+    """Yield the updates in lists of a few, of one where they are large; the receiver empties each."""
+    block: list[ClientUpdate] = []
+    for client in updates:
+        size = sum(array.nbytes for state in (client.update, client.extra) for array in state.values())
+        block.append(client)
+        del client  # the block alone holds it
+        if len(block) == _TOGETHER or (len(block) + 1) * size > _TOGETHER_BYTES:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _add(sums: Sums, totals: dict[str, float], states: Sequence[AdapterState], weights: Sequence[float]) -> None:
+    scratch = np.empty((len(states), _PIECE))
+    for name in dict.fromkeys(name for state in states for name in state):
+        senders = [k for k, state in enumerate(states) if name in state]
+        arrays, shares = [states[k][name] for k in senders], np.array([weights[k] for k in senders])
+        if name not in sums:
+            sums[name] = np.zeros(arrays[0].shape)
+        _add_weighted(sums[name].reshape(-1), [array.reshape(-1) for array in arrays], shares, scratch)
+        totals[name] = sum(shares.tolist(), start=totals.get(name, 0.0))
+
+
+def _add_weighted(total: Vector, arrays: Sequence[NDArray[np.generic]], weights: Vector, scratch: Vector) -> None:
+    """Add sum_k w_k a_k to `total` in place, piece by piece; scratch: at least (K, _PIECE)."""
+    for start in range(0, total.size, _PIECE):
+        piece = total[start : start + _PIECE]
+        rows = scratch[: len(arrays), : piece.size]
+        for row, array in zip(rows, arrays, strict=True):
+            row[...] = array[start : start + _PIECE]
+        piece += weights @ rows
 
 
 def _divided(sums: Sums, weights: Mapping[str, float]) -> Sums:

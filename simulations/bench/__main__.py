@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 from common.quiet import silence
+from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, measure_mean
 from simulations.bench.deployment import deployment_figures
 from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
@@ -76,6 +77,10 @@ def _messages() -> Iterator[Mapping[str, float]]:
     }
 
 
+def _aggregation() -> Iterator[Mapping[str, float]]:
+    yield aggregation_figures(_apart(measure_mean), _apart(mean_peak_mb, 10), _apart(mean_peak_mb, 100))
+
+
 def _deployment() -> Iterator[Mapping[str, float]]:
     return deployment_figures(_apart)
 
@@ -92,6 +97,7 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
     "messages": _messages,
+    "aggregation": _aggregation,
     "server_memory": _server_memory,
     "flexlora": _flexlora,
     "deployment": _deployment,

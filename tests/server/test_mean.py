@@ -1,5 +1,6 @@
 import tracemalloc
 from collections.abc import Iterator
+from weakref import finalize
 
 import numpy as np
 import pytest
@@ -55,8 +56,8 @@ def test_memory_does_not_grow_with_the_number_of_sites() -> None:
     assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_beside_the_sums_there_is_one_update_and_one_tensor_of_it() -> None:
-    names, size = [f"t{i}" for i in range(20)], 5_000
+def test_beside_the_sums_there_is_one_large_update() -> None:
+    names, size = [f"t{i}" for i in range(20)], 250_000
     update_bytes = len(names) * size * 4
 
     def updates() -> Iterator[ClientUpdate]:
@@ -67,7 +68,39 @@ def test_beside_the_sums_there_is_one_update_and_one_tensor_of_it() -> None:
     weighted_mean(updates())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3.3 * update_bytes  # 2 of float64 sums, 1 of the update, 0.1 of a term
+    assert peak < 3.3 * update_bytes  # 2 of float64 sums, 1 of the update, and pieces
+
+
+def test_small_updates_wait_for_each_other_a_few_at_most() -> None:
+    read: list[int] = []
+
+    def updates() -> Iterator[ClientUpdate]:
+        for site in range(30):
+            update = {"x": np.full(50_000, site, np.float32)}
+            finalize(update["x"], read.remove, site)
+            read.append(site)
+            most.append(len(read))
+            yield ClientUpdate(str(site), update, 1, 1.0)
+
+    most: list[int] = []
+    assert weighted_mean(updates()).update["x"][0] == 14.5
+    assert max(most) <= 9
+
+
+@given(st.integers(1, 20), st.integers(1, 20_000), st.integers(0, 2**32 - 1))
+def test_the_mean_of_many_values_is_numpys(sites: int, size: int, seed: int) -> None:
+    """Over and under the size of a piece, and sites that lack a tensor."""
+    rng = np.random.default_rng(seed)
+    arrays, weights = rng.normal(size=(sites, size)).astype(np.float32), rng.uniform(0.1, 9, size=sites)
+    senders = [k for k in range(sites) if k % 3 != 1]
+    updates = [
+        ClientUpdate(str(k), {"x": arrays[k], **({"y": arrays[k].reshape(1, -1)} if k in senders else {})}, 1, float(w))
+        for k, w in enumerate(weights)
+    ]
+    made = weighted_mean(updates).update
+    np.testing.assert_allclose(made["x"], np.average(arrays.astype(np.float64), axis=0, weights=weights), atol=1e-12)
+    wanted = np.average(arrays[senders].astype(np.float64), axis=0, weights=weights[senders])
+    np.testing.assert_allclose(made["y"][0], wanted, atol=1e-12)
 
 
 def test_a_step_rounds_once() -> None:
