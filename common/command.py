@@ -28,6 +28,7 @@ from common.visible import visible
 PACKAGES = ("common", "client", "server", "simulations")
 COMMANDS = (
     "simulations.commands",
+    "simulations.compare.commands",
     "server.commands",
     "server.strategy_commands",
     "client.commands",

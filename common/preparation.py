@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common import plugins
 from common.base_files import check_digest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.compressing import check_compresses
@@ -10,6 +11,7 @@ from common.foreseen import foreseen_in
 from common.peft_methods._depth import stack_of
 from common.rank_check import check_carries, check_ranks
 from common.state import HEAD, AdapterSchema
+from common.strategy_check import STRATEGIES, check_shared_pairs
 from common.study import Study, replaced
 from common.unfreezing import check_patterns
 from common.workbench import Workbench, open_workbench
@@ -31,6 +33,8 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
     if not schema.shared.tensors:
         raise StudyError("peft.private makes every tensor private; a federation needs at least one that is shared")
     check_patterns(locked.training.unfreeze, schema)
+    strategy = plugins.build(STRATEGIES, locked.aggregation.name, locked.aggregation.options, key="aggregation.name")
+    check_shared_pairs(locked, strategy, schema)
     _check_rounds(locked, schema)
     check_ranks(locked, schema, initial)
     check_carries(locked, schema)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from common import plugins
 from common.data_schema import Column
 from common.errors import StudyError
+from common.strategy_check import check_strategy
 from common.study import Study
 from common.study_regulariser import check_classifies
 from common.study_task import task_of
@@ -80,7 +81,7 @@ def check_study(content: Mapping[str, Any], *, where: str) -> Study:
 
 
 def _check_plugins(study: Study) -> None:
-    """Build every plugin that the study names, which checks names and options; none of them needs torch for it."""
+    """Build every plugin that the study names, which checks names and options, and if they go together; no torch."""
     chosen: list[tuple[str, str, Mapping[str, Any]]] = [
         ("common.peft_methods", study.peft.method, study.peft.options),
         ("common.tasks", study.task.kind, study.task.arguments),
@@ -94,8 +95,10 @@ def _check_plugins(study: Study) -> None:
     if study.simulation is not None and study.simulation.attack is not None:
         attack = study.simulation.attack
         chosen.append(("simulations.attacks", attack.name, attack.options))
+    built: dict[str, Any] = {}
     for package, name, options in chosen:
-        plugins.build(package, name, options, key=REGISTRIES[package])
+        built[package] = plugins.build(package, name, options, key=REGISTRIES[package])
+    check_strategy(study, built["server.aggregation"])
     if study.training.regulariser is not None:
         check_classifies(task_of(study.task).measure, kind=study.training.regulariser.kind)
 
@@ -142,12 +145,18 @@ def _suggestion(place: Sequence[str], model: type[BaseModel]) -> str:
     section: Any = COLUMN_KINDS[place[3]] if _is_in_column(place) else model
     for part in place[4:-1] if _is_in_column(place) else place[:-1]:
         fields = section.model_fields if _is_model(section) else {}
-        section = fields[part].annotation if part in fields else None
+        if not part.isdigit():  # a place in a list of sections
+            section = _section_in(fields[part].annotation) if part in fields else None
     if not _is_model(section):
         return ""
     names = list(section.model_fields)
     close = get_close_matches(place[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(names)}"
+
+
+def _section_in(annotation: Any) -> Any:
+    """Return the section that a key holds, one of a list of them, or one that may be absent."""
+    return annotation if _is_model(annotation) else next(filter(_is_model, get_args(annotation)), None)
 
 
 def _is_model(kind: Any) -> bool:

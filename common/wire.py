@@ -190,6 +190,11 @@ def size_bytes(content: RecordDict) -> int:
     return sum(_record_bytes(record) for record in content.values())
 
 
+def array_bytes(content: RecordDict) -> int:
+    """Return the bytes of a message's arrays alone: its texts grow and shrink with the digits of measured seconds."""
+    return sum(_record_bytes(record) for record in content.values() if isinstance(record, ArrayRecord))
+
+
 def _record_bytes(record: object) -> int:
     if isinstance(record, ArrayRecord):
         return sum(len(array.data) for array in record.values())

@@ -58,6 +58,15 @@ class Forgetful(Protocol):
         ...
 
 
+@runtime_checkable
+class Foretelling(Protocol):
+    """A grid in virtual time, which knows when replies come, so that nobody has to look again and again."""
+
+    def next_reply_s(self, message_ids: Iterable[str]) -> float:
+        """Return when the first of the replies to these messages comes, by the clock; infinity where none does."""
+        ...
+
+
 @dataclass(frozen=True)
 class Clock:
     """Time, so that tests need none: seconds that only grow, a way to let some pass, and what a calendar says."""
@@ -131,7 +140,14 @@ class Exchange(Generic[M]):
             if end is not None and self.clock.now() >= end:
                 return
             if len(self._outstanding) == before:
-                self.clock.wait(self._poll_s)
+                self.clock.wait(self._pause_s(ids, end))
+
+    def _pause_s(self, ids: list[str], end: float | None) -> float:
+        """Return the seconds until it is worth to look again."""
+        if not isinstance(self.grid, Foretelling):
+            return self._poll_s
+        reply = self.grid.next_reply_s(ids)
+        return (reply if end is None else min(reply, end)) - self.clock.now()
 
     def take_late(self, round_number: int) -> Iterator[Arrival[M]]:
         """Yield the replies to messages of earlier rounds, which count no more: their sites are free again."""

@@ -53,16 +53,24 @@ def compressed(
     energy: in (0, 1], the least share of the sum of the squared singular values that is kept, by the fewest of them.
     """
 
+    rounding = _rounding(b, a)
+
     def kept(values: Matrix) -> int:
         most = len(values) if rank is None else min(rank, len(values))
-        return min(most, _numerical_rank(values, max(b.shape[0], a.shape[1])), _enough(values, energy))
+        return min(most, int(np.count_nonzero(values > rounding)), _enough(values, energy))
 
     return _split(_svd(b, a, kept), split)
 
 
-def _numerical_rank(values: Matrix, longest: int) -> int:
-    """Return how many singular values are more than rounding, by LAPACK's usual bound."""
-    return int(np.count_nonzero(values > values.max(initial=0.0) * longest * np.finfo(np.float64).eps))
+def _rounding(b: Matrix, a: Matrix) -> float:
+    """Return what a singular value of b @ a may be by rounding alone.
+
+    A sum of R outer products is off by at most R eps times the sum of their norms, which is large beside the sum where
+    they cancel; a QR of long columns by about the square root of their length.
+    """
+    terms = float(np.linalg.norm(b, axis=0) @ np.linalg.norm(a, axis=1))
+    steps = max(b.shape[1], max(b.shape[0], a.shape[1]) ** 0.5)
+    return float(steps * np.finfo(np.float64).eps * terms)
 
 
 def _enough(values: Matrix, energy: float) -> int:

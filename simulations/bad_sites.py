@@ -3,13 +3,16 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from client.data import Rows
 from client.trainer import Trainer, split_of
 from common import plugins
-from common.errors import StudyError
-from common.protocol import Answer, Reply, Request
+from common.compression import Compression
+from common.errors import NotFiniteError, StudyError
+from common.protocol import Answer, Reply, Request, asked_schema
 from common.seeds import generator
-from common.state import AdapterSchema
+from common.state import AdapterSchema, AdapterState
 from common.study import Study
 from simulations.attacks import Attack
 from simulations.catalogue import simulation_of
@@ -55,10 +58,24 @@ class BadSite:
         """The whole adapter of the study."""
         return self.trainer.schema
 
+    @property
+    def compression(self) -> Compression:
+        """How the study has updates compressed."""
+        return self.trainer.compression
+
     def answer(self, request: Request) -> Answer:
         """Return what the site would say, with another update."""
         answer = self.trainer.answer(request)
         if not isinstance(answer, Reply) or request.kind != "train":
             return answer
         rng = generator(request.seed, round_number=request.round, site=self.name, purpose="attack")
-        return replace(answer, update=self.attack.forged(answer.update, request.shared, rng=rng))
+        asked = asked_schema(self.schema, request.kind, request.plan)
+        honest = self.compression.decompress(answer.update, asked)
+        return replace(answer, update=self._as_it_leaves(self.attack.forged(honest, request.shared, rng=rng), rng))
+
+    def _as_it_leaves(self, forged: AdapterState, rng: np.random.Generator) -> AdapterState:
+        """Compress a lie as the study says; one that cannot be compressed leaves as it is, for admission to see."""
+        try:
+            return self.compression.compress(forged, {}, rng)[0]
+        except NotFiniteError:
+            return forged

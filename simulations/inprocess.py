@@ -95,8 +95,14 @@ class InProcessGrid(Grid):
         first = next((i for i in self._pending if i in wanted), None)
         return [] if first is None else [self._handle(first, self._pending.pop(first))]
 
+    def fail(self, message_id: str) -> Message:
+        """Return what comes back for a queued message where its site fails at it, and has not seen it."""
+        return self._named(message_id, _error(self._pending.pop(message_id)))
+
     def _handle(self, message_id: str, message: Message) -> Message:
-        reply = self._call(message)
+        return self._named(message_id, self._call(message))
+
+    def _named(self, message_id: str, reply: Message) -> Message:
         reply.metadata.__dict__["_message_id"] = f"{message_id}r"
         return reply
 

@@ -51,7 +51,8 @@ def test_every_source_file_is_in_the_wheel(content: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["simulations/studies/*.toml", "simulations/data/*.csv", "server/report/templates/*"]
+    "pattern",
+    ["simulations/studies/*.toml", "simulations/grids/*.toml", "simulations/data/*.csv", "server/report/templates/*"],
 )
 def test_the_data_files_are_in_the_wheel(content: set[str], pattern: str) -> None:
     files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)}

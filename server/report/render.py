@@ -1,6 +1,6 @@
 """The report of a run: one HTML file that needs no network, no script and no other file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any  # results are JSON
 
@@ -8,6 +8,7 @@ from common.files import write_bytes
 from server.outcome_json import check_format
 from server.report.diagnostics_csv import CSV, write_diagnostics
 from server.report.formats import counted
+from server.report.layout import Section
 from server.report.sections import sections
 from server.report.summary import summary
 from server.report.values import find, rounds_of, section, site_names
@@ -25,9 +26,22 @@ def render(results: Mapping[str, Any], curves: Mapping[str, Any] | None = None) 
     Raises:
         UserError: the results are of another format.
     """
+    check_format(results)
+    return render_page(
+        title=str(find(results, "study", "name") or "Study"),
+        description=str(find(results, "study", "description") or ""),
+        facts=_facts(results),
+        summary=summary(results),
+        sections=sections(results, section(results, "curves") if curves is None else curves),
+    )
+
+
+def render_page(
+    *, title: str, description: str, facts: Sequence[str], summary: Sequence[str], sections: Sequence[Section]
+) -> str:
+    """Return a page of our look as HTML; the first sentence of `summary` is the one in bold."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    check_format(results)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -36,11 +50,7 @@ def render(results: Mapping[str, Any], curves: Mapping[str, Any] | None = None) 
         lstrip_blocks=True,
     )
     return environment.get_template("report.html").render(
-        title=str(find(results, "study", "name") or "Study"),
-        description=str(find(results, "study", "description") or ""),
-        facts=_facts(results),
-        summary=summary(results),
-        sections=sections(results, section(results, "curves") if curves is None else curves),
+        title=title, description=description, facts=facts, summary=summary, sections=sections
     )
 
 

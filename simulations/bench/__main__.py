@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from common.quiet import silence
 from simulations.bench.deployment import deployment_figures
+from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
 from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
 from simulations.bench.server_memory import server_memory_figures
@@ -83,11 +84,16 @@ def _server_memory() -> Iterator[Mapping[str, float]]:
     return server_memory_figures(_apart)
 
 
+def _flexlora() -> Iterator[Mapping[str, float]]:
+    return flexlora_figures(_apart)
+
+
 SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
     "messages": _messages,
     "server_memory": _server_memory,
+    "flexlora": _flexlora,
     "deployment": _deployment,
 }
 
