@@ -1,4 +1,7 @@
-"""Whether a study's adapter can be cut to ranks of single sites, and have a low-rank change carried beside it."""
+"""Whether a study's adapter can be cut to ranks of single sites, and have a low-rank change carried beside it.
+
+What the study alone tells of ranks, `common.strategy_check` refuses before there is an adapter.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,18 +15,10 @@ _MAGNITUDE = ".lora_magnitude_vector.weight"
 
 
 def check_ranks(study: Study, schema: AdapterSchema, initial: AdapterState) -> None:
-    """Raise StudyError where `federation.ranks` does not go with the method, or a rank is above the adapter's."""
-    ranks = study.federation.ranks
-    if not ranks:
+    """Raise StudyError where the adapter cannot be cut to `federation.ranks`; see `common.strategy_check` too."""
+    if not study.federation.ranks:
         return
-    pairs, shapes = _pairs_in("federation.ranks", study, schema), _shapes(schema)
-    largest = max(shapes[pair.a][0] for pair in pairs)
-    site = max(sorted(ranks), key=lambda name: ranks[name])
-    if ranks[site] > largest:
-        raise StudyError(
-            f"federation.ranks gives {site!r} rank {ranks[site]}, above the adapter's {largest} (peft.rank); "
-            f"expected 1 to {largest}: raise peft.rank, or lower that of the site"
-        )
+    pairs = _pairs_in("federation.ranks", study, schema)
     private = [name for pair in pairs for name in (pair.a, pair.b) if name in schema.private.names]
     if private:
         raise StudyError(

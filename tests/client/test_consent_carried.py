@@ -14,7 +14,7 @@ from common.state import Array
 Make = Callable[..., Trainer]
 Ask = Callable[..., Request]
 CARRIES = "aggregation.name='sample-carries'"
-RANKS = "federation.ranks={east=2}"
+RANKS = ("aggregation.name='sample-plain'", "federation.ranks={east=2}")
 
 
 def beside(trainer: Trainer, rank: int = 3, *, layers: int | None = None) -> dict[str, Array]:
@@ -131,14 +131,14 @@ def test_before_a_round_was_trained_there_is_nothing_to_carry(make_trainer: Make
 def test_a_rank_that_is_not_the_site_s_is_refused(
     rank: int | None, make_trainer: Make, ask: Ask, ask_closing: Ask
 ) -> None:
-    trainer, plan = make_trainer(RANKS), RoundPlan(rank=rank)
+    trainer, plan = make_trainer(*RANKS), RoundPlan(rank=rank)
     shared = sliced({name: trainer.bundle.initial[name] for name in trainer.schema.shared.names}, rank)
     for made in (ask, ask_closing):
         assert trainer.answer(made(trainer.bundle, plan=plan, shared=shared)) == Refusal("MALFORMED_REQUEST")
 
 
 def test_more_than_the_site_s_part_or_another_is_refused(make_trainer: Make, ask: Ask) -> None:
-    trainer, plan = make_trainer(RANKS), RoundPlan(rank=2)
+    trainer, plan = make_trainer(*RANKS), RoundPlan(rank=2)
     whole = {name: trainer.bundle.initial[name] for name in trainer.schema.shared.names}
     last = {name: array[2:] if "lora_A" in name else array for name, array in whole.items()}
     last = {name: array[:, 2:] if "lora_B" in name else array for name, array in last.items()}

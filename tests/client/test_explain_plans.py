@@ -14,6 +14,7 @@ from client.settings import read_settings
 from common.study import AggregationSection
 
 Make = Callable[..., Any]
+PLAIN = "aggregation.name='sample-plain'"
 PROX = "aggregation.name='sample-prox'"
 
 
@@ -56,7 +57,7 @@ def test_the_weight_of_the_proximal_term_is_said(make_site: Make) -> None:
 
 def test_a_site_s_own_rank_and_its_bytes_are_said(make_site: Make) -> None:
     """Of 4 pairs of 32 x 32: 256 numbers for each of two ranks, beside the head's 66."""
-    site = make_site("federation.ranks={east=2}")
+    site = make_site(PLAIN, "federation.ranks={east=2}")
     found, size, whole = explained(site), 4 * (2 * 256 + 66), 4 * (4 * 256 + 66)
     assert found.objections == ()
     assert any(line.startswith("rank          2 of 4: this site is sent") for line in found.lines)
@@ -67,7 +68,7 @@ def test_a_site_s_own_rank_and_its_bytes_are_said(make_site: Make) -> None:
 
 
 def test_a_policy_of_few_bytes_lets_a_low_rank_in(make_site: Make) -> None:
-    site = make_site("federation.ranks={east=2}")
+    site = make_site(PLAIN, "federation.ranks={east=2}")
     site.set_policy(max_update_bytes=4 * (2 * 256 + 66))
     assert explained(site).objections == ()
     site.set_policy(max_update_bytes=4 * (2 * 256 + 66) - 1)
@@ -75,7 +76,7 @@ def test_a_policy_of_few_bytes_lets_a_low_rank_in(make_site: Make) -> None:
 
 
 def test_a_preview_is_of_the_site_s_rank(make_site: Make) -> None:
-    request = first_request(make_site("federation.ranks={east=2}").bundle, "east")
+    request = first_request(make_site(PLAIN, "federation.ranks={east=2}").bundle, "east")
     assert request.plan.rank == 2
     assert {a.shape for n, a in request.shared.items() if n.endswith("lora_B.weight")} == {(32, 2)}
 

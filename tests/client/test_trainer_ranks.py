@@ -15,10 +15,11 @@ from common.state import AdapterState, Array
 Make = Callable[..., Trainer]
 Ask = Callable[..., Request]
 RANK, WHOLE = 2, 4
+PLAIN = "aggregation.name='sample-plain'"
 RANKS = f"federation.ranks={{east={RANK}}}"
 REAL = ("peft.rank=2", "peft.alpha=4")
 """A model of that rank: s = 4 / 2, as 8 / 4 of the study's."""
-COMMON = ("training.learning_rate=0.05", "training.clip_norm=0.5", "training.batch_size=4")
+COMMON = (PLAIN, "training.learning_rate=0.05", "training.clip_norm=0.5", "training.batch_size=4")
 RECIPES = {
     "clip": (),
     "decay and dropout": ("training.weight_decay=0.3", "peft.dropout=0.3"),
@@ -82,7 +83,7 @@ def test_one_factor_alone_is_cut_too(make_trainer: Make, ask: Ask) -> None:
 
 
 def test_the_closing_evaluation_is_of_the_site_s_rank(make_trainer: Make, ask_closing: Ask) -> None:
-    small = make_trainer(RANKS, home="small")
+    small = make_trainer(PLAIN, RANKS, home="small")
     real = make_trainer(*REAL, home="real")
     shared = started(sliced(small.bundle.initial, RANK))
     found, expected = (

@@ -1,12 +1,16 @@
 """A strategy that decides as it goes which part is trained: one of those that the study names, with a pull."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from common.plans import Foreseen
 
 
 @dataclass(frozen=True)
 class Family:
+    needs_individual_updates: ClassVar[bool] = False
+    needs_lora: ClassVar[bool] = False
+    claims: ClassVar[frozenset[str]] = frozenset({"ranks"})
     parts: tuple[tuple[str, ...], ...] = (("*",),)
     proximal_mu: float = 0.0
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from common.plans import Foreseen
 
 
 @dataclass(frozen=True)
 class Het:
+    needs_individual_updates: ClassVar[bool] = False
+    needs_lora: ClassVar[bool] = False
+    claims: ClassVar[frozenset[str]] = frozenset({"ranks"})
     ranks: Mapping[str, int] = field(default_factory=dict)
 
     def foresee(self, round_number: int, site: str) -> Foreseen:  # the seam's names
