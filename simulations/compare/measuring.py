@@ -128,9 +128,8 @@ def _round(record: Mapping[str, Any]) -> dict[str, Any]:
 def scored(sites: VirtualSites, outcome: Outcome, split: Split) -> dict[str, Any]:
     """Return every metric of the kept adapter over all rows of a split, `pooled`, and its mean over sites, `mean`.
 
-    The rows are scored here, so that a site that is away when the run closes is no gap. Where sites have models of
-    their own, by private tensors or ranks, pooled metrics that rank compare scores of different models: see
-    `rows.has_one_model`.
+    The rows are scored here, so that a site that is away when the run closes is no gap. Where sites have private
+    tensors or ranks, and so models of their own, pooled metrics that rank mean little: see `rows.has_one_model`.
     """
     parts = {site: rows.part(split) for site, rows in sites.rows.items() if len(rows.part(split))}
     if not parts:

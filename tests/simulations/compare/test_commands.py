@@ -51,9 +51,8 @@ def wait_for_a_run(process: "subprocess.Popen[str]", out: Path) -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path, workers: str) -> None:
-    out = tmp_path / "out"
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
+    out, workers = tmp_path / "out", "2"
     process = started(out, "--workers", workers)
     wait_for_a_run(process, out)
     os.killpg(process.pid, signal.SIGINT)
