@@ -8,7 +8,7 @@ carried beside the adapter (`common.carried`) is part of the frozen model, and w
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil
+from math import floor
 
 import numpy as np
 
@@ -51,10 +51,10 @@ def tail_start(rank: int, share: float) -> int:
 
     At least one rank is before it.
 
-    >>> [tail_start(8, share) for share in (0.0, 0.5, 0.51, 1.0)]
-    [1, 4, 5, 8]
+    >>> [tail_start(8, share) for share in (0.0, 0.5, 0.99, 1.0)], tail_start(100, 0.29)
+    ([1, 4, 7, 8], 29)
     """
-    return max(1, ceil(share * rank))
+    return max(1, floor(round(share * rank, 9)))
 
 
 def padded(state: AdapterState, schema: AdapterSchema) -> dict[str, Array]:

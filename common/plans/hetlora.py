@@ -4,7 +4,6 @@ The server's half is `server/aggregation/hetlora.py`.
 """
 
 from dataclasses import dataclass
-from math import floor
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -28,15 +27,6 @@ class Shrinking:
         """Return the plan of every round and site."""
         prunes = self.gamma < 1
         return Foreseen(extra=frozenset({TAIL_PENALTY, TAIL_SHARE}) if prunes else frozenset(), shrinks=prunes)
-
-
-def head_ranks(rank: int, share: float) -> int:
-    """Return how many ranks are not the tail: floor(share * rank), at least 1. Both halves count so.
-
-    >>> head_ranks(8, 0.5), head_ranks(8, 0.99), head_ranks(1, 0.5), head_ranks(100, 0.29)
-    (4, 7, 1, 29)
-    """
-    return max(1, floor(round(share * rank, 9)))
 
 
 build = Shrinking

@@ -31,8 +31,9 @@ from pydantic import Field
 
 from common.foreseen import first_plan
 from common.lora_pairs import Matrix
-from common.plans.hetlora import TAIL_PENALTY, TAIL_SHARE, Share, Shrinking, head_ranks
+from common.plans.hetlora import TAIL_PENALTY, TAIL_SHARE, Share, Shrinking
 from common.protocol import RoundPlan
+from common.rank_slices import tail_start
 from common.state import AdapterSchema, AdapterState
 from server.aggregation import Claim, ClientUpdate, Mean, Memory
 from server.mean import moved
@@ -124,7 +125,7 @@ def padded_mean(pairs: Sequence[Product], weights: Sequence[float], received: Ma
 
 def ranks_that_fell(updates: Sequence[ClientUpdate], state: AdapterState, gamma: float) -> Mapping[str, int]:
     """Return the new rank of each site whose tail is less, over all layers, than what it received of it."""
-    kept = {each.site: head_ranks(_rank(each.update, state), gamma) for each in updates}
+    kept = {each.site: tail_start(_rank(each.update, state), gamma) for each in updates}
     change = dict.fromkeys(kept, 0.0)
     for layer in layers(updates, state):
         for each in layer.sites:
