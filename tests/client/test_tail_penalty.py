@@ -24,7 +24,7 @@ def extra(weight: float, share: float) -> dict[str, float]:
     return {"tail_penalty": weight, "tail_share": share}
 
 
-@pytest.mark.parametrize(("rank", "share", "start", "end"), [(None, 0.5, 2, 4), (3, 0.5, 2, 3), (None, 0.3, 2, 4)])
+@pytest.mark.parametrize(("rank", "share", "start", "end"), [(None, 0.5, 2, 4), (3, 0.5, 1, 3), (None, 0.3, 1, 4)])
 def test_the_number_is_the_paper_s(rank: int | None, share: float, start: int, end: int) -> None:
     """Of q the ranks from `start` to `end`, of v, whose rank is 2, the second."""
     given = parameters(4)
