@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.compression.int8 import Int8
 from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Reply, RoundPlan, SplitEvaluation
@@ -93,6 +94,18 @@ def test_examples_must_stay_as_they_were_first_declared() -> None:
 def test_the_norm_bound_is_the_largest_norm_that_passes(bound: float) -> None:
     verdict = admit("north", GOOD, replace(ASKED, norm_bound=bound))
     assert isinstance(verdict, Accepted) == (bound >= 2.0)
+
+
+def test_norm_and_update_are_those_that_a_payload_stands_for() -> None:
+    """The payload of a norm of 2 is numbers up to 127, of a norm of 254."""
+    asked = replace(ASKED, compression=Int8(), norm_bound=2.1)
+    payload, _ = Int8().compress(UPDATE, {}, np.random.default_rng(0))
+    verdict = admit("north", replace(GOOD, update=payload), asked)
+    assert isinstance(verdict, Accepted)
+    assert abs(verdict.norm - 2.0) < 1e-6
+    assert set(verdict.update.update) == set(UPDATE)
+    assert isinstance(admit("north", replace(GOOD, update=payload), replace(asked, norm_bound=1.9)), Refused)
+    assert isinstance(admit("north", GOOD, asked), Refused)
 
 
 def test_extra_arrays_that_the_plan_asked_for_pass() -> None:
