@@ -86,8 +86,9 @@ def combined(updates: Sequence[ClientUpdate], state: AdapterState, coefficients:
     """Return the update to the adapter whose change is sum_k q_k of the sites' changes, pairs in product space.
 
     Exact but for the rank: of all pairs of the study's rank the next one is nearest to B A + sum_k q_k U_k V_k (Eckart
-    and Young 1936). Its A has orthonormal rows and its B all the rest, which is near the gauge that LoRA begins with. A
-    pair of which sites send one factor only stays as it is in the other, and is then exact by a plain sum.
+    and Young 1936). Its A has orthonormal rows and its B all the rest, which is near the gauge that LoRA begins with
+    (`quick`, without clipping: pooled AUROC of round 3 0.900, with the balanced split 0.792, FedAvg 0.867; one seed).
+    A pair of which sites send one factor only stays as it is in the other, and is then exact by a plain sum.
     """
     pairs, plain = _parts(updates, state)
     made: dict[str, NDArray[np.float64]] = {}
