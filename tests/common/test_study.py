@@ -45,6 +45,7 @@ CHANGES: Mapping[str, Any] = {
     "federation.deadline_s": 1.0,
     "federation.patience": 2,
     "federation.sites": ["a"],
+    "federation.ranks": {"a": 2},
     "aggregation.name": "other",
     "aggregation.weighting": "uniform",
     "aggregation.norm_bound": 1.0,
