@@ -35,6 +35,19 @@ class Declared(Protocol):
         """What it promises, `ranks` among them."""
 
 
+def mean_is_exact(study: Study, strategy: Declared) -> bool:
+    """Whether what the strategy makes of the sites' models is their mean, by the study's method and its own claim.
+
+    A method whose tensors average exactly does with every strategy that means; LoRA with those that are exact.
+    """
+    return all(
+        plugins.build(METHODS, name, options, key="peft.method").aggregates_linearly
+        or (name == "lora" and not options.get("dora") and "exact" in strategy.claims)
+        for name, options in _parts(study.peft.method, study.peft.options)
+        if name != "hybrid"
+    )
+
+
 def check_strategy(study: Study, strategy: Declared, *, sums_only: frozenset[str] = SUMS_ONLY) -> None:
     """Raise StudyError where the study's strategy does not go with its method, its ranks or its privacy mechanism."""
     _check_method(study, strategy)

@@ -1,20 +1,17 @@
 """The Flower ServerApp: Flower calls it with a grid, it runs the rounds and hands over the outcome."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from common import plugins
 from common.compressing import compression_of
 from common.state import AdapterSchema
 from common.study import Study
 from common.study_task import task_of
-from server.aggregation import Strategy
 from server.closing import Outcome
-from server.cohort import draw_cohort
-from server.enough import raised_quorum
+from server.enough import quorum_of, strategy_of
 from server.events import Progress, ignore
 from server.job import ServerJob
 from server.rounds import run_rounds
@@ -37,27 +34,6 @@ def make_app(
         deliver(run_rounds(grid, job, state, progress=progress))
 
     return app
-
-
-def strategy_of(study: Study) -> Strategy:
-    """Return the study's strategy. Raises StudyError."""
-    aggregation = study.aggregation
-    strategy: Strategy = plugins.build(
-        "server.aggregation", aggregation.name, aggregation.options, key="aggregation.name"
-    )
-    return strategy
-
-
-def quorum_of(study: Study, sites: Collection[str]) -> float:
-    """Return the share of a cohort whose replies make a round count: the study's, raised to the strategy's need.
-
-    Raises:
-        StudyError: a whole cohort is less than the strategy needs.
-    """
-    federation = study.federation
-    cohort = draw_cohort(sites, fraction=federation.fraction, seed=study.seed, round_number=1)
-    name = study.aggregation.name
-    return raised_quorum(federation.quorum, strategy_of(study), name=name, cohort_size=len(cohort))
 
 
 def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed: int, folder: Path) -> ServerJob:

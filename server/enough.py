@@ -4,11 +4,14 @@ A strategy that needs more than one has `least_sites`. The quorum of its runs is
 a round short of it is asked again and then stops the run, as any other without a quorum.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol, runtime_checkable
 
+from common import plugins
 from common.errors import ParticipationError, StudyError
+from common.study import Study
 from server.aggregation import ClientUpdate, Strategy
+from server.cohort import draw_cohort
 
 
 @runtime_checkable
@@ -34,6 +37,27 @@ def raised_quorum(quorum: float, strategy: Strategy, *, name: str, cohort_size: 
             "part; choose other options, more sites, or another strategy"
         )
     return max(quorum, least / cohort_size) if least > 1 else quorum
+
+
+def strategy_of(study: Study) -> Strategy:
+    """Return the study's strategy. Raises StudyError."""
+    aggregation = study.aggregation
+    strategy: Strategy = plugins.build(
+        "server.aggregation", aggregation.name, aggregation.options, key="aggregation.name"
+    )
+    return strategy
+
+
+def quorum_of(study: Study, sites: Collection[str]) -> float:
+    """Return the share of a cohort whose replies make a round count: the study's, raised to the strategy's need.
+
+    Raises:
+        StudyError: a whole cohort is less than the strategy needs.
+    """
+    federation = study.federation
+    cohort = draw_cohort(sites, fraction=federation.fraction, seed=study.seed, round_number=1)
+    name = study.aggregation.name
+    return raised_quorum(federation.quorum, strategy_of(study), name=name, cohort_size=len(cohort))
 
 
 def all_of(updates: Iterable[ClientUpdate], least: int) -> list[ClientUpdate]:

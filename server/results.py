@@ -9,10 +9,11 @@ from common.bundle import Bundle
 from common.carried import split_carried
 from common.machine import versions
 from common.metrics.mean_over_sites import mean_over_sites
-from common.plugins import build
 from common.seeds import generator
+from common.strategy_check import mean_is_exact
 from common.study_task import task_of
 from server import records
+from server.enough import strategy_of
 from server.outcome_json import outcome_json
 
 if TYPE_CHECKING:  # it would bring Flower to whoever reads a report
@@ -78,12 +79,10 @@ def _federated(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _parameters(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
-    """Counts, and whether the mean of adapters is the mean of the models that they make (LoRA's is not).
+    """Counts, and whether the mean of adapters is the mean of the models that they make, by method and strategy.
 
     carried: of what the kept adapter has beside it.
     """
-    peft = bundle.study.peft
-    method = build("common.peft_methods", peft.method, peft.options, key="peft.method")
     trainable = bundle.schema.trained_size
     total = bundle.base_model.parameters + trainable
     return {
@@ -92,7 +91,7 @@ def _parameters(bundle: Bundle, outcome: Outcome) -> dict[str, float]:
         "carried": sum(array.size for array in split_carried(outcome.adapter)[1].values()),
         "total": total,
         "fraction": trainable / total,
-        "aggregates_linearly": method.aggregates_linearly,
+        "aggregates_linearly": mean_is_exact(bundle.study, strategy_of(bundle.study)),
     }
 
 

@@ -14,7 +14,7 @@ from common.state import AdapterState
 from common.study import Study
 from common.study_task import task_of
 from server import checkpoint
-from server.app import job_of, make_app, quorum_of
+from server.app import job_of, make_app
 from server.closing import Outcome
 from server.events import Progress
 from server.job import ServerJob
@@ -37,7 +37,6 @@ def start(study: Study, folder: RunFolder, *, threads: int, device: str) -> Virt
     with folder.preparing():
         sites = read_sites(study, folder.scratch)
         check_sites(sites, study)
-        quorum_of(study, sites)
         bundle = prepare(with_sites(study, sites), base_folder(study, folder.scratch), folder.bundle)
         rows = digest_file(rows_path(study, folder.scratch))
         folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution))

@@ -17,11 +17,12 @@ from client.store import SiteStore
 from client.trainer import SiteRows, Trainer, prepare_rows, split_of
 from common.bundle import Bundle, read_bundle
 from common.compressing import compression_of
-from common.errors import DataError
+from common.errors import DataError, StudyError
 from common.labels import strata
 from common.study import Study
 from common.study_task import task_of
 from common.workbench import Workbench, open_workbench
+from server.enough import quorum_of
 from simulations.attacks import Attack
 from simulations.bad_sites import BadSite, attacks_of, poisoned
 from simulations.catalogue import base_folder, rows_path, simulation_of
@@ -93,7 +94,13 @@ def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> Virtu
 
 
 def check_sites(sites: Mapping[str, Rows], study: Study) -> None:
-    """Refuse a site without training rows: it could never answer."""
+    """Refuse a site without training rows, since it could never answer, and a study that these sites cannot play."""
+    unknown = sorted(set(study.federation.ranks) - set(sites))
+    if unknown:
+        raise StudyError(
+            f"federation.ranks names {unknown[0]!r}, which is none of the sites: {', '.join(sorted(sites))}"
+        )
+    quorum_of(study, sites)
     for site, rows in sites.items():
         if not len(split_of(rows, study).train):
             raise DataError(

@@ -12,7 +12,7 @@ from common.command import main
 from common.errors import StudyError
 from common.preparation import prepare
 from common.state import AdapterSchema
-from common.strategy_check import check_shared_pairs, check_strategy
+from common.strategy_check import check_shared_pairs, check_strategy, mean_is_exact
 from common.study import Study
 from common.study_file import check_study
 
@@ -183,3 +183,25 @@ def test_what_goes_together_is_checked_and_prepared(
     chosen = make_study("aggregation.name=sample-ranked", "federation.ranks={east=2}", "peft.private=['head.*']")
     assert check_study(chosen.model_dump(mode="json"), where="here") == chosen
     assert prepare(chosen, tiny_model, tmp_path / "bundle").study.aggregation.name == "sample-ranked"
+
+
+EXACT = Fake(needs_lora=True, claims=frozenset({"exact"}))
+HYBRID = {"method": "hybrid", "first": {"method": "lora"}, "second": {"method": "layer-norm"}}
+
+
+@pytest.mark.parametrize(
+    ("peft", "strategy", "is_exact"),
+    [
+        ({"method": "prefix"}, Fake(), True),
+        ({"method": "lora"}, Fake(), False),
+        ({"method": "lora"}, EXACT, True),
+        ({"method": "lora", "dora": True}, EXACT, False),
+        (HYBRID, Fake(), False),
+        (HYBRID, EXACT, True),
+        ({"method": "bottleneck"}, EXACT, False),
+    ],
+)
+def test_the_mean_is_exact_by_the_method_or_for_lora_by_the_strategy(
+    peft: dict[str, object], strategy: Fake, is_exact: bool
+) -> None:
+    assert mean_is_exact(study(peft=peft), strategy) == is_exact

@@ -141,6 +141,7 @@ WRONG_DATA = {
     "task.labels=['no','maybe']": ["rows.csv", "row 2: found 'yes', task.labels are no, maybe", "correct or remove"],
     "federation.sites=['a','z']": ["federation.sites: 'z' has no rows", "the data have: a, b, c"],
     "evaluation.test_fraction=0.84": ["no training rows", "test_fraction"],
+    "aggregation.name=multi-krum": ["needs 5 sites", "3 take part"],
     'simulation={data="rows.csv",partition={name="iid",sites=100}}': [
         "60 patients cannot fill 100 sites",
         "fewer sites",

@@ -8,7 +8,7 @@ import pytest
 
 from client.data import Rows
 from client.trainer import split_of
-from common.errors import DataError
+from common.errors import DataError, StudyError
 from common.protocol import Reply, Request, RoundPlan
 from common.state import digest_state
 from common.study import Study, replaced
@@ -98,6 +98,15 @@ def test_a_site_without_training_rows_is_refused(
     in_test = next(f"p-{i}" for i in range(99) if not len(split_of(replace(single, patients=[f"p-{i}"]), study).train))
     with pytest.raises(DataError, match=r"'alone' has no training rows \(1 rows in all\); leave it out"):
         check_sites({**site_rows, "alone": replace(single, patients=[in_test])}, study)
+
+
+def test_a_study_that_these_sites_cannot_play_is_refused(
+    site_rows: Mapping[str, Rows], make_study: Callable[..., Study]
+) -> None:
+    with pytest.raises(StudyError, match=r"federation\.ranks names 'nowhere', which is none of the sites: east, "):
+        check_sites(site_rows, replaced(make_study(), {"federation.ranks": {"nowhere": 1}}))
+    with pytest.raises(StudyError, match=r"'multi-krum' needs \d+ sites in a round"):
+        check_sites(site_rows, replaced(make_study(), {"aggregation": {"name": "multi-krum"}}))
 
 
 def test_the_roster_is_locked_in_the_order_of_names(
