@@ -104,7 +104,7 @@ def test_a_study_that_these_sites_cannot_play_is_refused(
     site_rows: Mapping[str, Rows], make_study: Callable[..., Study]
 ) -> None:
     with pytest.raises(StudyError, match=r"federation\.ranks names 'nowhere', which is none of the sites: east, "):
-        check_sites(site_rows, replaced(make_study(), {"federation.ranks": {"nowhere": 1}}))
+        check_sites(site_rows, replaced(make_study(), {"federation.sites": (), "federation.ranks": {"nowhere": 1}}))
     with pytest.raises(StudyError, match=r"'multi-krum' needs \d+ sites in a round"):
         check_sites(site_rows, replaced(make_study(), {"aggregation": {"name": "multi-krum"}}))
 
