@@ -18,8 +18,11 @@ from common.bundle import Bundle
 from common.carried import check_adapter, split_carried
 from common.errors import RefusedError, SchemaError, StudyError
 from common.foreseen import foreseen_in
+from common.lora_pairs import pairs_of
+from common.plans import Foreseen
 from common.protocol import Request, RoundPlan, Split, asked_schema, received_schema
 from common.rank_slices import sliced
+from common.state import AdapterState
 from common.study import Study
 
 MAX_PROXIMAL_MU = 1e3
@@ -82,9 +85,15 @@ def _check_foreseen(request: Request, bundle: Bundle, site: str) -> None:
         is_foreseen = declared.allows(request.plan, bundle.schema.shared)
     else:
         is_foreseen = request.plan == RoundPlan(rank=bundle.study.federation.ranks.get(site))
-    carries = bool(split_carried(request.shared)[1])
-    if not is_foreseen or (carries and not (declared.carries and request.round > 1)):
+    carried = split_carried(request.shared)[1]
+    if not is_foreseen or (carried and not (request.round > 1 and _may_carry(carried, declared))):
         raise RefusedError("MALFORMED_REQUEST")
+
+
+def _may_carry(carried: AdapterState, declared: Foreseen) -> bool:
+    ranks = [carried[pair.a].shape[0] for pair in pairs_of(carried) if carried[pair.a].ndim]
+    most = declared.carried_rank
+    return declared.carries and (most is None or all(rank <= most for rank in ranks))
 
 
 def _check_adapter(request: Request, bundle: Bundle) -> None:

@@ -15,8 +15,10 @@ from common.study import Study
 
 _BLANK = " " * len("trains        ")
 _FURTHER: Final = {
-    ROTATION: "before the factors leave they are turned towards those received, which changes no product of theirs",
-    TAIL_PENALTY: "training is held back from using the last ranks, as strongly as the coordinator chooses in bounds",
+    ROTATION: "before the factors leave they are turned towards those received, {rotation:g} of the way, "
+    "which changes no product of theirs",
+    TAIL_PENALTY: "training is held back, with weight {tail_penalty:g}, from using ranks beyond the first "
+    "{tail_share:g} of them",
 }
 _CARRIES: Final = (
     "from round 2 on the coordinator sends a low-rank change of the model beside the adapter, which is not trained; "
@@ -33,9 +35,12 @@ def plan_lines(study: Study, shared: AdapterSchema, site: str) -> tuple[list[str
         rounds = _by_plan(study, site)
     except StudyError as error:
         return ["trains        not known: the strategy's options are not right"], [str(error)]
+    trained: dict[str, list[int]] = {}
+    for found, numbers in rounds.items():
+        trained.setdefault(_trained(found, shared), []).extend(numbers)
     said = [
-        f"{'trains        ' if not i else _BLANK}rounds {listed_rounds(numbers)}: {_trained(found, shared)}"
-        for i, (found, numbers) in enumerate(rounds.items())
+        f"{'trains        ' if not i else _BLANK}rounds {listed_rounds(sorted(numbers))}: {what}"
+        for i, (what, numbers) in enumerate(trained.items())
     ]
     lines = [*said, *_proximal_lines(rounds), *_rank_lines(rounds, shared), *_further_lines(rounds)]
     return lines, _objections(rounds, shared)
@@ -84,31 +89,33 @@ def _proximal_lines(rounds: dict[Foreseen, list[int]]) -> list[str]:
 
 def _rank_lines(rounds: dict[Foreseen, list[int]], shared: AdapterSchema) -> list[str]:
     """A site with a rank of its own is told so, and what that spares it; every other one has the study's."""
-    own = next((found for found in rounds if found.rank is not None), None)
+    own = next((found for found in rounds if found.rank is not None or found.shrinks), None)
     if own is None:
         return []
     largest = max((spec.shape[0] for spec in shared.tensors if spec.name.endswith(A)), default=0)
-    size = sliced_schema(shared, own.rank).size_bytes
+    rank = largest if own.rank is None else own.rank
     lower = ", or fewer as the coordinator chooses" if own.shrinks else ""
     return [
-        f"rank          {own.rank} of {largest}{lower}: this site is sent, trains and returns the first {own.rank} "
+        f"rank          {rank} of {largest}{lower}: this site is sent, trains and returns the first {rank} "
         "rows and columns of the factors",
-        f"{_BLANK}{size} bytes each way a round; the whole adapter has {shared.size_bytes}",
+        f"{_BLANK}{sliced_schema(shared, rank).size_bytes} bytes of the adapter come a round, of {shared.size_bytes}",
     ]
 
 
 def _further_lines(rounds: dict[Foreseen, list[int]]) -> list[str]:
-    asked = set[str]().union(*(found.extra for found in rounds))
-    lines = [f"further       {text}" for name, text in _FURTHER.items() if name in asked]
-    if any(found.carries for found in rounds):
-        lines.append(f"further       {_CARRIES}")
+    asked = dict(sorted(frozenset[tuple[str, float]]().union(*(found.extra for found in rounds))))
+    lines = [f"further       {text.format(**asked)}" for name, text in _FURTHER.items() if name in asked]
+    carrying = next((found for found in rounds if found.carries), None)
+    if carrying is not None:
+        most = "" if carrying.carried_rank is None else f", of at most {carrying.carried_rank} ranks in a layer"
+        lines.append(f"further       {_CARRIES}{most}")
     return lines
 
 
 def _objections(rounds: dict[Foreseen, list[int]], shared: AdapterSchema) -> list[str]:
     """A trainer refuses what it cannot do; so that a study which asks for it comes to nothing is said before."""
     found = []
-    unknown = sorted(set[str]().union(*(each.extra for each in rounds)) - KNOWN)
+    unknown = sorted({name for each in rounds for name, _ in each.extra} - KNOWN)
     if unknown:
         found.append(f"its strategy asks for what a trainer cannot give: {', '.join(unknown)}")
     if any(not list(each.choices(shared)) for each in rounds):

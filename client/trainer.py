@@ -146,7 +146,6 @@ class Trainer:
         # Where nothing is private, an earlier answer need not be read, nor be readable.
         private = self.store.private(request, initial) if initial else {}
         left_out = self.store.left_out(request) if request.kind == "train" and self.compression.keeps_error else NOTHING
-        self.bench.write({**padded(request.shared, self.schema), **private})
         with limited_threads(self.execution.threads):
             answer, kept = self._gated(request, Kept(private, left_out))
         if not (isinstance(answer, Refusal) and answer.reason in PASSING_REASONS):
@@ -174,6 +173,7 @@ class Trainer:
 
     def _work(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
         start = time.perf_counter()
+        self.bench.write({**padded(request.shared, self.schema), **before.private})
         evaluations = {split: self.evaluate(split, request) for split in request.splits}
         evaluated = time.perf_counter()
         measured = {"seconds_evaluate": evaluated - start}

@@ -8,6 +8,7 @@ from common.state import AdapterSchema
 MAX_ELEMENTS: Final = 1 << 28
 _DTYPES: Final = ("float32", "float64", "int64")
 _MAX_DIMENSIONS: Final = 8
+_MAX_NAME: Final = 512
 
 
 def extra_schema(content: Any) -> AdapterSchema:
@@ -30,12 +31,17 @@ def _is_spec(spec: Any) -> bool:
     return (
         isinstance(spec, dict)
         and set(spec) == {"name", "shape", "dtype", "group"}
-        and isinstance(spec["name"], str)
+        and _is_name(spec["name"])
         and isinstance(spec["dtype"], str)
         and spec["dtype"] in _DTYPES
         and spec["group"] == "shared"
         and _is_shape(spec["shape"])
     )
+
+
+def _is_name(name: Any) -> bool:
+    """Whether it can be written down anywhere: a name comes from another machine."""
+    return isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable()
 
 
 def _is_shape(shape: Any) -> bool:

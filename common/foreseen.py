@@ -47,7 +47,7 @@ def foreseen(
 
 
 def first_plan(found: Foreseen, shared: AdapterSchema) -> RoundPlan:
-    """Return a plan that is foreseen, such as a preview of a round plays; its extra figures are 0."""
+    """Return a plan that is foreseen, such as a preview of a round plays."""
     names = next(found.choices(shared), ())
     active = None if names == shared.names else names
-    return RoundPlan(active, found.proximal_mu, found.rank, dict.fromkeys(sorted(found.extra), 0.0))
+    return RoundPlan(active, found.proximal_mu, found.rank, dict(sorted(found.extra)))

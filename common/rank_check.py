@@ -4,6 +4,8 @@ What the study alone tells of ranks, `common.strategy_check` refuses before ther
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Final
 
 from common.errors import StudyError
 from common.foreseen import foreseen_in
@@ -11,6 +13,8 @@ from common.lora_pairs import Pair, pairs_of
 from common.state import AdapterSchema, AdapterState
 from common.study import Study
 
+LARGEST_MESSAGE_BYTES: Final = 480 * 2**20
+"""A site's trainer takes messages of at most 512 MiB; the rest is left to what is not tensors."""
 _MAGNITUDE = ".lora_magnitude_vector.weight"
 
 
@@ -38,9 +42,38 @@ def check_carries(study: Study, schema: AdapterSchema) -> None:
     if not any(foreseen_in(study, number, site).carries for number in rounds for site in sites):
         return
     key = f"aggregation.name = {study.aggregation.name!r}"
-    _pairs_in(key, study, schema)
+    pairs = _pairs_in(key, study, schema)
+    most = foreseen_in(study, 2, sites[0]).carried_rank
+    largest = carried_bytes(schema, pairs, rank=most or _most_ranks(study, schema, pairs)) + schema.shared.size_bytes
+    if largest > LARGEST_MESSAGE_BYTES:
+        raise StudyError(
+            f"{key} may carry a change beside the adapter that makes a message of {largest / 2**20:,.0f} MiB in "
+            f"{study.federation.rounds} rounds, above the {LARGEST_MESSAGE_BYTES >> 20} MiB that a site takes; set "
+            f"aggregation.carried_rank to at most {_fitting_rank(schema, pairs)}"
+        )
     if any(name.endswith(_MAGNITUDE) for name in schema.names):
         raise StudyError(f"{key} does not go with peft.dora, whose weight is no sum of changes; leave out peft.dora")
+
+
+def carried_bytes(schema: AdapterSchema, pairs: Sequence[Pair], *, rank: int) -> int:
+    """Return the bytes of what is carried beside these pairs where each has `rank`, or all that its layer can have."""
+    shapes, numbers = _shapes(schema), 0
+    for pair in pairs:
+        m, n = shapes[pair.b][0], prod(shapes[pair.a][1:])
+        numbers += min(m, n, rank) * (m + n)
+    return 4 * numbers
+
+
+def _most_ranks(study: Study, schema: AdapterSchema, pairs: Sequence[Pair]) -> int:
+    """Return how many ranks all sites bring in all rounds."""
+    largest = max(_shapes(schema)[pair.a][0] for pair in pairs)
+    return study.federation.rounds * max(1, len(study.federation.sites)) * largest
+
+
+def _fitting_rank(schema: AdapterSchema, pairs: Sequence[Pair]) -> int:
+    """Return the most ranks that a layer may carry for a message to be taken."""
+    room = LARGEST_MESSAGE_BYTES - schema.shared.size_bytes
+    return max(1, room // max(1, carried_bytes(schema, pairs, rank=1)))
 
 
 def _pairs_in(key: str, study: Study, schema: AdapterSchema) -> Sequence[Pair]:

@@ -79,6 +79,8 @@ def decode_request(content: RecordDict, schema: AdapterSchema) -> Request:
         raise RefusedError("WRONG_SCHEMA")
     shared = _unpack(content, _ADAPTER, received_schema(schema, head.plan))
     carried = {} if head.carried is None else _unpack(content, _CARRIED, head.carried_schema)
+    if split_carried(carried)[0]:
+        raise SchemaError("what is carried has tensors of the adapter's own names")
     return Request(
         kind=head.kind,
         run=head.run,

@@ -10,13 +10,13 @@ from common.compression.none import UNCOMPRESSED
 from common.errors import SchemaError
 from common.metrics.measure import MetricInfo
 from common.metrics.types import Metric
-from common.protocol import TRAIN_FIGURES, Reply, RoundPlan, Split, SplitEvaluation
+from common.protocol import TRAIN_FIGURES, Reply, Split, SplitEvaluation
 from common.state import AdapterSchema, norm
 from server.aggregation import ClientUpdate
 
 MAX_EXAMPLES: Final = 10**7
-MAX_NORM: Final = 1e30
-"""Bound where the study sets none: no number of such updates can take a float32 adapter to infinity."""
+MAX_NORM: Final = 1e15
+"""Bound where the study sets none: no product of two such factors, nor a sum of some, is infinite in float32."""
 _MAX_REASON: Final = 200
 MAX_FIGURE: Final = 1e9
 MAX_METRIC: Final = 1e12
@@ -35,7 +35,6 @@ class Asked:
     """
 
     schema: AdapterSchema
-    plan: RoundPlan
     splits: tuple[Split, ...]
     declared: int | None
     norm_bound: float | None
@@ -70,7 +69,7 @@ def admit(site: str, reply: Reply, asked: Asked) -> Accepted | Refused:
         _check_examples(reply.examples, asked)
         _check_train(reply.train)
         _check_evaluations(reply.evaluations, asked)
-        _check_extra(reply, asked.plan)
+        _check_extra(reply)
     except SchemaError as error:
         return Refused(printable(str(error)))
     weight = float(reply.examples) if asked.weighting == "examples" else 1.0
@@ -137,7 +136,7 @@ def _check_metric(info: MetricInfo, metric: Metric, rows: int) -> None:
         raise SchemaError(f"metric {name} is of {metric.n} rows, the split has {rows}")
 
 
-def _check_extra(reply: Reply, plan: RoundPlan) -> None:
-    unasked = sorted(name for name in reply.extra if name.split("/")[0] not in plan.extra)
-    if unasked:
-        raise SchemaError(f"extra array {unasked[0]!r} was not asked for")
+def _check_extra(reply: Reply) -> None:
+    """Refuse every further array: a plan's figures go to a site, and no strategy asks for arrays back."""
+    if reply.extra:
+        raise SchemaError(f"{len(reply.extra)} extra arrays, such as {min(reply.extra)!r:.80}; none was asked for")

@@ -16,8 +16,9 @@ about averaging: strategies that do otherwise are told what averaging would have
 the same in all layers unless `peft.alpha` is given beside `peft.ranks`. A tensor that a site did not train, and ranks
 that it does not have, count as unchanged.
 
-Two passes over the updates, the second by layers: memory does not grow with the number of sites, and beside the mean
-of the updates only some layers are held. With secure aggregation nobody has updates, so no state but this reads them.
+One pass over the updates for their norms, and two for each group of layers: memory does not grow with the number of
+sites, and beside one update only some layers are held. With secure aggregation nobody has updates, so no state but this
+reads them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +39,8 @@ Read = Callable[[tuple[str, ...]], Iterable[ClientUpdate]]
 """Reads every update of the round, with these tensors and no others, one at a time; may be called again."""
 _GROUP: Final = 1 << 22
 """Numbers of the products of the layers that are looked at together: a file is opened once for all of them."""
+_HELD: Final = 1 << 17
+"""Numbers of their tensors themselves, of which some copies in float64 are held."""
 _NOISE: Final = 1e-14
 """A relative figure below it is rounding."""
 
@@ -69,18 +72,18 @@ def _rounded(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class _Whole:
-    """What the first pass finds: each site's share p_k and |u_k|, and u-."""
+    """What the first pass finds: each site's share p_k and |u_k|."""
 
     shares: Mapping[str, float]
     norms: Mapping[str, float]
-    mean: Mapping[str, Matrix]
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums over tensors and pairs: |sum u_k/|u_k||^2, by site <u_k, u-> and |u_k - u-|^2, and of products."""
+    """Sums over tensors and pairs: |sum u_k/|u_k||^2, |u-|^2, by site <u_k, u-> and |u_k - u-|^2, and of products."""
 
     units: float = 0.0
+    mean: float = 0.0
     products: Mapping[str, float] = field(default_factory=dict)
     distances: Mapping[str, float] = field(default_factory=dict)
     error: float = 0.0
@@ -92,26 +95,34 @@ def diagnose(read: Read, state: AdapterState) -> Diagnostics:
     """Return the figures of a round from its updates; state: what the sites trained from, before a cut to its rank."""
     own = split_carried(state)[0]
     schema = AdapterSchema.of(own)
-    whole = _first_pass(read(schema.names), schema)
+    whole = _first_pass(read(schema.names))
     sums = _Sums()
     for names in _groups(schema):
-        sums = _added(sums, _second_pass(read(names), own, schema, whole, names))
+        mean = _mean_of(read(names), schema, whole, names)
+        sums = _added(sums, _second_pass(read(names), own, schema, whole, mean))
     return _figures(whole, sums, has_pairs=bool(pairs_of(schema.names)))
 
 
-def _first_pass(updates: Iterable[ClientUpdate], schema: AdapterSchema) -> _Whole:
+def _first_pass(updates: Iterable[ClientUpdate]) -> _Whole:
     norms: dict[str, float] = {}
     weights: dict[str, float] = {}
-    mean = {spec.name: np.zeros(spec.shape) for spec in schema.tensors}
     for client in updates:
         norms[client.site], weights[client.site] = norm(client.update), client.weight
-        for name, array in padded(client.update, schema).items():
-            mean[name] += client.weight * array.astype(np.float64)
         del client  # before the next is read
     total = sum(weights.values())
-    for array in mean.values():
-        array /= total
-    return _Whole({site: weight / total for site, weight in weights.items()}, norms, mean)
+    return _Whole({site: weight / total for site, weight in weights.items()}, norms)
+
+
+def _mean_of(
+    updates: Iterable[ClientUpdate], schema: AdapterSchema, whole: _Whole, names: tuple[str, ...]
+) -> dict[str, Matrix]:
+    """Return u- of these tensors, in full ranks."""
+    mean = {spec.name: np.zeros(spec.shape) for spec in schema.only(names).tensors}
+    for client in updates:
+        for name, array in padded(client.update, schema).items():
+            mean[name] += whole.shares[client.site] * array.astype(np.float64)
+        del client
+    return mean
 
 
 def _groups(schema: AdapterSchema) -> Iterator[tuple[str, ...]]:
@@ -121,21 +132,25 @@ def _groups(schema: AdapterSchema) -> Iterator[tuple[str, ...]]:
     parts = [(pair.a, pair.b) for pair in pairs] + [(name,) for name in schema.names if name not in paired]
     shapes = {spec.name: spec.shape for spec in schema.tensors}
     group: tuple[str, ...] = ()
-    held = 0
+    products = held = 0
     for part in parts:
-        size = prod(shapes[part[0]][1:]) * shapes[part[1]][0] if len(part) == 2 else prod(shapes[part[0]])
-        if group and held + size > _GROUP:
+        size = sum(prod(shapes[name]) for name in part)
+        product = prod(shapes[part[0]][1:]) * shapes[part[1]][0] if len(part) == 2 else 0
+        if group and (products + product > _GROUP or held + size > _HELD):
             yield group
-            group, held = (), 0
-        group, held = group + part, held + size
+            group, products, held = (), 0, 0
+        group, products, held = group + part, products + product, held + size
     yield group
 
 
 def _second_pass(
-    updates: Iterable[ClientUpdate], state: AdapterState, schema: AdapterSchema, whole: _Whole, names: tuple[str, ...]
+    updates: Iterable[ClientUpdate],
+    state: AdapterState,
+    schema: AdapterSchema,
+    whole: _Whole,
+    mean: Mapping[str, Matrix],
 ) -> _Sums:
-    mean = {name: whole.mean[name] for name in names}
-    pairs = pairs_of(names)
+    names, pairs = tuple(mean), pairs_of(mean)
     units = {name: np.zeros(array.shape) for name, array in mean.items()}
     errors = {pair: ProductSum((state[pair.b].shape[0], prod(state[pair.a].shape[1:]))) for pair in pairs}
     products: dict[str, float] = {}
@@ -149,7 +164,7 @@ def _second_pass(
             units[name] += update[name] / (whole.norms[client.site] or 1.0)
         errors = {pair: _with_site(errors[pair], apart, pair, whole.shares[client.site]) for pair in pairs}
         del client, update, apart
-    sums = _Sums(norm(units) ** 2, products, distances)
+    sums = _Sums(norm(units) ** 2, norm(mean) ** 2, products, distances)
     for pair in pairs:
         sums = _added(sums, _of_pair(errors[pair], as_matrices(state, pair), as_matrices(mean, pair)))
     return sums
@@ -181,6 +196,7 @@ def _of_pair(error: ProductSum, received: tuple[Matrix, Matrix], mean: tuple[Mat
 def _added(left: _Sums, right: _Sums) -> _Sums:
     return _Sums(
         left.units + right.units,
+        left.mean + right.mean,
         _by_site(left.products, right.products),
         _by_site(left.distances, right.distances),
         left.error + right.error,
@@ -194,7 +210,7 @@ def _by_site(left: Mapping[str, float], right: Mapping[str, float]) -> dict[str,
 
 
 def _figures(whole: _Whole, sums: _Sums, *, has_pairs: bool) -> Diagnostics:
-    length = norm(whole.mean)
+    length = sqrt(sums.mean)
     moved = [site for site, each in whole.norms.items() if each]
     cosines = {site: _cosine(sums.products[site], each * length) for site, each in whole.norms.items()}
     found = Diagnostics(

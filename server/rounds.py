@@ -11,9 +11,9 @@ from functools import partial
 
 from common import wire
 from common.carried import check_adapter, split_carried
-from common.errors import ParticipationError, SchemaError
+from common.errors import NotFiniteError, ParticipationError, SchemaError
 from common.protocol import at_rank
-from common.state import norm, subtract
+from common.state import AdapterState, norm, subtract
 from common.unfreezing import narrowed, patterns_in
 from common.wire import FlowerMessage
 from server import checkpoint, records, spool
@@ -118,7 +118,7 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
     # The mean has no name of its own: it is float64, and gone when the step is made.
     updates = spool.updates(session.spool, number, schemas)
     shared, memory = job.strategy.step(state.shared, job.strategy.combine(updates, state.shared), state.memory)
-    check_adapter(shared, job.schema.shared)
+    _require_finite(session, state, shared)
     looking = clock.now()
     found = diagnose(partial(spool.parts, session.spool, number, schemas), state.shared)
     end = clock.now()
@@ -143,6 +143,19 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
         examples={**records.examples(results), **state.examples},
         history=(*state.history, record),
     )
+
+
+def _require_finite(session: Session, state: ServerState, shared: AdapterState) -> None:
+    """Stop where sums of accepted updates have left float32: the checkpoint holds the round before."""
+    try:
+        check_adapter(shared, session.job.schema.shared)
+    except NotFiniteError as error:
+        reason = (
+            f"round {state.round + 1} makes an adapter that is not finite ({error}): some site's update is far too "
+            f"large. Round {state.round} is in the checkpoint; set aggregation.norm_bound, or leave that site out"
+        )
+        session.record(RunStopped(state.round, reason))
+        raise ParticipationError(reason) from None
 
 
 def _tell(session: Session, state: ServerState, results: Results) -> None:

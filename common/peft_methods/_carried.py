@@ -36,18 +36,26 @@ class CarriedLayers:
         """Have `model` carry these pairs in place of those before; none of them carries nothing.
 
         Raises:
-            SchemaError: a pair is beside no LoRA layer. The model then carries nothing.
+            SchemaError: a pair is beside no LoRA layer. Then, and whatever else fails, the model carries nothing.
         """
+        self.take_off()
+        layers = _layers(model, parameters) if carried else {}
+        try:
+            for pair in pairs_of(carried):
+                layer = layers.get(pair.layer.removeprefix(CARRIED))
+                if layer is None:
+                    raise SchemaError(f"{pair.layer!r} is beside no LoRA layer of the model")
+                self._handles.append(_hooked(layer, carried[pair.a], carried[pair.b]))
+        except BaseException:  # such as a lack of memory, for which what is there already must go
+            self.take_off()
+            raise
+        self.state = {name: np.array(array) for name, array in carried.items()}
+
+    def take_off(self) -> None:
+        """Carry nothing."""
         for handle in self._handles:
             handle.remove()
         self._handles, self.state = [], {}
-        layers = _layers(model, parameters) if carried else {}
-        for pair in pairs_of(carried):
-            layer = layers.get(pair.layer.removeprefix(CARRIED))
-            if layer is None:
-                raise SchemaError(f"{pair.layer!r} is beside no LoRA layer of the model")
-            self._handles.append(_hooked(layer, carried[pair.a], carried[pair.b]))
-        self.state = {name: np.array(array) for name, array in carried.items()}
 
 
 def _layers(model: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:

@@ -26,8 +26,9 @@ class Foreseen:
 
     active: the sets of shared tensors that may be trained, each by its patterns: a plan names exactly one of them.
     frozen: patterns of what is taken out of each set. proximal_mu: the weight of FedProx' term. rank: the LoRA rank of
-    this site, None is the study's; with `shrinks` also any lower one. extra: what else the plan says, by name.
-    carries: whether there may be a low-rank change beside the adapter (`common.carried`). within: what the study has
+    this site, None is the study's; with `shrinks` also any lower one. extra: what else the plan says, names
+    and figures. carries: whether there may be a low-rank change beside the adapter (`common.carried`), in each layer of
+    at most `carried_rank` where that is given. within: what the study has
     unfrozen in this round; each of the sets is cut down to it.
 
     >>> Foreseen(active=(("*.lora_B.*", "head.*"),), proximal_mu=0.1).proximal_mu
@@ -40,7 +41,8 @@ class Foreseen:
     rank: int | None = None
     shrinks: bool = False
     carries: bool = False
-    extra: frozenset[str] = frozenset()
+    carried_rank: int | None = None
+    extra: frozenset[tuple[str, float]] = frozenset()
     within: Patterns = ALL
 
     def allows(self, plan: RoundPlan, shared: AdapterSchema) -> bool:
@@ -50,7 +52,7 @@ class Foreseen:
             asked in map(frozenset, self.choices(shared))
             and plan.proximal_mu == self.proximal_mu
             and self._allows_rank(plan.rank)
-            and frozenset(plan.extra) == self.extra
+            and frozenset(plan.extra.items()) == self.extra
         )
 
     def _allows_rank(self, rank: int | None) -> bool:

@@ -1,7 +1,9 @@
 """FedRot-LoRA has sites turn their factors before they send them: `server/aggregation/fedrot_lora.py`."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from common.plans import Foreseen
 
@@ -13,11 +15,13 @@ ROTATE_B: Final = "rotate_b"
 
 @dataclass(frozen=True)
 class Rotating:
-    """Everything is trained; two figures say how to turn what was trained."""
+    """Everything is trained; two figures say how to turn what was trained, by A in odd rounds and by B in even ones."""
 
-    def foresee(self, round_number: int, site: str) -> Foreseen:  # noqa: ARG002 # the same everywhere
-        """Return the plan of every round and site."""
-        return Foreseen(extra=frozenset({ROTATION, ROTATE_B}))
+    rotation: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    def foresee(self, round_number: int, site: str) -> Foreseen:  # noqa: ARG002 # the same at all sites
+        """Return the plan of a round."""
+        return Foreseen(extra=frozenset({(ROTATE_B, float(round_number % 2 == 0)), (ROTATION, self.rotation)}))
 
 
 build = Rotating

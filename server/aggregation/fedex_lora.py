@@ -52,7 +52,7 @@ class FedExLoRA:
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plain plan: train all shared tensors."""
-        return first_plan(Carrying().foresee(round_number, site), shared)
+        return first_plan(Carrying(self.carried_rank).foresee(round_number, site), shared)
 
     def combine(self, updates: Iterable[ClientUpdate], state: AdapterState) -> Mean:
         """Return the mean of the factors, and in `extra` what the mean of the products has more."""

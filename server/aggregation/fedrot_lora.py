@@ -12,13 +12,13 @@ sites, and cancels. Goes with secure aggregation. Not for ranks that differ, nor
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from common.foreseen import first_plan
-from common.plans.fedrot_lora import ROTATE_B, ROTATION, Rotating
+from common.plans.fedrot_lora import Rotating
 from common.protocol import RoundPlan
 from common.state import AdapterSchema, AdapterState
 from server.aggregation import Claim, ClientUpdate, Mean, Memory
@@ -39,8 +39,7 @@ class FedRotLoRA:
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plan to train everything and to turn it, by A in odd rounds and by B in even ones."""
-        plain = first_plan(Rotating().foresee(round_number, site), shared)
-        return replace(plain, extra={ROTATE_B: float(round_number % 2 == 0), ROTATION: self.rotation})
+        return first_plan(Rotating(self.rotation).foresee(round_number, site), shared)
 
     def combine(self, updates: Iterable[ClientUpdate], state: AdapterState) -> Mean:  # noqa: ARG002 # linear
         """Return the weighted mean."""

@@ -59,7 +59,7 @@ class FLoRA:
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plain plan: train all shared tensors."""
-        return first_plan(declaration().foresee(round_number, site), shared)
+        return first_plan(declaration(self.carried_rank).foresee(round_number, site), shared)
 
     def combine(self, updates: Iterable[ClientUpdate], state: AdapterState) -> Mean:
         """Return B's way back to 0, and in `extra` the stack of products."""

@@ -9,8 +9,9 @@ where ||B A||_F = sqrt(tr((B^T B)(A A^T))) costs O((m + n) r^2). `weighting_by =
 the round's weights. What is in no pair is averaged with the round's weights in either case.
 
 Not exact, as FedAvg is not; and the last ranks are diluted by the zeros of sites that do not have them. It is here as
-the baseline that people ask for. A rank that no site of a round has keeps its row of A, with B = 0: the product is that
-of the paper, but the rank can still be trained, which zeros in both could not.
+the baseline that people ask for. By norms a site with a large product has a large weight, whatever its rows, so that it
+needs `aggregation.norm_bound` where sites are not trusted. A rank that no site of a round has keeps its row of A, with
+B = 0: the product is that of the paper, but the rank can still be trained, which zeros in both could not.
 
 Rank self-pruning, for gamma < 1: sites add penalty ||B[:, h:]|| ||A[h:, :]|| to their loss, h = floor(gamma r_k), and a
 site's rank becomes h, for good, where the sum over layers of this is less after training than it was before. The round
@@ -24,14 +25,13 @@ aggregation; not where A or B is private.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from common.foreseen import first_plan
 from common.lora_pairs import Matrix
-from common.plans.hetlora import TAIL_PENALTY, TAIL_SHARE, Share, Shrinking
+from common.plans.hetlora import Penalty, Share, Shrinking
 from common.protocol import RoundPlan
 from common.rank_slices import tail_start
 from common.state import AdapterSchema, AdapterState
@@ -52,7 +52,7 @@ class HetLoRA:
 
     weighting_by: Literal["norm", "examples"] = "norm"
     gamma: Share = 1.0
-    penalty: Annotated[float, Field(ge=0)] = 0.0
+    penalty: Penalty = 0.0
 
     needs_individual_updates: ClassVar[bool] = True
     needs_lora: ClassVar[bool] = True
@@ -66,12 +66,9 @@ class HetLoRA:
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:
         """Return the plain plan, and where ranks are pruned what the site does about its tail, at its rank by now."""
-        plain = first_plan(Shrinking(self.gamma).foresee(round_number, site), shared)
-        if self.gamma >= 1:
-            return plain
+        plan = first_plan(Shrinking(self.gamma, self.penalty).foresee(round_number, site), shared)
         fallen = memory.get(_RANK + site)
-        extra = {TAIL_PENALTY: self.penalty, TAIL_SHARE: self.gamma}
-        return replace(plain, rank=None if fallen is None else int(fallen.item()), extra=extra)
+        return plan if fallen is None else replace(plan, rank=int(fallen.item()))
 
     def combine(self, updates: Iterable[ClientUpdate], state: AdapterState) -> Mean:
         """Return the change to the weighted mean of filled factors, and in `extra` the ranks that fell."""

@@ -60,11 +60,11 @@ def test_of_a_family_each_part_is_allowed_and_no_mixture(active: tuple[str, ...]
     assert found.allows(RoundPlan(active), SHARED) == (set(active) in parts)
 
 
-def test_a_rank_is_that_of_one_site_and_extras_are_named() -> None:
+def test_a_rank_is_that_of_one_site_and_extras_are_the_study_s() -> None:
     east, west = (of("sample-het", site=site, ranks={"east": 2}) for site in ("east", "west"))
     assert east.allows(RoundPlan(rank=2, extra={"share": 0.3}), SHARED)
-    assert west.allows(RoundPlan(extra={"share": 0.7}), SHARED)
-    for plan in (RoundPlan(rank=2), RoundPlan(rank=4, extra={"share": 0.3}), RoundPlan(rank=2, extra={"other": 0.3})):
+    assert west.allows(RoundPlan(extra={"share": 0.3}), SHARED)
+    for plan in (RoundPlan(rank=2), RoundPlan(rank=4, extra={"share": 0.3}), RoundPlan(rank=2, extra={"share": 0.4})):
         assert not east.allows(plan, SHARED)
     assert not west.allows(RoundPlan(rank=2, extra={"share": 0.3}), SHARED)
 

@@ -108,13 +108,6 @@ def test_norm_and_update_are_those_that_a_payload_stands_for() -> None:
     assert isinstance(admit("north", GOOD, asked), Refused)
 
 
-def test_extra_arrays_that_the_plan_asked_for_pass() -> None:
-    asked = replace(ASKED, plan=RoundPlan(extra={"c": 1.0}))
-    verdict = admit("north", replace(GOOD, extra={"c/a": UPDATE["a"]}), asked)
-    assert isinstance(verdict, Accepted)
-    assert set(verdict.update.extra) == {"c/a"}
-
-
 def test_a_site_without_training_rows_may_still_evaluate() -> None:
     asked = replace(ASKED, schema=SCHEMA.only(()))
     assert isinstance(admit("north", replace(GOOD, update={}, examples=0), asked), Accepted)

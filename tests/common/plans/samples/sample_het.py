@@ -15,7 +15,7 @@ class Het:
     ranks: Mapping[str, int] = field(default_factory=dict)
 
     def foresee(self, round_number: int, site: str) -> Foreseen:  # the seam's names
-        return Foreseen(rank=self.ranks.get(site), extra=frozenset({"share"}))
+        return Foreseen(rank=self.ranks.get(site), extra=frozenset({("share", 0.3)}))
 
 
 build = Het

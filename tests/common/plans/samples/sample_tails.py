@@ -13,8 +13,8 @@ class Tails:
     claims: ClassVar[frozenset[str]] = frozenset({"ranks"})
 
     def foresee(self, round_number: int, site: str) -> Foreseen:  # the seam's names
-        extra = frozenset({"tail_penalty", "tail_share", "rotation", "rotate_b"})
-        return Foreseen(extra=extra, shrinks=True, carries=True)
+        extra = {"tail_penalty": 0.1, "tail_share": 0.5, "rotation": 0.5, "rotate_b": 1.0}
+        return Foreseen(extra=frozenset(extra.items()), shrinks=True, carries=True)
 
 
 build = Tails
