@@ -145,3 +145,9 @@ def test_more_than_the_site_s_part_or_another_is_refused(make_trainer: Make, ask
     for shared in (whole, sliced(whole, 1), last):
         assert trainer.answer(ask(trainer.bundle, plan=plan, shared=shared)) == Refusal("WRONG_ADAPTER")
     assert isinstance(trainer.answer(ask(trainer.bundle, plan=plan, shared=sliced(whole, 2))), Reply)
+
+
+def test_no_more_ranks_than_the_study_lets_be_carried(make_trainer: Make, ask: Ask) -> None:
+    trainer = make_trainer("aggregation.name='fedex-lora'", "aggregation.carried_rank=2")
+    assert trainer.answer(with_beside(ask, trainer, beside(trainer, 3))) == Refusal("MALFORMED_REQUEST")
+    assert isinstance(trainer.answer(with_beside(ask, trainer, beside(trainer, 2))), Reply)

@@ -61,7 +61,7 @@ def test_a_site_s_own_rank_and_its_bytes_are_said(make_site: Make) -> None:
     found, size, whole = explained(site), 4 * (2 * 256 + 66), 4 * (4 * 256 + 66)
     assert found.objections == ()
     assert any(line.startswith("rank          2 of 4: this site is sent") for line in found.lines)
-    assert f"              {size} bytes each way a round; the whole adapter has {whole}" in found.lines
+    assert f"              {size} bytes of the adapter come a round, of {whole}" in found.lines
     assert any(f"{size} bytes a round, {3 * size} bytes in all rounds:" in line for line in found.lines)
     assert any("lora_A.weight [2, 32] float32, 256 bytes" in line for line in found.lines)
     assert not any(line.startswith("rank") for line in explained(make_site(site="west")).lines)
@@ -82,12 +82,14 @@ def test_a_preview_is_of_the_site_s_rank(make_site: Make) -> None:
 
 
 def test_what_else_the_strategy_asks_for_is_said(make_site: Make) -> None:
-    tails = explained(make_site("aggregation.name='sample-tails'", "federation.ranks={east=2}"))
+    tails = explained(
+        make_site("aggregation.name='sample-tails'", "aggregation.tail_penalty=0.1", "federation.ranks={east=2}")
+    )
     assert tails.objections == ()
     text = "\n".join(tails.lines)
     for words in (
         "turned towards those received",
-        "held back from using the last ranks",
+        "held back, with weight 0.1, from using ranks beyond the first 0.5",
         "2 of 4, or fewer as the",
         "low-rank change of",
     ):

@@ -102,7 +102,7 @@ def test_each_rule_that_a_study_breaks_is_said(make_bundle: Callable[..., Bundle
 @pytest.mark.parametrize("method", ["int8", "top-k"])
 def test_bytes_are_those_of_the_compressed_reply(method: str, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle(f"compression.method='{method}'")
-    size, whole = reply_bytes(bundle), study_bytes(bundle)
+    size, whole = reply_bytes(bundle, "east"), study_bytes(bundle, "east")
     assert size < 0.4 * bundle.schema.shared.size_bytes
     assert objected(bundle, max_update_bytes=size, max_study_bytes=whole) == []
     assert f"{size} bytes of tensors" in objected(bundle, max_update_bytes=size - 1)[0]

@@ -91,8 +91,10 @@ def test_two_rounds_are_those_of_one_process(overrides: tuple[str, ...], make_pa
 def test_a_rank_a_held_back_tail_and_what_is_carried_reach_both_processes(make_pair: Any, ask: Ask) -> None:
     """A regulariser writes the initial adapter into the model and back: what is carried must come back too."""
     ewc = "training.regulariser={kind='ewc', weight=10.0, rows=4}"
-    alone, two = make_pair("aggregation.name='sample-tails'", "federation.ranks={east=2}", ewc)
-    plan = RoundPlan(rank=2, extra={"tail_penalty": 5.0, "tail_share": 0.5, "rotation": 0.5, "rotate_b": 0.0})
+    figures = {"tail_penalty": 5.0, "tail_share": 0.5, "rotation": 0.5, "rotate_b": 0.0}
+    options = [f"aggregation.{name}={value}" for name, value in figures.items()]
+    alone, two = make_pair("aggregation.name='sample-tails'", *options, "federation.ranks={east=2}", ewc)
+    plan = RoundPlan(rank=2, extra=figures)
     rng = np.random.default_rng(0)
     shared = dict(sliced({name: alone.bundle.initial[name] for name in alone.schema.shared.names}, 2))
     for name in [n for n in shared if n.endswith("lora_A.weight")]:

@@ -107,7 +107,8 @@ def test_a_rank_that_shrank_and_further_figures_are_honoured(make_trainer: Make,
         "turned on B": {"rotation": 0.6, "rotate_b": 1.0},
     }
     for kind, figures in kinds.items():
-        trainer = make_trainer("federation.ranks={east=3}", "aggregation.name='sample-tails'", home=kind)
+        options = [f"aggregation.{name}={value}" for name, value in figures.items()]
+        trainer = make_trainer("federation.ranks={east=3}", "aggregation.name='sample-tails'", *options, home=kind)
         shared = started(sliced(trainer.bundle.initial, RANK))
         plan = RoundPlan(rank=RANK, extra={**still, **figures})
         update = replied(trainer, ask(trainer.bundle, round=2, shared=shared, plan=plan)).update

@@ -7,7 +7,10 @@ import pytest
 
 from common.bundle import Bundle
 from common.errors import StudyError
+from common.lora_pairs import pairs_of
 from common.plugins import register_folder
+from common.rank_check import carried_bytes, check_carries
+from common.state import AdapterSchema, TensorSpec
 
 Make = Callable[..., Bundle]
 CARRIES = "aggregation.name='sample-carries'"
@@ -43,3 +46,20 @@ def test_where_they_do_not_go_it_is_said(overrides: tuple[str, ...], text: str, 
 
 def test_a_change_goes_with_lora(make_bundle: Make) -> None:
     assert make_bundle(CARRIES, "federation.ranks={east=2}").schema.shared.tensors
+
+
+def test_what_may_be_carried_must_fit_into_a_message(make_bundle: Make) -> None:
+    bundle = make_bundle("aggregation.name='flora'")
+    pairs = pairs_of(bundle.schema.names)
+    assert carried_bytes(bundle.schema, pairs, rank=3) == 4 * len(pairs) * 3 * (32 + 32)
+    assert carried_bytes(bundle.schema, pairs, rank=99) == 4 * len(pairs) * 32 * (32 + 32)
+    wide = AdapterSchema(
+        tuple(
+            TensorSpec(name, shape, "float32") for name, shape in [(pairs[0].a, (4, 16384)), (pairs[0].b, (16384, 4))]
+        )
+    )
+    study = bundle.study.model_copy(update={"federation": bundle.study.federation.model_copy(update={"rounds": 999})})
+    with pytest.raises(StudyError, match=r"set aggregation\.carried_rank to at most 3"):
+        check_carries(study, wide)
+    bounded = study.aggregation.model_copy(update={"carried_rank": 3000})
+    check_carries(study.model_copy(update={"aggregation": bounded}), wide)

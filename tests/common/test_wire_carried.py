@@ -131,3 +131,15 @@ def test_anything_else_is_no_request(kind: str) -> None:
     HOSTILE[kind](content)
     with pytest.raises(SchemaError):
         wire.decode_request(content, SCHEMA)
+
+
+def test_what_is_carried_cannot_take_the_place_of_the_adapter_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"q.lora_B.weight": SHARED["q.lora_B.weight"]}
+    schema = AdapterSchema.of(own)
+    content = encoded(request())
+    head = json.loads(content["head"]["json"])
+    head["carried"] = schema.to_json()
+    content["head"]["json"] = json.dumps(head)
+    content["carried"] = wire._pack(own, schema)
+    with pytest.raises(SchemaError, match="the adapter's own names"):
+        wire.decode_request(content, SCHEMA)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from common.compression.int8 import Int8
 from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
-from common.protocol import Reply, RoundPlan, SplitEvaluation
+from common.protocol import Reply, SplitEvaluation
 from common.state import AdapterSchema
 from server.admission import MAX_EXAMPLES, Accepted, Asked, Refused, admit, printable
 
@@ -18,7 +18,6 @@ UPDATE = {"a": np.ones((2, 2), np.float32), "b": np.zeros(3, np.float32)}
 SCHEMA = AdapterSchema.of(UPDATE)
 ASKED = Asked(
     schema=SCHEMA,
-    plan=RoundPlan(),
     splits=("validation",),
     declared=None,
     norm_bound=None,
@@ -72,7 +71,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "more patients than rows": ({"evaluations": scores(n=2, patients=3, auroc=Metric(0.5, 2))}, "3 patients"),
     "rows without end": ({"evaluations": scores(n=10**9, patients=1)}, "at most"),
     "name of a metric": ({"evaluations": scores(**{"<b>": Metric(0.5, 4)})}, "metrics other"),
-    "extra unasked": ({"extra": {"c/a": UPDATE["a"]}}, "was not asked for"),
+    "extra unasked": ({"extra": {"c/a": UPDATE["a"]}}, "none was asked for"),
 }
 
 

@@ -10,7 +10,6 @@ from safetensors.numpy import load_file
 
 from common.adapter_folder import read_adapter
 from common.carried import split_carried
-from common.plugins import register_folder, register_part
 from common.state import digest_state
 from server.events import Event, RoundFinished
 from simulations.results import Results
@@ -18,12 +17,6 @@ from simulations.run import run
 
 FAST = ("training.local_epochs=1", "evaluation.resamples=5", "peft.dropout=0.1")
 Play = Callable[..., Results]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def strategies() -> None:
-    for module in register_folder("server.aggregation", Path(__file__).parent / "strategies"):
-        register_part(module, "declaration", "common.plans")
 
 
 def play(out: Path, *overrides: str, stop_after: int = 0, resume: bool = False, comparison: bool = False) -> Results:
@@ -36,10 +29,10 @@ def play(out: Path, *overrides: str, stop_after: int = 0, resume: bool = False, 
 
 
 RUNS = {
-    "ranks": ("aggregation.name='sample-padded-mean'", "federation.ranks={north=1, east=3}"),
-    "carried": ("aggregation.name='sample-folded'",),
-    "the best carried": ("aggregation.name='sample-folded'", "evaluation.keep='best'"),
-    "turned": ("aggregation.name='sample-turned'",),
+    "ranks": ("aggregation={name='hetlora',weighting_by='examples'}", "federation.ranks={north=1, east=3}"),
+    "carried": ("aggregation.name='fedex-lora'",),
+    "the best carried": ("aggregation.name='fedex-lora'", "evaluation.keep='best'"),
+    "turned": ("aggregation.name='fedrot-lora'",),
 }
 
 
@@ -99,8 +92,8 @@ def test_what_is_carried_is_kept_exported_and_said(tmp_path: Path) -> None:
 
 
 def test_a_turn_of_no_strength_is_the_plain_mean(tmp_path: Path) -> None:
-    name, one = "aggregation.name='sample-turned'", "federation.rounds=1"
-    still = play(tmp_path / "still", name, one, "aggregation.strength=0.0")
+    name, one = "aggregation.name='fedrot-lora'", "federation.rounds=1"
+    still = play(tmp_path / "still", name, one, "aggregation.rotation=0.0")
     plain = play(tmp_path / "plain", one)
-    turned = play(tmp_path / "turned", name, one, "aggregation.strength=1.0")
+    turned = play(tmp_path / "turned", name, one, "aggregation.rotation=1.0")
     assert bytes_of(still) == bytes_of(plain) != bytes_of(turned)

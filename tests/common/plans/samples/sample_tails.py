@@ -11,10 +11,13 @@ class Tails:
     needs_individual_updates: ClassVar[bool] = False
     needs_lora: ClassVar[bool] = False
     claims: ClassVar[frozenset[str]] = frozenset({"ranks"})
+    tail_penalty: float = 0.0
+    tail_share: float = 0.5
+    rotation: float = 0.0
+    rotate_b: float = 0.0
 
     def foresee(self, round_number: int, site: str) -> Foreseen:  # the seam's names
-        extra = {"tail_penalty": 0.1, "tail_share": 0.5, "rotation": 0.5, "rotate_b": 1.0}
-        return Foreseen(extra=frozenset(extra.items()), shrinks=True, carries=True)
+        return Foreseen(extra=frozenset(vars(self).items()), shrinks=True, carries=True)
 
 
 build = Tails
