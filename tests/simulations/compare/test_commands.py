@@ -21,7 +21,7 @@ def test_the_bundled_grids_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["compare", "--list"])
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["quick-compare", "strategies-heart", "strategies-skew"]
+    assert names == ["quick-compare", "ranks-heart", "strategies-heart", "strategies-skew"]
 
 
 def test_a_mistake_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
