@@ -50,7 +50,7 @@ def wait_for_a_run(process: "subprocess.Popen[str]", out: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
     out, workers = tmp_path / "out", "2"
     process = started(out, "--workers", workers)
@@ -71,7 +71,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
     assert kept < finished(out)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_command_that_was_killed_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = started(out, "--workers", "1")
