@@ -143,7 +143,7 @@ def _name(study: Study) -> str:
 
 
 def _named(holds: Callable[[Any], bool]) -> str:
-    """Return the names of the strategies of which this holds, those of the user's own folders among them."""
+    """Return the names of the strategies of which this holds by default, those of the user's own folders too."""
     names = [*plugins.available(STRATEGIES), *plugins.registered(STRATEGIES)]
-    found = [name for name in names if holds(plugins.load(STRATEGIES, name, key="aggregation.name").build)]
+    found = [name for name in names if holds(plugins.build(STRATEGIES, name, {}, key="aggregation.name"))]
     return ", ".join(found) or "none of those here can"

@@ -53,9 +53,14 @@ class FLoRA:
 
     needs_individual_updates: ClassVar[bool] = True
     needs_lora: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"exact", "consensus", "additive", "ranks"})
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n) + min(m, n, t*K*r)*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Exact, of equal sites too, where all ranks are carried."""
+        whole: frozenset[Claim] = frozenset({"exact", "consensus", "additive", "ranks"})
+        return whole if self.carried_rank is None else whole - {"exact", "consensus"}
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plain plan: train all shared tensors."""
