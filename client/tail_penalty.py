@@ -2,8 +2,8 @@
 
 Cho et al. 2024, https://arxiv.org/abs/2401.06432, section 3.3: the last ranks shrink where the site's rows do not need
 them, and the server may then give the site fewer. lambda is the plan's `tail_penalty`, g its `tail_share`; where the
-tail begins is `common.rank_slices.tail_start`, for both sides. Norms of zeros have the gradient 0 here, so that ranks
-which are not the site's stay zero.
+tail begins is `common.rank_slices.tail_start`, for both sides, of the site's largest rank: a layer with fewer ranks has
+a shorter tail or none. Norms of zeros have the gradient 0 here, so that ranks which are not the site's stay zero.
 """
 
 from __future__ import annotations
@@ -43,15 +43,13 @@ def tail_penalties(
 ) -> tuple[Regulariser, ...]:
     """Return the term that a plan's extra figures ask for, none where they do not.
 
-    rank: the site's own; None is each layer's.
+    rank: the site's own; None is the largest of a layer. The server reckons with one rank per site too.
     """
     pairs = pairs_of(parameters)
     if not extra.get(TAIL_PENALTY) or not pairs:
         return ()
     found = [(parameters[pair.a], parameters[pair.b]) for pair in pairs]
-    tails = [(a, b, _tail(len(a) if rank is None else min(rank, len(a)), extra[TAIL_SHARE])) for a, b in found]
-    return (TailPenalty(extra[TAIL_PENALTY], tuple(tails)),)
-
-
-def _tail(rank: int, share: float) -> slice:
-    return slice(tail_start(rank, share), rank)
+    largest = max(len(a) for a, _ in found)
+    own = largest if rank is None else min(rank, largest)
+    start = tail_start(own, extra[TAIL_SHARE])
+    return (TailPenalty(extra[TAIL_PENALTY], tuple((a, b, slice(start, min(own, len(a)))) for a, b in found)),)

@@ -38,10 +38,13 @@ class Declared(Protocol):
 def mean_is_exact(study: Study, strategy: Declared) -> bool:
     """Whether what the strategy makes of the sites' models is their mean, by the study's method and its own claim.
 
-    A method whose tensors average exactly does with every strategy that means; LoRA with those that are exact.
+    A method whose tensors average exactly has it with a strategy that is a mean (an optimiser's step or a median is
+    none), LoRA with one that is exact. A mean claims `consensus`, `additive`, and `linear` or `exact`, which is said of
+    all tensors.
     """
+    is_mean = {"consensus", "additive"} <= strategy.claims and not strategy.claims.isdisjoint({"linear", "exact"})
     return all(
-        plugins.build(METHODS, name, options, key="peft.method").aggregates_linearly
+        (is_mean and plugins.build(METHODS, name, options, key="peft.method").aggregates_linearly)
         or (name == "lora" and not options.get("dora") and "exact" in strategy.claims)
         for name, options in _parts(study.peft.method, study.peft.options)
         if name != "hybrid"
@@ -143,7 +146,7 @@ def _name(study: Study) -> str:
 
 
 def _named(holds: Callable[[Any], bool]) -> str:
-    """Return the names of the strategies of which this holds, those of the user's own folders among them."""
+    """Return the names of the strategies of which this holds by default, those of the user's own folders too."""
     names = [*plugins.available(STRATEGIES), *plugins.registered(STRATEGIES)]
-    found = [name for name in names if holds(plugins.load(STRATEGIES, name, key="aggregation.name").build)]
+    found = [name for name in names if holds(plugins.build(STRATEGIES, name, {}, key="aggregation.name"))]
     return ", ".join(found) or "none of those here can"

@@ -39,15 +39,16 @@ class StrategyFacts:
 
 
 def facts_of(name: str) -> StrategyFacts:
-    """Return what the file of the strategy `name` says of itself."""
+    """Return what the file of the strategy `name` says of itself, its claims with the options' defaults."""
     module = plugins.load(PACKAGE, name, key="aggregation.name")
     kind = module.build
+    claims = plugins.build(PACKAGE, name, {}, key="aggregation.name").claims
     return StrategyFacts(
         name=name,
         summary=first_sentence(module.__doc__ or kind.__doc__ or ""),
-        exact="exact" in kind.claims,
+        exact="exact" in claims,
         linear=not kind.needs_individual_updates,
-        ranks="ranks" in kind.claims,
+        ranks="ranks" in claims,
         needs_lora=kind.needs_lora,
         up=kind.up,
         down=kind.down,

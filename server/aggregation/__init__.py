@@ -18,18 +18,18 @@ from common.protocol import RoundPlan
 from common.state import AdapterSchema, AdapterState, Array
 
 Claim = Literal["linear", "shape_keeping", "exact", "consensus", "additive", "ranks", "robust"]
-"""What a strategy may promise; `tests/server/aggregation` holds it to its word.
+"""What a strategy may promise, with the options that it has; `tests/server/aggregation` holds it to its word.
 
 linear: `combine` is the weighted mean of the updates, so that a secure sum can take its place.
 shape_keeping: `step` returns the names, shapes and dtypes that it was given.
 shape_keeping means besides that nothing is carried beside the adapter (`common.carried`).
 exact: for a LoRA pair the next B @ A, with what is carried, is the weighted mean of the clients' B @ A, in updates such
-    as its plan allows. The mean of the factors is not.
+    as its plan allows, and every other tensor is the weighted mean of the clients'. The mean of the factors is not.
 consensus: clients that all have the same update make the next adapter theirs, in effective weights.
 additive: one client split into two of half its weight changes nothing.
 ranks: updates may have different LoRA ranks, those of `federation.ranks`.
-robust: one bad site of five, or two of seven, moves the next adapter by no more than the good ones differ, whichever
-    of `simulations/attacks` it plays.
+robust: one bad site of five, or two of seven, with options set for that many (`byzantine`, `trim`), moves the next
+    adapter by no more than the good ones differ, whichever of `simulations/attacks` it plays.
 """
 
 Memory = Mapping[str, Array]
@@ -76,9 +76,13 @@ class Strategy(Protocol):
 
     needs_individual_updates: ClassVar[bool]
     needs_lora: ClassVar[bool]
-    claims: ClassVar[frozenset[Claim]]
     up: ClassVar[str]
     down: ClassVar[str]
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """What it promises with these options; a class variable where they make no difference."""
+        ...
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:
         """Return what `site` is asked to do in this round (counted from 1); `shared` has the tensors that travel.

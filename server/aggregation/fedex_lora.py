@@ -46,9 +46,14 @@ class FedExLoRA:
 
     needs_individual_updates: ClassVar[bool] = True
     needs_lora: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"exact", "consensus", "additive"})
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n) + min(m, n, t*(K-1)*r)*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Exact where all ranks are carried."""
+        whole: frozenset[Claim] = frozenset({"exact", "consensus", "additive"})
+        return whole if self.carried_rank is None else whole - {"exact"}
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plain plan: train all shared tensors."""

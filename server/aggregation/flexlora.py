@@ -45,9 +45,14 @@ class FlexLoRA:
 
     needs_individual_updates: ClassVar[bool] = True
     needs_lora: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"shape_keeping", "consensus", "additive", "ranks"})
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Equal sites give that site where nothing is cut from what the rank can hold."""
+        whole: frozenset[Claim] = frozenset({"shape_keeping", "consensus", "additive", "ranks"})
+        return whole if self.energy == 1 else whole - {"consensus"}
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plain plan: train all shared tensors."""

@@ -8,7 +8,8 @@ https://arxiv.org/abs/2409.05976. With B_k (m, r_k) and A_k (r_k, n),
 The paper has sites add the product to the base weights. Here it is carried as low-rank factors beside the adapter
 (`common.carried`): added to what is carried already, in the fewest ranks, of which there are at most min(m, n). The
 weights are those of a round's participants and add up to 1. A is drawn as peft does, uniformly within 1/sqrt(fan-in),
-from a stream of its own for each round and layer; `redraw = false` keeps the first A.
+from a stream of its own for each layer and for the A that sites received: of the first A, which the study's seed made,
+all others follow. `redraw = false` keeps the first A.
 
 Exact with `carried_rank` unset, but for the rounding to float32; with it, each layer carries the best approximation of
 that rank, and sqrt(sum of the dropped sigma_i^2) is lost in each round. Since B begins at 0 in every round, the first
@@ -22,7 +23,7 @@ cancels. Needs each site's update, so not with secure aggregation; not where A o
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -33,15 +34,12 @@ from common.lora_pairs import Pair
 from common.plans.flora import build as declaration
 from common.protocol import RoundPlan
 from common.seeds import generator
-from common.state import AdapterSchema, AdapterState, Array
+from common.state import AdapterSchema, AdapterState, Array, digest_state
 from server.aggregation import Claim, ClientUpdate, Mean, Memory
 from server.carrying import carried_after
 from server.low_rank import compressed, stacked
 from server.mean import moved
 from server.trained_pairs import Combined, Layer, combined, own_pairs
-
-DRAWS: Final = "draws"
-"""Name in the memory of how often A was drawn."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,14 @@ class FLoRA:
 
     needs_individual_updates: ClassVar[bool] = True
     needs_lora: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"exact", "consensus", "additive", "ranks"})
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n) + min(m, n, t*K*r)*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Exact, of equal sites too, where all ranks are carried."""
+        whole: frozenset[Claim] = frozenset({"exact", "consensus", "additive", "ranks"})
+        return whole if self.carried_rank is None else whole - {"exact", "consensus"}
 
     def plan(self, round_number: int, memory: Memory, site: str, shared: AdapterSchema) -> RoundPlan:  # noqa: ARG002
         """Return the plain plan: train all shared tensors."""
@@ -67,10 +70,9 @@ class FLoRA:
 
     def step(self, state: AdapterState, mean: Mean, memory: Memory) -> tuple[AdapterState, Memory]:
         """Add the stack to what is carried, and begin with a new pair."""
-        draw = int(memory[DRAWS].item()) + 1 if DRAWS in memory else 1
         own = moved(split_carried(state)[0], mean.update)
-        drawn = new_first_factors(own, mean, draw) if self.redraw else {}
-        return {**own, **drawn, **carried_after(state, mean.extra, rank=self.carried_rank)}, {DRAWS: np.array([draw])}
+        drawn = new_first_factors(state, mean) if self.redraw else {}
+        return {**own, **drawn, **carried_after(state, mean.extra, rank=self.carried_rank)}, memory
 
 
 def _stack(layer: Layer) -> Combined:
@@ -78,16 +80,20 @@ def _stack(layer: Layer) -> Combined:
     return Combined(np.zeros_like(layer.b), layer.a, product)
 
 
-def new_first_factors(state: AdapterState, mean: Mean, draw: int) -> Mapping[str, Array]:
+def new_first_factors(state: AdapterState, mean: Mean) -> Mapping[str, Array]:
     """Return A anew for each layer whose product went to what is carried."""
-    return {pair.a: _drawn(pair, state[pair.a], draw) for pair in own_pairs(state) if CARRIED + pair.a in mean.extra}
+    return {pair.a: _drawn(pair, state[pair.a]) for pair in own_pairs(state) if CARRIED + pair.a in mean.extra}
 
 
-def _drawn(pair: Pair, like: Array, draw: int) -> Array:
-    """Return peft's first A, Kaiming-uniform with a = sqrt(5): uniform within 1 / sqrt(fan-in)."""
-    bound = 1.0 / np.sqrt(prod(like.shape[1:]))
-    rng = generator(0, round_number=draw, purpose=f"flora {pair.layer}")
-    return np.asarray(rng.uniform(-bound, bound, size=like.shape).astype(like.dtype))
+def _drawn(pair: Pair, received: Array) -> Array:
+    """Return peft's first A, Kaiming-uniform with a = sqrt(5): uniform within 1 / sqrt(fan-in).
+
+    The server's half of a strategy has no seed, but what sites received has come from the study's.
+    """
+    bound = 1.0 / np.sqrt(prod(received.shape[1:]))
+    seed = int(digest_state({pair.a: received}).removeprefix("sha256:"), 16)
+    rng = generator(seed, purpose=f"flora {pair.layer}")
+    return np.asarray(rng.uniform(-bound, bound, size=received.shape).astype(received.dtype))
 
 
 build = FLoRA

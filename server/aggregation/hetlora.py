@@ -56,9 +56,15 @@ class HetLoRA:
 
     needs_individual_updates: ClassVar[bool] = True
     needs_lora: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"shape_keeping", "consensus", "ranks"})
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Equal sites give that site where no tail is left out; norms are no weights that a site split in two keeps."""
+        consensus: frozenset[Claim] = frozenset({"consensus"} if self.gamma == 1 else ())
+        additive: frozenset[Claim] = frozenset({"additive"} if self.weighting_by == "examples" else ())
+        return consensus | additive | frozenset({"shape_keeping", "ranks"})
 
     def __post_init__(self) -> None:
         if self.penalty and self.gamma >= 1:

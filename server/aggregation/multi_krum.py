@@ -58,10 +58,16 @@ class MultiKrum:
     selected: Annotated[int, Field(ge=1)] | None = None
 
     needs_individual_updates: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"shape_keeping", "consensus", "robust"})
     needs_lora: ClassVar[bool] = False
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Robust where a bad site is reckoned with, and of no number of sites so many are selected that it is in."""
+        whole: frozenset[Claim] = frozenset({"shape_keeping", "consensus", "robust"})
+        leaves_out = self.selected is None or self.selected <= self.byzantine + 3
+        return whole if self.byzantine and leaves_out else whole - {"robust"}
 
     @property
     def least_sites(self) -> int:

@@ -45,10 +45,15 @@ class NormClip:
     clip_norm: Annotated[float, Field(gt=0)] | None = None
 
     needs_individual_updates: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"shape_keeping", "robust"})
     needs_lora: ClassVar[bool] = False
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Robust where the sites' own norms are the bound: one that is set may be above them all."""
+        whole: frozenset[Claim] = frozenset({"shape_keeping", "robust"})
+        return whole if self.clip_norm is None else whole - {"robust"}
 
     @property
     def least_sites(self) -> int:

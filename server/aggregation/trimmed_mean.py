@@ -52,10 +52,15 @@ class TrimmedMean:
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
 
     needs_individual_updates: ClassVar[bool] = True
-    claims: ClassVar[frozenset[Claim]] = frozenset({"shape_keeping", "consensus", "robust"})
     needs_lora: ClassVar[bool] = False
     up: ClassVar[str] = "r*(m+n)"
     down: ClassVar[str] = "r*(m+n)"
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """Robust where anything is cut off."""
+        whole: frozenset[Claim] = frozenset({"shape_keeping", "consensus", "robust"})
+        return whole if self.trim > 0 else whole - {"robust"}
 
     @property
     def least_sites(self) -> int:

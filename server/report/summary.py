@@ -46,12 +46,13 @@ def training_sentence(results: Mapping[str, Any]) -> str:
 
 
 def approximation_sentence(results: Mapping[str, Any]) -> str:
-    """Warn where the mean of the hospitals' adapters is not the mean of their models; of one hospital it is."""
+    """Warn where what becomes of the hospitals' adapters is not the mean of their models; of one hospital it is."""
     if find(results, "parameters", "aggregates_linearly") is not False or len(site_names(results)) < 2:
         return ""
     method = find(results, "study", "peft", "method") or "adapter"
+    strategy = find(results, "study", "aggregation", "name") or "the strategy"
     return (
-        f"Caution: the mean of {method} tensors only approximates the mean of the hospitals' models, "
+        f"Caution: what {strategy} makes of {method} tensors only approximates the mean of the hospitals' models, "
         "the more roughly the further these are apart."
     )
 

@@ -185,18 +185,29 @@ def test_what_goes_together_is_checked_and_prepared(
     assert prepare(chosen, tiny_model, tmp_path / "bundle").study.aggregation.name == "sample-ranked"
 
 
-EXACT = Fake(needs_lora=True, claims=frozenset({"exact"}))
+MEAN = Fake(claims=frozenset({"linear", "consensus", "additive"}))
+OPTIMISER = Fake(claims=frozenset({"linear", "additive"}))
+MEDIAN = Fake(claims=frozenset({"consensus", "additive", "robust"}), needs_individual_updates=True)
+EXACT = Fake(needs_lora=True, claims=frozenset({"exact", "consensus", "additive"}))
+CUT = Fake(needs_lora=True, claims=EXACT.claims - {"exact"})
 HYBRID = {"method": "hybrid", "first": {"method": "lora"}, "second": {"method": "layer-norm"}}
 
 
 @pytest.mark.parametrize(
     ("peft", "strategy", "is_exact"),
     [
-        ({"method": "prefix"}, Fake(), True),
-        ({"method": "lora"}, Fake(), False),
+        ({"method": "prefix"}, MEAN, True),
+        ({"method": "prefix"}, OPTIMISER, False),
+        ({"method": "prefix"}, MEDIAN, False),
+        ({"method": "ia3"}, MEAN, True),
+        ({"method": "ia3"}, OPTIMISER, False),
+        ({"method": "ia3"}, Fake(), False),
+        ({"method": "lora"}, MEAN, False),
+        ({"method": "lora"}, CUT, False),
         ({"method": "lora"}, EXACT, True),
         ({"method": "lora", "dora": True}, EXACT, False),
-        (HYBRID, Fake(), False),
+        (HYBRID, MEAN, False),
+        (HYBRID, CUT, False),
         (HYBRID, EXACT, True),
         ({"method": "bottleneck"}, EXACT, False),
     ],
@@ -205,3 +216,22 @@ def test_the_mean_is_exact_by_the_method_or_for_lora_by_the_strategy(
     peft: dict[str, object], strategy: Fake, is_exact: bool
 ) -> None:
     assert mean_is_exact(study(peft=peft), strategy) == is_exact
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "options", "is_exact"),
+    [
+        ("ia3", "fedavg", {}, True),
+        ("ia3", "fedadam", {}, False),
+        ("ia3", "median", {}, False),
+        ("lora", "fedex-lora", {}, True),
+        ("lora", "fedex-lora", {"carried_rank": 1}, False),
+        ("lora", "flora", {"carried_rank": 1}, False),
+        ("lora", "fedsvd", {}, True),
+    ],
+)
+def test_the_mean_is_exact_by_the_strategy_with_its_options(
+    method: str, name: str, options: dict[str, object], is_exact: bool
+) -> None:
+    strategy = plugins.build("server.aggregation", name, options, key="aggregation.name")
+    assert mean_is_exact(study(peft={"method": method}), strategy) == is_exact

@@ -49,7 +49,7 @@ def test_the_card_says_what_it_is_not_and_what_it_was_trained_on(results):
 @pytest.mark.parametrize("linear", [True, False])
 def test_card_and_report_warn_of_an_approximate_mean(linear, results):
     results["parameters"]["aggregates_linearly"] = linear
-    text = "the mean of prefix tensors only approximates the mean of the hospitals"
+    text = "makes of prefix tensors only approximates the mean of the hospitals"
     assert (text in render_card(results)) == (not linear)
     assert (text in render(results)) == (not linear)
 

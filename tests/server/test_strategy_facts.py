@@ -46,6 +46,14 @@ def test_a_strategy_is_described_by_its_file() -> None:
     assert lines[3].strip() == "options: none"
 
 
+def test_promises_that_hang_on_options_are_those_of_the_defaults() -> None:
+    assert [(facts_of(name).exact, facts_of(name).ranks) for name in ("fedex-lora", "flora", "hetlora")] == [
+        (True, False),
+        (True, True),
+        (False, True),
+    ]
+
+
 @pytest.mark.parametrize("name", plugins.available("server.aggregation"))
 def test_every_strategy_has_a_sentence_and_formulas_that_can_be_read(name: str) -> None:
     facts = facts_of(name)

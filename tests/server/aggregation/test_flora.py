@@ -15,8 +15,8 @@ def state_of(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def rounds(strategy: FLoRA, count: int) -> list[dict[str, np.ndarray]]:
-    rng, memory = np.random.default_rng(0), {}
+def rounds(strategy: FLoRA, count: int, *, seed: int = 0) -> list[dict[str, np.ndarray]]:
+    rng, memory = np.random.default_rng(seed), {}
     states = [state_of(rng)]
     for _ in range(count):
         update = state_of(rng)
@@ -34,6 +34,19 @@ def test_every_round_begins_with_b_of_0_and_an_a_of_its_own_in_each_layer() -> N
     assert all(not state[pair.b].any() for state in states[1:] for pair in (Q, V))
     assert len(set(np.round(firsts, 4).tolist())) == 6
     assert all(np.array_equal(a[n], b[n]) for a, b in zip(states, again, strict=True) for n in a)
+
+
+def test_another_first_a_which_is_another_seed_of_the_study_gives_other_draws() -> None:
+    for here, there in zip(rounds(FLoRA(), 3)[1:], rounds(FLoRA(), 3, seed=1)[1:], strict=True):
+        assert not any(np.isclose(here[pair.a], there[pair.a], rtol=1e-3).all() for pair in (Q, V))
+
+
+def test_the_draw_is_of_what_sites_received_and_of_nothing_else() -> None:
+    state, found = state_of(np.random.default_rng(0)), []
+    for seed in (1, 2):
+        mean = FLoRA().combine([ClientUpdate("a", state_of(np.random.default_rng(seed)), 1, 1.0)], state)
+        found.append(FLoRA().step(state, mean, {})[0])
+    assert all(np.array_equal(found[0][pair.a], found[1][pair.a]) for pair in (Q, V))
 
 
 @pytest.mark.parametrize("shape", [(64, 50), (64, 6, 3, 3)])

@@ -111,3 +111,16 @@ def test_it_says_how_many_sites_it_needs(strategy: MultiKrum, least: int) -> Non
 def test_options_that_make_no_sense_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(StudyError, match=r"aggregation\.name = 'multi-krum'"):
         build("server.aggregation", "multi-krum", options, key="aggregation.name")
+
+
+@pytest.mark.parametrize(
+    ("byzantine", "selected", "robust"),
+    [(1, None, True), (2, 5, True), (0, None, False), (0, 1, False), (1, 4, True), (1, 5, False)],
+)
+def test_it_is_robust_where_it_always_leaves_out_as_many_as_may_be_bad(
+    byzantine: int, selected: int | None, robust: bool
+) -> None:
+    strategy = MultiKrum(byzantine=byzantine, selected=selected)
+    assert ("robust" in strategy.claims) == robust
+    most = strategy.least_sites - byzantine if selected is None else selected
+    assert robust == (byzantine > 0 and most <= strategy.least_sites - byzantine)

@@ -69,3 +69,8 @@ def test_it_says_how_many_sites_it_needs(strategy: NormClip, least: int) -> None
 def test_options_that_make_no_sense_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(StudyError, match=r"aggregation\.name = 'norm-clip'"):
         build("server.aggregation", "norm-clip", options, key="aggregation.name")
+
+
+def test_it_is_robust_where_the_bound_is_the_sites_own() -> None:
+    assert "robust" in NormClip().claims
+    assert "robust" not in NormClip(clip_norm=1e9).claims

@@ -84,3 +84,9 @@ def test_it_says_how_many_sites_it_needs(strategy: TrimmedMean, least: int) -> N
 def test_options_that_make_no_sense_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(StudyError, match=r"aggregation\.name = 'trimmed-mean'"):
         build("server.aggregation", "trimmed-mean", options, key="aggregation.name")
+
+
+@pytest.mark.parametrize("trim", [0.0, 0.01, 0.3])
+def test_it_is_robust_where_anything_is_cut_off(trim: float) -> None:
+    (moved,) = TrimmedMean(trim=trim).combine(updates_of(np.array([[0.0]] * 4 + [[1e9]])), {}).update.values()
+    assert (moved.item() == 0.0) == ("robust" in TrimmedMean(trim=trim).claims) == (trim > 0)

@@ -169,7 +169,8 @@ def test_an_approximate_mean_is_warned_of(linear, sites, warns, results):
     results["study"]["federation"]["sites"] = ["a", "b"][:sites]
     results["parameters"]["aggregates_linearly"] = linear
     results["study"]["peft"]["method"] = "ada-x"
-    text = "the mean of ada-x tensors only approximates the mean of the hospitals' models"
+    results["study"]["aggregation"] = {"name": "med-x"}
+    text = "what med-x makes of ada-x tensors only approximates the mean of the hospitals' models"
     assert any(text in sentence for sentence in summary(results)) == warns
 
 
