@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # it imports this
 
 READING = (
     "Means over seeds with 95 % t intervals below. A difference is paired: seed by seed, both strategies saw the same "
-    "patients at the same sites, the same split and the same draws. Wins, ties and losses count seeds."
+    "patients at the same sites, the same split and the same draws. Wins, ties and losses count seeds; where one "
+    "of the two has no value, the other wins. Means and differences are over the seeds that have a value, so a row "
+    "without one at some seed is never called the best."
 )
 WARNING = (
     "Seeds are not patients: an interval says how much the result moves with the split and the draws of these same "
@@ -78,18 +80,31 @@ def _summary(found: "Comparison") -> list[str]:
 
 
 def _lead(found: "Comparison", key: tuple[str, str], rows: Sequence[Summary]) -> str:
-    sign = 1 if found.info.higher_is_better else -1
-    known = [row for row in rows if row.level.value is not None]
-    if not known:
+    """Among rows with a value at every seed: the mean of the others leaves out the seeds at which they did worst."""
+    whole = [row for row in rows if not row.missing]
+    if all(row.level.value is None for row in rows):
         return f"{place_name(key)}: no run has a value."
-    best = max(known, key=lambda row: sign * (row.level.value or 0.0))
+    if not whole:
+        return f"{place_name(key)}: no row has a value at every seed, so that none is called the best."
+    sign = 1 if found.info.higher_is_better else -1
+    best = max(whole, key=lambda row: sign * (row.level.value or 0.0))
     name, value = best.runs.cell.strategy, plain(best.level.value)
     text = f"{place_name(key)}: the best mean {found.info.label} is {value}, of {name}"
     if best.paired is not None and best.paired.difference.value is not None:
         text += f", {signed(best.paired.difference.value)} to {found.grid.baseline}"
-    clear = [row.runs.cell.strategy for row in known if row.paired is not None and _is_clear(row.paired.difference)]
-    said = f"clearly different from {found.grid.baseline} over seeds: {joined(clear)}" if clear else ""
-    return f"{text}; {said or f'no interval of a difference to {found.grid.baseline} excludes zero'}."
+    return f"{text}; {_clear(found, whole)}.{_not_whole(rows)}"
+
+
+def _clear(found: "Comparison", whole: Sequence[Summary]) -> str:
+    clear = [row.runs.cell.strategy for row in whole if row.paired is not None and _is_clear(row.paired.difference)]
+    if clear:
+        return f"clearly different from {found.grid.baseline} over seeds: {joined(clear)}"
+    return f"no interval of a difference to {found.grid.baseline} excludes zero"
+
+
+def _not_whole(rows: Sequence[Summary]) -> str:
+    names = [row.runs.cell.strategy for row in rows if row.missing]
+    return f" Left aside, since a seed has no value: {joined(names)}." if names else ""
 
 
 def _is_clear(metric: Metric) -> bool:
