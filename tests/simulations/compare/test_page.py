@@ -64,6 +64,12 @@ def test_the_page_says_what_was_run_and_how_to_run_it_again(played: Played) -> N
     assert "this page has 2 of them" in text
 
 
+def test_the_page_says_on_whom_rates_were_chosen(played: Played) -> None:
+    text = text_of(played[0])
+    assert "chosen on patients some of whom are test patients of the reported seeds" in text
+    assert "intervals do not include the noise of choosing" in text
+
+
 def test_rates_at_the_edge_and_rates_without_a_choice_are_marked(played: Played) -> None:
     text = text_of(played[0])
     assert "at the edge" in text
