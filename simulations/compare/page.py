@@ -25,8 +25,8 @@ READING = (
 )
 WARNING = (
     "Seeds are not patients: an interval says how much the result moves with the split and the draws of these same "
-    "rows, and nothing about other patients. About one interval in twenty excludes zero by chance alone, and this page "
-    "has {count} of them."
+    "rows, and nothing about other patients. About one interval of a difference in twenty excludes zero by chance "
+    "alone; this page has {intervals}."
 )
 CHOSEN = (
     "Each row has its own learning rate, chosen by the lowest {loss} on validation rows of seed {seed}, which is not "
@@ -72,6 +72,12 @@ def place_name(key: tuple[str, str]) -> str:
     return f"{key[0]}, {key[1]}"
 
 
+def warning(rows: Sequence[Summary]) -> str:
+    """Return what an interval does not say, with the number of those that could exclude zero by chance."""
+    known = sum(row.paired is not None and row.paired.difference.low is not None for row in rows)
+    return WARNING.format(intervals=counted(known, "interval"))
+
+
 def _summary(found: "Comparison") -> list[str]:
     """One sentence for each table: who leads, and who differs clearly from the baseline."""
     sentences = [_lead(found, key, rows) for key, rows in groups(found).items()]
@@ -114,8 +120,7 @@ def _is_clear(metric: Metric) -> bool:
 
 
 def _sections(found: "Comparison") -> Iterator[Section]:
-    count = sum(row.paired is not None for row in found.summaries)
-    yield Section("How to read this", (found.info.meaning, READING, WARNING.format(count=count)))
+    yield Section("How to read this", (found.info.meaning, READING, warning(found.summaries)))
     for key, rows in groups(found).items():
         name = place_name(key)
         yield Section(name, (), _figures(found, rows, name), (strategies_table(found, rows, name),))

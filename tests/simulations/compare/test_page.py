@@ -61,7 +61,12 @@ def test_the_page_says_what_was_run_and_how_to_run_it_again(played: Played) -> N
     assert "fedpeft compare small.toml" in text
     assert '"share": 0.5' in text
     assert "Seeds are not patients" in text
-    assert "this page has 2 of them" in text
+    assert "this page has 2 intervals." in text
+
+
+def test_only_differences_with_an_interval_are_counted(played: Played) -> None:
+    """One seed is left of the row that diverged, and one seed has no interval."""
+    assert "this page has 1 interval." in text_of(with_diverged(played[0], 1))
 
 
 def test_the_page_says_on_whom_rates_were_chosen(played: Played) -> None:
