@@ -19,16 +19,20 @@ if TYPE_CHECKING:  # it imports this
 
 READING = (
     "Means over seeds with 95 % t intervals below. A difference is paired: seed by seed, both strategies saw the same "
-    "patients at the same sites, the same split and the same draws. Wins, ties and losses count seeds."
+    "patients at the same sites, the same split and the same draws. Wins, ties and losses count seeds; where one "
+    "of the two has no value, the other wins. Means and differences are over the seeds that have a value, so a row "
+    "without one at some seed is never called the best."
 )
 WARNING = (
     "Seeds are not patients: an interval says how much the result moves with the split and the draws of these same "
-    "rows, and nothing about other patients. About one interval in twenty excludes zero by chance alone, and this page "
-    "has {count} of them."
+    "rows, and nothing about other patients. About one interval of a difference in twenty excludes zero by chance "
+    "alone; this page has {intervals}."
 )
 CHOSEN = (
     "Each row has its own learning rate, chosen by the lowest {loss} on validation rows of seed {seed}, which is not "
-    "reported. A rate at the edge of its candidates may be beaten by one beyond: widen learning_rates there."
+    "reported. It was chosen on patients some of whom are test patients of the reported seeds, since every seed splits "
+    "all patients anew; intervals do not include the noise of choosing. A rate at the edge of its candidates may be "
+    "beaten by one beyond: widen learning_rates there."
 )
 
 
@@ -68,6 +72,12 @@ def place_name(key: tuple[str, str]) -> str:
     return f"{key[0]}, {key[1]}"
 
 
+def warning(rows: Sequence[Summary]) -> str:
+    """Return what an interval does not say, with the number of those that could exclude zero by chance."""
+    known = sum(row.paired is not None and row.paired.difference.low is not None for row in rows)
+    return WARNING.format(intervals=counted(known, "interval"))
+
+
 def _summary(found: "Comparison") -> list[str]:
     """One sentence for each table: who leads, and who differs clearly from the baseline."""
     sentences = [_lead(found, key, rows) for key, rows in groups(found).items()]
@@ -78,18 +88,31 @@ def _summary(found: "Comparison") -> list[str]:
 
 
 def _lead(found: "Comparison", key: tuple[str, str], rows: Sequence[Summary]) -> str:
-    sign = 1 if found.info.higher_is_better else -1
-    known = [row for row in rows if row.level.value is not None]
-    if not known:
+    """Among rows with a value at every seed: the mean of the others leaves out the seeds at which they did worst."""
+    whole = [row for row in rows if not row.missing]
+    if all(row.level.value is None for row in rows):
         return f"{place_name(key)}: no run has a value."
-    best = max(known, key=lambda row: sign * (row.level.value or 0.0))
+    if not whole:
+        return f"{place_name(key)}: no row has a value at every seed, so that none is called the best."
+    sign = 1 if found.info.higher_is_better else -1
+    best = max(whole, key=lambda row: sign * (row.level.value or 0.0))
     name, value = best.runs.cell.strategy, plain(best.level.value)
     text = f"{place_name(key)}: the best mean {found.info.label} is {value}, of {name}"
     if best.paired is not None and best.paired.difference.value is not None:
         text += f", {signed(best.paired.difference.value)} to {found.grid.baseline}"
-    clear = [row.runs.cell.strategy for row in known if row.paired is not None and _is_clear(row.paired.difference)]
-    said = f"clearly different from {found.grid.baseline} over seeds: {joined(clear)}" if clear else ""
-    return f"{text}; {said or f'no interval of a difference to {found.grid.baseline} excludes zero'}."
+    return f"{text}; {_clear(found, whole)}.{_not_whole(rows)}"
+
+
+def _clear(found: "Comparison", whole: Sequence[Summary]) -> str:
+    clear = [row.runs.cell.strategy for row in whole if row.paired is not None and _is_clear(row.paired.difference)]
+    if clear:
+        return f"clearly different from {found.grid.baseline} over seeds: {joined(clear)}"
+    return f"no interval of a difference to {found.grid.baseline} excludes zero"
+
+
+def _not_whole(rows: Sequence[Summary]) -> str:
+    names = [row.runs.cell.strategy for row in rows if row.missing]
+    return f" Left aside, since a seed has no value: {joined(names)}." if names else ""
 
 
 def _is_clear(metric: Metric) -> bool:
@@ -97,8 +120,7 @@ def _is_clear(metric: Metric) -> bool:
 
 
 def _sections(found: "Comparison") -> Iterator[Section]:
-    count = sum(row.paired is not None for row in found.summaries)
-    yield Section("How to read this", (found.info.meaning, READING, WARNING.format(count=count)))
+    yield Section("How to read this", (found.info.meaning, READING, warning(found.summaries)))
     for key, rows in groups(found).items():
         name = place_name(key)
         yield Section(name, (), _figures(found, rows, name), (strategies_table(found, rows, name),))

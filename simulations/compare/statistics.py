@@ -13,7 +13,10 @@ Values = Mapping[int, float | None]
 
 @dataclass(frozen=True)
 class Paired:
-    """Seed by seed, row minus baseline; a win is a seed at which the row is better, whichever way that is."""
+    """Seed by seed, row minus baseline; a win is a seed at which the row is better, whichever way that is.
+
+    A value is better than none, or a strategy would gain by diverging where it does badly. The difference needs both.
+    """
 
     difference: Metric
     wins: int
@@ -31,7 +34,7 @@ def level(values: Values, *, within: tuple[float, float] = (-math.inf, math.inf)
 
 
 def paired(row: Values, baseline: Values, *, higher_is_better: bool, within: tuple[float, float]) -> Paired:
-    """Compare a row with the baseline over the seeds at which both have a value; each saw the same split and draws.
+    """Compare a row with the baseline, seed by seed; at each, both saw the same split and draws.
 
     within: bounds of the metric.
 
@@ -42,9 +45,15 @@ def paired(row: Values, baseline: Values, *, higher_is_better: bool, within: tup
     pairs = [(value, baseline.get(seed)) for seed, value in row.items()]
     differences = [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
     width = within[1] - within[0]
-    gains = [each if higher_is_better else -each for each in differences]
+    gains = [_gain(*pair, sign=1 if higher_is_better else -1) for pair in pairs]
     found = [sum(gain > 0 for gain in gains), sum(gain == 0 for gain in gains), sum(gain < 0 for gain in gains)]
     return Paired(_over(differences, len(row), (-width, width)), *found)
+
+
+def _gain(ours: float | None, theirs: float | None, *, sign: int) -> float:
+    if ours is None or theirs is None:
+        return (ours is not None) - (theirs is not None)
+    return sign * (ours - theirs)
 
 
 def _over(known: Sequence[float], seeds: int, within: tuple[float, float]) -> Metric:

@@ -6,7 +6,7 @@ from pathlib import Path
 from common.metrics.types import Metric
 from server.report.formats import duration, plain, signed
 from simulations.compare.comparing import Comparison
-from simulations.compare.page import WARNING, groups, place_name
+from simulations.compare.page import groups, place_name, warning
 from simulations.compare.playing import Result
 from simulations.compare.rows import Summary
 from simulations.compare.trials import Trial
@@ -44,8 +44,7 @@ def print_comparison(found: Comparison, out: Path) -> None:
         console.print(table)
     for misfit in found.misfits:
         console.print(f"left out: {misfit.reason}", markup=False, highlight=False)
-    count = sum(row.paired is not None for row in found.summaries)
-    console.print(WARNING.format(count=count), markup=False, highlight=False, soft_wrap=True)
+    console.print(warning(found.summaries), markup=False, highlight=False, soft_wrap=True)
     console.print(f"page: {out / 'compare.html'}; runs: {out / 'compare.csv'}", markup=False, soft_wrap=True)
 
 

@@ -61,7 +61,18 @@ def test_the_page_says_what_was_run_and_how_to_run_it_again(played: Played) -> N
     assert "fedpeft compare small.toml" in text
     assert '"share": 0.5' in text
     assert "Seeds are not patients" in text
-    assert "this page has 2 of them" in text
+    assert "this page has 2 intervals." in text
+
+
+def test_only_differences_with_an_interval_are_counted(played: Played) -> None:
+    """One seed is left of the row that diverged, and one seed has no interval."""
+    assert "this page has 1 interval." in text_of(with_diverged(played[0], 1))
+
+
+def test_the_page_says_on_whom_rates_were_chosen(played: Played) -> None:
+    text = text_of(played[0])
+    assert "chosen on patients some of whom are test patients of the reported seeds" in text
+    assert "intervals do not include the noise of choosing" in text
 
 
 def test_rates_at_the_edge_and_rates_without_a_choice_are_marked(played: Played) -> None:
@@ -71,17 +82,42 @@ def test_rates_at_the_edge_and_rates_without_a_choice_are_marked(played: Played)
     assert "Rows do not have the same number of candidates" in text
 
 
-def test_a_run_that_diverged_is_said_and_counted(played: Played) -> None:
-    found = played[0]
+def with_diverged(found: Comparison, *places: int) -> Comparison:
+    """The comparison as if seed 0 of these rows had diverged."""
     runs = [each.runs for each in found.summaries]
-    ended = {**runs[1].results[0], "status": "diverged", "reason": "round 1: TRAINING_DIVERGED"}
-    runs[1] = replace(runs[1], results=[ended, runs[1].results[1]], choice=Choice(0.1, {0.1: float("inf"), 1.0: 1e9}))
-    changed = replace(found, summaries=summaries(runs, found.info, baseline="fedavg"))
+    for place in places:
+        ended = {**runs[place].results[0], "status": "diverged", "reason": "round 1: TRAINING_DIVERGED"}
+        choice = Choice(0.1, {0.1: float("inf"), 1.0: 1e9})
+        runs[place] = replace(runs[place], results=[ended, runs[place].results[1]], choice=choice)
+    return replace(found, summaries=summaries(runs, found.info, baseline="fedavg"))
+
+
+def test_a_run_that_diverged_is_said_and_counted(played: Played) -> None:
+    changed = with_diverged(played[0], 1)
     text = text_of(changed)
     assert changed.summaries[1].missing == 1
     assert "1 of 6 runs have no value: they diverged or stopped." in text
     assert "half-way-of-tests, lora, as in the study, seed 0 diverged: round 1: TRAINING_DIVERGED" in text
     assert "1 of 2 seeds" in text or "one seed: no interval" in text
+
+
+def test_a_row_that_diverged_at_a_seed_leads_never_however_good_its_other_seeds(played: Played) -> None:
+    """Each row in turn is given the best value there is at the seed that it has left."""
+    for place, row in enumerate(played[0].summaries):
+        changed = with_diverged(played[0], place)
+        rows = list(changed.summaries)
+        best = played[0].info.high if played[0].info.higher_is_better else played[0].info.low
+        rows[place] = replace(rows[place], level=Metric(best, 1, reason="one seed: no interval"))
+        text, name = text_of(replace(changed, summaries=rows)), row.runs.cell.strategy
+        assert "the best mean" in text
+        assert f", of {name}" not in text
+        assert f"Left aside, since a seed has no value: {name}." in text
+
+
+def test_where_every_row_diverged_at_a_seed_none_leads(played: Played) -> None:
+    text = text_of(with_diverged(played[0], 0, 1, 2))
+    assert "no row has a value at every seed, so that none is called the best." in text
+    assert "the best mean" not in text
 
 
 def test_what_does_not_go_together_is_listed(played: Played) -> None:

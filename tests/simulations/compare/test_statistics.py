@@ -41,10 +41,23 @@ def test_where_lower_is_better_a_win_is_lower_and_the_difference_keeps_its_sign(
     assert (found.wins, found.ties, found.losses) == (2, 0, 0)
 
 
-def test_a_seed_without_a_value_on_either_side_is_left_out_and_said() -> None:
+@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [(None, 0.0, (0, 0, 1)), (0.0, None, (1, 0, 0)), (None, None, (0, 1, 0)), (0.5, 0.5, (0, 1, 0))],
+)
+def test_a_value_wins_against_none_whichever_way_is_better(
+    ours: float | None, theirs: float | None, expected: tuple[int, int, int], higher: bool
+) -> None:
+    found = paired({0: ours}, {0: theirs}, higher_is_better=higher, within=WIDE)
+    assert (found.wins, found.ties, found.losses) == expected
+
+
+def test_a_seed_without_a_value_on_either_side_is_in_no_difference_and_said() -> None:
     found = paired({0: 0.5, 1: None, 2: 0.8}, {0: 0.4, 1: 0.5, 2: 0.6}, higher_is_better=True, within=WIDE)
     assert found.difference.value == pytest.approx(0.15)
     assert found.difference.reason == "2 of 3 seeds have a value"
+    assert (found.wins, found.ties, found.losses) == (2, 0, 1)
     assert level({0: None, 1: None}).reason == "no seed has a value"
 
 
