@@ -75,19 +75,20 @@ def test_what_is_carried_is_kept_exported_and_said(tmp_path: Path) -> None:
     found = play(tmp_path / "run", *RUNS["carried"], comparison=True)
     exported = read_adapter(found.adapter)
     carried = split_carried(exported.shared)[1]
-    assert {array.shape for array in carried.values()} == {(12, 32), (32, 12)}
+    ranks = 3 * (3 - 1) * 4  # rounds x (sites - 1) x the study's rank
+    assert {array.shape for array in carried.values()} == {(ranks, 32), (32, ranks)}
     content = found.content
     assert content["digests"]["carried"] == exported.digests["carried"] == digest_state(carried)
-    assert content["parameters"]["carried"] == 4 * 2 * 12 * 32
+    assert content["parameters"]["carried"] == 4 * 2 * ranks * 32
     down = [record["participation"]["east"]["bytes_down"] for record in content["rounds"]]
     up = [record["participation"]["east"]["bytes_up"] for record in content["rounds"]]
-    assert down[1] - down[0] > 4 * 4 * 2 * 12 * 32  # nothing is carried to the first round
+    assert down[1] - down[0] > 4 * 4 * 2 * ranks // 3 * 32  # nothing is carried to the first round
     assert max(up) - min(up) < 200
     peft = load_file(found.adapter / "adapter_model.safetensors")
-    assert {array.shape for array in peft.values()} == {(16, 32), (32, 16)}
+    assert {array.shape for array in peft.values()} == {(28, 32), (32, 28)}
     config = json.loads((found.adapter / "adapter_config.json").read_text())
-    assert set(config["rank_pattern"].values()) == {16}
-    assert set(config["alpha_pattern"].values()) == {32}  # s = 8 / 4 = 32 / 16
+    assert set(config["rank_pattern"].values()) == {28}
+    assert set(config["alpha_pattern"].values()) == {56}  # s = 8 / 4 = 56 / 28
     assert set(content["comparison"]["personalised"]["sites"]) == {"east", "north", "west"}
 
 
