@@ -17,7 +17,9 @@ Bytes: 8 k, a float32 value and a uint32 index each, where 4 N is sent without i
 about 3 N at the site, k at the server. Exact at density 1, where nothing is left out. Biased in each round. The error
 grows stale at sites that are rarely drawn (`federation.fraction`), and what a server turns down or gets too late is
 lost, error and all, as an update without compression is. It does not go with a secure sum (each site has its own
-indices), and poorly with a median or a trimmed mean by coordinate, for which most sites then say 0.
+indices), and poorly with a median or a trimmed mean by coordinate, for which most sites then say 0. The memory is in
+the coordinates of the factors: under strategies that write a LoRA pair anew in each round (`flora`, `fedsvd`,
+`flexlora`, the robust rules over products) the sums telescope in coordinates only, and no longer in what B A becomes.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""FedRot-LoRA: sites turn their factors towards those that they received, and then the mean of factors errs less.
+"""FedRot-LoRA: sites turn their factors back, so the mean errs less where sites have drifted apart by rotations.
 
 "FedRot-LoRA", 2026, https://arxiv.org/abs/2602.23638. B_k A_k = (B_k R)(R^T A_k) for every orthogonal R (r, r): of all
 these pairs a site sends the one nearest to what it received, by A in odd rounds and by B in even ones (orthogonal
@@ -6,9 +6,10 @@ Procrustes, softened by lambda), which its own half does (`client/`). The server
 
     A = sum_k p_k R_k^T A_k,    B = sum_k p_k B_k R_k.
 
-Not exact, but nearer than FedAvg where sites have drifted apart by rotations; lambda = 0 is FedAvg. Up and down r (m +
-n) values per layer and site; the server adds K r (m + n) numbers, a site does an SVD of r x r. One scale s holds at all
-sites, and cancels. Goes with secure aggregation. Not for ranks that differ, nor where one of the factors is private.
+Not exact, but nearer than FedAvg where sites have drifted apart by rotations. Of drift at random it takes little away:
+2 to 3 % of the error at lambda = 0.5, nothing at 1; lambda = 0 is FedAvg. Up and down r (m + n) values per layer and
+site; the server adds K r (m + n) numbers, a site does an SVD of r x r. One scale s holds at all sites, and cancels.
+Goes with secure aggregation. Not for ranks that differ, nor where one of the factors is private.
 """
 
 from collections.abc import Iterable

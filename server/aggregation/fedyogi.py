@@ -3,9 +3,11 @@
 Reddi et al. 2021, "Adaptive Federated Optimization", https://arxiv.org/abs/2003.00295, algorithm 2: with
 v = v - (1 - beta_2) D^2 sign(v - D^2), v_{-1} = tau^2, and no correction of the bias of the first rounds.
 
-An adapter's coordinates move by 0.001 to 0.01 in a round of AdamW, so eta = 1e-2 and tau = 0.001: a step is at most
-about eta per coordinate whatever the size of D, and tau keeps coordinates that hardly move from moving by eta too. (The
-paper tunes both by grid; the 0.1 that suits whole networks is as large as all of a LoRA factor.)
+An adapter's coordinates move by 0.001 to 0.01 in a round of AdamW, so eta = 1e-2 and tau = 0.001. A step is of the
+order of eta per coordinate whatever the size of D, but not at most eta, since m catches up before v: with D of one
+direction and size it is 2.1 eta after some ten rounds, and 2.3 eta where D grows by a tenth in each round. tau keeps
+coordinates that hardly move from moving by eta too. (The paper tunes both by grid; the 0.1 that suits whole networks is
+as large as all of a LoRA factor.)
 
 Not exact for LoRA's products and not a mean: equal sites do not give that site. Bytes as FedAvg, and
 O(r (m + n)) flops per layer. It does not go with rules that refactor a LoRA pair, since the moments belong to its

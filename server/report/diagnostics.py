@@ -13,8 +13,8 @@ FILE = f"The figures, also of each hospital, are in {CSV} beside this report; a 
 EXACT = "In every round the average of the factors was exactly that of their products: the aggregation error is 0."
 ERROR = (
     "How far the product of the averaged LoRA factors is from the average of the hospitals' products, as a share of "
-    "the round's change of these: at 0.01 averaging loses a hundredth, near 1 as much as was learned, and then an "
-    "exact strategy is worth a try."
+    "the round's change of these: at 0.01 averaging loses a hundredth, near 1 as much as was learned. As a rule of "
+    "thumb, from about a tenth on, comparing with an exact strategy is worth a try; no figure here proves a gain."
 )
 COSINES = (
     "1: the hospital's update points where the average does; 0: the two have nothing in common; below 0: the average "
@@ -29,8 +29,8 @@ NORMS = (
     "they disagree; a hospital far above the others rules the average."
 )
 RANKS = (
-    "To how many equally strong directions the average change of a layer amounts: far above the study's rank, no LoRA "
-    "of that rank can hold it all."
+    "To how many equally strong directions the average change of a layer amounts. One hospital's own change has up to "
+    "twice the study's rank; above that, no LoRA of the study's rank can hold the average change."
 )
 
 

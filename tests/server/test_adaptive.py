@@ -150,3 +150,18 @@ def test_defaults_move_an_adapter_by_no_more_than_its_own_scale(name: str) -> No
     strategy = plugins.build("server.aggregation", name, {}, key="aggregation.name")
     made, _ = play(strategy, {"x": np.zeros(1)}, [np.float64([0.01])] * 10)
     assert 0.01 < made["x"][0] < 0.15
+
+
+@pytest.mark.parametrize("name", ["fedadam", "fedyogi"])
+@pytest.mark.parametrize(("growth", "most"), [(1.0, 2.1), (1.1, 2.3)])
+def test_without_correction_of_the_bias_a_step_is_more_than_eta(name: str, growth: float, most: float) -> None:
+    strategy = plugins.build("server.aggregation", name, {"eta": 1.0}, key="aggregation.name")
+    state, memory, steps = {"x": np.zeros(1)}, {}, []
+    for number in range(100):
+        made, memory = strategy.step(state, mean_of(x=np.array([growth**number])), memory)
+        steps.append((made["x"] - state["x"]).item())
+        state = made
+    bound = 0.1 / np.sqrt(0.01 * (1 - 0.9**2 / 0.99))
+    assert max(steps) == pytest.approx(most, abs=0.05)
+    assert max(steps) <= bound == pytest.approx(2.35, abs=0.005)
+    assert growth > 1 or 10 <= int(np.argmax(steps)) <= 15
