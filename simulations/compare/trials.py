@@ -6,8 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal  # a result is JSON
 
-from common import plugins
-from common.errors import StudyError
 from common.files import digest_file, digest_json
 from common.machine import versions
 from common.study import Study, replaced
@@ -15,6 +13,7 @@ from simulations.availability import Availability
 from simulations.catalogue import BUILTIN, simulation_of
 from simulations.compare.cells import Cell
 from simulations.compare.grid import Grid
+from simulations.compare.source import own_digests, package_digest
 
 FORMAT = 1
 RUNS, RESULT = "runs", "result.json"
@@ -39,13 +38,14 @@ class Trial:
 
     @cached_property
     def digest(self) -> str:
-        """64 hexadecimal digits of all that fixes the result: study, sites, rows, the strategy's code, versions."""
+        """64 hexadecimal digits of all that fixes the result: study, sites, rows, versions, our code and the user's."""
         content = {
             "format": FORMAT,
             "study": self.study.model_dump(mode="json"),
             "availability": None if self.availability is None else self.availability.model_dump(mode="json"),
             "rows": _rows_digest(self.study),
-            "code": code_digests(self.study.aggregation.name),
+            "code": package_digest(),
+            "plugins": own_digests(self.plugins),
             "versions": versions(),
         }
         return digest_json(content).removeprefix("sha256:")
@@ -63,19 +63,6 @@ class Trial:
 def _rows_digest(study: Study) -> str | None:
     data = simulation_of(study).data
     return None if data.startswith(BUILTIN) else digest_file(Path(data))
-
-
-def code_digests(strategy: str) -> dict[str, str]:
-    """Return the digests of the files of a strategy and of its declaration, so that a changed one is measured again."""
-    found = {}
-    for package in ("server.aggregation", "common.plans"):
-        try:
-            file = plugins.load(package, strategy, key="aggregation.name").__file__
-        except StudyError:  # a plain plan needs no declaration
-            continue
-        if file is not None:
-            found[package] = digest_file(Path(file))
-    return found
 
 
 def tuning_trials(cell: Cell, grid: Grid, own: tuple[str, ...]) -> list[Trial]:

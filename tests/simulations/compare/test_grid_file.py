@@ -89,3 +89,11 @@ def test_every_bundled_grid_can_be_played(name: str) -> None:
     assert misfits == []
     assert {len(cell.rates) for cell in cells} == {len(cells[0].rates)}
     assert (grid.name, len(grid.description) > 0) == (name, True)
+
+
+@pytest.mark.parametrize("name", ["strategies-heart", "strategies-skew"])
+def test_strategies_that_train_one_and_the_same_factor_choose_among_the_same_rates(name: str) -> None:
+    grid, study = read_grid(GRIDS / f"{name}.toml")
+    rates = {cell.strategy: cell.rates for cell in split_misfits(cells_of(grid, study, where=name))[0]}
+    assert rates["fedsvd"] == rates["ffa-lora"]
+    assert rates["fedavg"][0] <= rates["rolora"][0] <= rates["ffa-lora"][0]
