@@ -42,13 +42,6 @@ class Momentum:
         return moved(state, speed), {**memory, **speed}
 
 
-class Exploding(Momentum):
-    """What a rule of products can do with two huge factors."""
-
-    def step(self, state: AdapterState, mean: Mean, memory: Memory) -> tuple[AdapterState, Memory]:
-        return {name: np.full_like(array, np.inf) for name, array in state.items()}, memory
-
-
 def result(outcome: Outcome) -> dict[str, Any]:
     """Everything that must not depend on how a run came to its end."""
     rounds = [{k: v for k, v in r.items() if k != "seconds"} for r in outcome.rounds]
@@ -304,11 +297,3 @@ def test_a_thousand_sites(lab: MakeLab) -> None:
     assert sum(e["status"] == "accepted" for e in outcome.rounds[0]["participation"].values()) == 1000
     # m = sum(i * i) / sum(i) = (2 * 1000 + 1) / 3 = 667; half of the way from 0.
     np.testing.assert_allclose(outcome.adapter["a.weight"], 667 / 2, rtol=1e-6)
-
-
-def test_an_adapter_that_is_not_finite_stops_the_run_with_the_checkpoint_of_the_round_before(lab: MakeLab) -> None:
-    made = lab(4)
-    with pytest.raises(ParticipationError, match=r"round 1 makes an adapter that is not finite.*norm_bound"):
-        made.run(strategy=Exploding())
-    kept = checkpoint.read(made.folder / "checkpoint", study=made.job().study, seed=7)
-    assert kept.round == 0
