@@ -183,7 +183,8 @@ def test_a_change_of_gauge_changes_factors_and_no_products(name, seed, sides) ->
     if name in PRODUCTS:
         assert_near(effective(left), effective(right), 1e-6 if name in CARRYING else 1e-10)
     else:
-        assert np.linalg.norm(effective(left) - effective(right)) > 1e-3 * np.linalg.norm(effective(left))
+        # Not by how much: with one row and column a gauge may happen to change little.
+        assert np.linalg.norm(effective(left) - effective(right)) > 1e-7 * np.linalg.norm(effective(left))
 
 
 def in_other_gauge(state: AdapterState, update: AdapterState, rng: np.random.Generator) -> dict[str, np.ndarray]:

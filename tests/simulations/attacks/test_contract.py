@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from common.lora_pairs import as_matrices, pairs_of
 from common.plugins import available, build
-from common.protocol import Reply, RoundPlan
+from common.protocol import Reply
 from common.state import AdapterSchema, AdapterState, digest_state
 from server.admission import Asked, Refused, admit
 from server.aggregation import ClientUpdate, Strategy
@@ -72,7 +72,7 @@ def forged(name: str, each: ClientUpdate, state: AdapterState) -> ClientUpdate:
 
 
 def admitted(updates: list[ClientUpdate], state: AdapterState) -> list[ClientUpdate]:
-    asked = Asked(AdapterSchema.of(state), RoundPlan(), (), None, None, "uniform", ())
+    asked = Asked(AdapterSchema.of(state), (), None, None, "uniform", ())
     found = [admit(u.site, Reply(u.update, u.examples, {}, {}), asked) for u in updates]
     return [each.update for each in found if not isinstance(each, Refused)]
 
@@ -141,7 +141,7 @@ def test_the_plain_mean_refuses_or_is_lost(bad: int, sites: int, attack: str, se
 
 def test_a_nan_is_refused_with_its_reason() -> None:
     state, (each,) = honest(np.random.default_rng(0), 1)
-    asked = Asked(AdapterSchema.of(state), RoundPlan(), (), None, None, "uniform", ())
+    asked = Asked(AdapterSchema.of(state), (), None, None, "uniform", ())
     found = admit("s0", Reply(forged("nan", each, state).update, 1, {}, {}), asked)
     assert found == Refused("'head.bias' has values that are not finite")
 
