@@ -14,7 +14,12 @@ import pytest
 from common.command import main
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMAND = [sys.executable, "-c", "import sys; from common.command import main; sys.exit(main())", "compare"]
+# Whoever runs the tests in the background has SIGINT ignored, and what they start would inherit that.
+_SCRIPT = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from common.command import main; sys.exit(main())"
+)
+COMMAND = [sys.executable, "-c", _SCRIPT, "compare"]
 
 
 def test_the_bundled_grids_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
