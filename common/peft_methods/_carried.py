@@ -7,6 +7,7 @@ does as well as any other; there is no dropout on it, since it stands for a part
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any  # peft's layers are untyped here
@@ -30,7 +31,7 @@ class CarriedLayers:
     """What a resident model carries at the moment, and what takes it off again."""
 
     state: dict[str, Array] = field(default_factory=dict)
-    _handles: list[Any] = field(default_factory=list)
+    _hooks: ExitStack = field(default_factory=ExitStack)
 
     def put(self, model: nn.Module, parameters: Mapping[str, nn.Parameter], carried: AdapterState) -> None:
         """Have `model` carry these pairs in place of those before; none of them carries nothing.
@@ -38,24 +39,17 @@ class CarriedLayers:
         Raises:
             SchemaError: a pair is beside no LoRA layer. Then, and whatever else fails, the model carries nothing.
         """
-        self.take_off()
+        self._hooks.close()
+        self.state = {}
         layers = _layers(model, parameters) if carried else {}
-        try:
+        with ExitStack() as hooks:  # where one cannot be put on, such as for lack of memory, those before it go
             for pair in pairs_of(carried):
                 layer = layers.get(pair.layer.removeprefix(CARRIED))
                 if layer is None:
                     raise SchemaError(f"{pair.layer!r} is beside no LoRA layer of the model")
-                self._handles.append(_hooked(layer, carried[pair.a], carried[pair.b]))
-        except BaseException:  # such as a lack of memory, for which what is there already must go
-            self.take_off()
-            raise
+                hooks.callback(_hooked(layer, carried[pair.a], carried[pair.b]).remove)
+            self._hooks = hooks.pop_all()
         self.state = {name: np.array(array) for name, array in carried.items()}
-
-    def take_off(self) -> None:
-        """Carry nothing."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self.state = [], {}
 
 
 def _layers(model: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:

@@ -48,8 +48,7 @@ class FedAdagrad:
 
     def step(self, state: AdapterState, mean: Mean, memory: Memory) -> tuple[AdapterState, Memory]:
         """Move the adapter by the adaptive step."""
-        second = adagrad
-        return adaptive_step(state, mean.update, memory, second, eta=self.eta, beta_1=self.beta_1, tau=self.tau)
+        return adaptive_step(state, mean.update, memory, adagrad, eta=self.eta, beta_1=self.beta_1, tau=self.tau)
 
 
 build = FedAdagrad
