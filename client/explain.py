@@ -18,6 +18,7 @@ from common.compressing import compression_of
 from common.errors import UserError
 from common.keys import fingerprint
 from common.labels import counted
+from common.protecting import mechanism_of
 from common.state import AdapterSchema
 from common.study import Study
 from common.study_task import task_of
@@ -29,7 +30,6 @@ _SUMMARIES = (
     "yes: score histograms, or sums over rows and products of two such sums over patients; they tell every metric, "
     "those that are not listed above too, and how many patients have two rare things together"
 )
-_MECHANISMS = {"none": "none: no noise is added, and updates alone can tell of single patients"}
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,7 @@ def _tensor_lines(schema: AdapterSchema) -> Iterator[str]:
 
 
 def _trust_lines(study: Study) -> Iterator[str]:
-    mechanism = study.privacy.mechanism
-    yield f"privacy       {_MECHANISMS.get(mechanism, mechanism)}"
+    yield f"privacy       {mechanism_of(study).in_words}"
     warning = usage_of(study.task.kind).warning.replace("**", "")
     if warning:
         yield f"warning       {warning}"

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from common.data_schema import FROZEN, DataSection
 from common.files import digest_json
 from common.study_compression import CompressionSection
+from common.study_privacy import PrivacySection
 from common.study_regulariser import RegulariserSection
 from common.unfreezing import Steps, check_order
 
@@ -162,12 +163,6 @@ class AggregationSection(BaseModel):
     def options(self) -> dict[str, Any]:
         """The strategy's own options."""
         return dict(self.model_extra or {})
-
-
-class PrivacySection(Section):
-    """The privacy mechanism; `none` adds no noise and promises nothing beyond what stays at home."""
-
-    mechanism: Literal["none"] = "none"
 
 
 class LearningRates(Section):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from common import plugins
 from common.data_schema import Column
 from common.errors import StudyError
+from common.protecting import check_privacy
 from common.strategy_check import check_strategy
 from common.study import Study
 from common.study_regulariser import check_classifies
@@ -22,6 +23,7 @@ REGISTRIES = {
     "client.data": "data.kind",
     "server.aggregation": "aggregation.name",
     "common.compression": "compression.method",
+    "common.privacy": "privacy.mechanism",
     "simulations.partitions": "simulation.partition.name",
     "simulations.attacks": "simulation.attack.name",
 }
@@ -99,6 +101,7 @@ def _check_plugins(study: Study) -> None:
     for package, name, options in chosen:
         built[package] = plugins.build(package, name, options, key=REGISTRIES[package])
     check_strategy(study, built["server.aggregation"])
+    check_privacy(study)
     if study.training.regulariser is not None:
         check_classifies(task_of(study.task).measure, kind=study.training.regulariser.kind)
 

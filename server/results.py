@@ -9,6 +9,7 @@ from common.bundle import Bundle
 from common.carried import split_carried
 from common.machine import versions
 from common.metrics.mean_over_sites import mean_over_sites
+from common.protecting import mechanism_of
 from common.seeds import generator
 from common.strategy_check import mean_is_exact
 from common.study_task import task_of
@@ -40,7 +41,7 @@ def results_json(
         "parameters": _parameters(bundle, outcome),
         "bytes": _bytes(bundle, outcome),
         "seconds": {"total": sum(seconds.values()), **seconds},
-        "privacy": None,
+        "privacy": mechanism_of(bundle.study).guarantee(bundle.study),
         "versions": versions(),
         "execution": execution,
     }

@@ -109,7 +109,7 @@ SETTINGS = {
     "option of a strategy": ("aggregation.mu=1", "aggregation.name = 'fedavg' has no option 'mu'"),
     "source of no kind": ("base_model.source='model'", "base_model.source: expected package:NAME/FOLDER, dir:PATH"),
     "digest of no kind": ("base_model.digest='abc'", "base_model.digest: expected sha256: and 64 hex"),
-    "privacy that is not there": ("privacy.mechanism='dp'", "privacy.mechanism: Input should be 'none'; found 'dp'"),
+    "privacy that is not there": ("privacy.mechanism='dp'", "privacy.mechanism = 'dp' does not exist; there are: "),
     "seed below zero": ("seed=-1", "seed: Input should be greater than or equal to 0; found -1"),
 }
 
