@@ -6,8 +6,8 @@ or at several processes: the gradient is the mean of those of the parts, weighte
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,16 +83,13 @@ def train(
     `private` are those of them that stay at the site.
     Batches come from `rng`, dropout from `dropout_seed`; torch's global generator is left as it was.
     """
-    import torch
-
     lengths = [e.length for e in examples]
     steps = count_steps(len(examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
     batches = training_batches(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, rng=rng)
     loop = _Loop.start(
         bench, examples, recipe, active=active, private=private, execution=execution, setting=setting, steps=steps
     )
-    with torch.random.fork_rng(devices=_cuda_devices(execution)):
-        torch.manual_seed(dropout_seed)
+    with forked(execution, dropout_seed):
         for number, rows in enumerate(batches):
             step = loop.step(number, rows)
             if setting.after_step is not None:
@@ -100,8 +97,21 @@ def train(
     return loop.finish()
 
 
-def _cuda_devices(execution: Execution) -> list[str]:
-    return [execution.device] if execution.device.startswith("cuda") else []
+@contextmanager
+def forked(execution: Execution, dropout_seed: int) -> Iterator[None]:
+    """Run with torch's generators seeded for dropout, and leave them as they were."""
+    import torch
+
+    with torch.random.fork_rng(devices=[execution.device] if execution.device.startswith("cuda") else []):
+        torch.manual_seed(dropout_seed)
+        yield
+
+
+def set_active(bench: Workbench, active: Collection[str]) -> None:
+    """Have just these tensors require a gradient, and none hold one."""
+    for name, parameter in bench.parameters.items():
+        parameter.requires_grad_(name in active)
+        parameter.grad = None
 
 
 def set_training_mode(bench: Workbench) -> None:
@@ -147,9 +157,7 @@ class _Loop:
     ) -> _Loop:
         import torch
 
-        for name, parameter in bench.parameters.items():
-            parameter.requires_grad_(name in active)
-            parameter.grad = None
+        set_active(bench, active)
         tied = [p for name, p in bench.parameters.items() if p.requires_grad and name not in private]
         set_training_mode(bench)
         return cls(
