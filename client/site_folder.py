@@ -5,6 +5,7 @@ keys/                      transport, transport.pub, signing.key, storage.key, r
 coordinator/               the coordinator's certificate authority, as it was handed over
 approved/<16 hex digits>/  each approved bundle, with approval.json
 state/                     the journal, steps.jsonl, and per study answers, private tensors and what was spent
+state/privacy/             the privacy ledger: what was spent of each patient, over all studies
 run/                       socket, token, supervisor; logs/
 """
 
@@ -67,6 +68,11 @@ class SiteFolder:
     def journal(self) -> Path:
         """Everything that left or was refused."""
         return self.state / "journal.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        """What was spent of each patient."""
+        return self.state / "privacy"
 
     @property
     def paused(self) -> Path:

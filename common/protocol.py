@@ -32,11 +32,14 @@ REASONS = frozenset(
         "PAUSED",
         "OUTSIDE_HOURS",
         "STUDY_BUDGET_SPENT",
+        "PRIVACY_BUDGET_SPENT",
     }
 )
 """The only words with which a site says no. TRAINING_FAILED stands for any other failure: details stay in its log."""
 
-PASSING_REASONS = frozenset({"NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "STUDY_BUDGET_SPENT", "OUT_OF_MEMORY"})
+PASSING_REASONS = frozenset(
+    {"NOT_APPROVED", "PAUSED", "OUTSIDE_HOURS", "STUDY_BUDGET_SPENT", "PRIVACY_BUDGET_SPENT", "OUT_OF_MEMORY"}
+)
 """Those that the hospital may lift: a site stores none of them, and may answer the same question later."""
 
 
