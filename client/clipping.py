@@ -1,12 +1,13 @@
 """Gradients of rows to one gradient for each patient, and these to a sum that no patient moves by more than a bound.
 
-Abadi et al. 2016, https://arxiv.org/abs/1607.00133, algorithm 1, with the patient for the example: all rows of a patient
-are averaged and clipped together, over all tensors at once.
+Abadi et al. 2016, https://arxiv.org/abs/1607.00133, algorithm 1, with the patient for the example: all rows of a
+patient are averaged and clipped together, over all tensors at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def clipped_sum(gradients: Mapping[str, Tensor], clip_norm: float) -> dict[str, 
     """
     import torch
 
-    squares = [torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64).square() for g in gradients.values()]
+    squares = [torch.linalg.vector_norm(_flat(g), dim=1, dtype=torch.float64).square() for g in gradients.values()]
     norms = torch.stack(squares).sum(dim=0).sqrt()
     factors = (clip_norm / norms.clamp(min=clip_norm)).where(norms.isfinite(), 0.0)
     return {name: _weighted(each, factors) for name, each in gradients.items()}
@@ -42,7 +43,12 @@ def clipped_sum(gradients: Mapping[str, Tensor], clip_norm: float) -> dict[str, 
 def _weighted(gradients: Tensor, factors: Tensor) -> Tensor:
     """Return sum_p f_p g_p; what is not finite has the factor 0, and counts as 0."""
     kept = gradients.nan_to_num(0.0, 0.0, 0.0)
-    return (kept.flatten(1).T @ factors.to(kept.dtype)).reshape(gradients.shape[1:])
+    return (_flat(kept).T @ factors.to(kept.dtype)).reshape(gradients.shape[1:])
+
+
+def _flat(gradients: Tensor) -> Tensor:
+    """Return (patients, numbers); numbers on their own are vectors of one."""
+    return gradients.reshape(len(gradients), prod(gradients.shape[1:]))
 
 
 def _across(counts: Tensor, like: Tensor) -> Tensor:

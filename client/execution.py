@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from client.devices import Found, choose_device, found_here
@@ -57,6 +57,11 @@ def resolve(*, precision: str = "auto", device: str = "cpu", threads: int = 1, f
         raise UserError(f"training.precision = 'fp16' needs a CUDA GPU; use 'bf16', 'fp32' or 'auto' on {kind}")
     chosen = precision if precision != "auto" else ("bf16" if _has_bf16(device) else "fp32")
     return Execution(device, cast("Precision", chosen), "eager" if device == "cpu" else "sdpa", threads)
+
+
+def by_row(execution: Execution) -> Execution:
+    """Return the same with attention in plain steps: gradients of single rows do not come out of a fused kernel."""
+    return replace(execution, attention="eager")
 
 
 def _has_bf16(device: str) -> bool:

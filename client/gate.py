@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from client.budget import Budget
 from client.journal import Decision, Entry
 from client.policy import Policy
+from client.private_reply import says_more
 from common import answers
 from common.compressing import restored
 from common.compression import Compression
@@ -65,6 +66,7 @@ class Gate:
 
     budget: counts the bytes that left in answer to the study; None where nobody counts, as in a simulation.
     compression: the study's; names and norm are those of the update that a reply stands for, bytes are what leaves.
+    is_private: whether the study protects single patients: then a reply has nothing that noise does not cover.
     """
 
     site: str
@@ -73,6 +75,7 @@ class Gate:
     journal: EntryLog
     budget: Budget | None = None
     compression: Compression = UNCOMPRESSED
+    is_private: bool = False
 
     def release(self, reply: Reply, request: Request, *, rarest: Mapping[Split, int] = NO_COUNTS) -> Reply:
         """Return the reply as it may leave, or raise RefusedError; either is in the journal first.
@@ -106,6 +109,8 @@ class Gate:
             return NOT_FINITE
         except SchemaError:
             return Objection("tensors are not exactly those that the plan allows")
+        if self.is_private and says_more(reply, self.policy):
+            return Objection("figures or counts that the study's privacy mechanism does not cover")
         return _not_let_out(reply, update, self.policy)
 
     def check_patients(self, patients: int) -> None:

@@ -22,11 +22,13 @@ from client.budget import Budget
 from client.gate import Gate, readiness_entry, refusal_entry
 from client.hours import is_open
 from client.journal import Journal
+from client.ledger import open_ledger
 from client.limited_log import LimitedLog
 from client.policy import Policy, objections, read_policy
 from client.preflight import readiness
 from client.sealing import Seal, read_storage_key
 from client.settings import SiteSettings, read_settings
+from client.shielding import patient_mechanism
 from client.site import check_member, find_base_model, open_trainer
 from client.site_folder import SiteFolder
 from client.step_log import StepLog
@@ -208,8 +210,9 @@ class Hospital:
             journal=self._log(bundle.study.digest),
             budget=Budget(state / SPENT),
             compression=compression_of(bundle.study.compression),
+            is_private=patient_mechanism(bundle.study) is not None,
         )
-        trainer = open_trainer(settings, bundle, base, store=store, gate=gate)
+        trainer = open_trainer(settings, bundle, base, store=store, gate=gate, ledger=open_ledger(self.folder))
         if settings.step_log:
             trainer = replace(trainer, step_log=StepLog(self.folder.step_log))
         self.base_model_loads += 1

@@ -60,6 +60,11 @@ class Policy(BaseModel):
     release_histograms: bool = False
     hours: tuple[str, ...] = ()
     runs: int = Field(default=1, ge=1)
+    privacy_epsilon: float = Field(default=8.0, gt=0)
+    privacy_delta: float = Field(default=1e-5, gt=0, lt=1)
+    require_privacy: bool = False
+    count_step: int = Field(default=10, ge=1)
+    exact_metrics: bool = False
 
     @field_validator("coordinators")
     @classmethod

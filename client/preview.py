@@ -19,9 +19,11 @@ from client.budget import FILE as SPENT
 from client.budget import Budget
 from client.gate import Gate
 from client.journal import Journal
+from client.ledger import Ledger
 from client.policy import objections, read_policy
 from client.sealing import KEY_BYTES, Seal
 from client.settings import read_settings
+from client.shielding import patient_mechanism
 from client.site import check_member, find_base_model, open_trainer
 from client.site_folder import SiteFolder
 from client.store import SiteStore
@@ -84,9 +86,12 @@ def play(folder: SiteFolder, source: Path) -> Preview:
         state, log = Path(place) / "state", Journal(Path(place) / "journal.jsonl", durable=False)
         seal = Seal(os.urandom(KEY_BYTES))  # lost with this function: what is left after a crash cannot be read
         store = SiteStore(state, measure=task_of(bundle.study.task).measure, durable=False, seal=seal)
-        gate = Gate(settings.site, policy, bundle.schema, log, Budget(state / SPENT, durable=False), compression)
+        budget, is_private = Budget(state / SPENT, durable=False), patient_mechanism(bundle.study) is not None
+        gate = Gate(settings.site, policy, bundle.schema, log, budget, compression, is_private)
+        ledger = Ledger(Path(place) / "privacy", seal, os.urandom(KEY_BYTES), durable=False)
         check_member(settings.site, bundle.study)
-        trainer = open_trainer(settings, bundle, find_base_model(settings, bundle.study), store=store, gate=gate)
+        base = find_base_model(settings, bundle.study)
+        trainer = open_trainer(settings, bundle, base, store=store, gate=gate, ledger=ledger)
         answer = trainer.answer(request)
         entry = json.loads(log.path.read_text(encoding="utf-8").splitlines()[-1])
     asked = asked_schema(bundle.schema, request.kind, request.plan)

@@ -7,7 +7,7 @@ Neither `training.clip_norm`, which bounds a step and no patient, nor regularise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +19,11 @@ from client.clipping import clipped_sum, patient_means
 from client.execution import Execution
 from client.optimizer import make_optimizer, set_learning_rate
 from client.patient_sample import PatientRows, chunks
-from client.row_gradients import RowGradients, trained
+from client.recipe import Recipe
+from client.row_gradients import RowGradients, Start, trained
 from client.schedule import factor, progress
 from client.steps import PLAIN, Setting, Step
-from client.training import Recipe, Trained, forked, set_active, set_training_mode
+from client.training import Trained, forked, set_active, set_training_mode
 from common.errors import RefusedError
 from common.privacy._accounting import Spending
 from common.privacy._noise import SECURE, Entropy
@@ -32,7 +33,6 @@ from common.workbench import Workbench
 if TYPE_CHECKING:
     from torch import Tensor
 
-Start = Callable[[Workbench, Execution], RowGradients]
 PART_BYTES: Final = 2**28
 """Of gradients of rows in memory at once."""
 MOST_ROWS: Final = 32

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from client.execution import Execution
+from client.recipe import Recipe
 from client.regulariser import regularisers_of
 from client.steps import Setting
 from client.tail_penalty import tail_penalties
-from client.training import Recipe, Trained, train
+from client.training import Trained, train
 from common.seeds import generator, integer_seed
 from common.state import AdapterState
 from common.study_regulariser import RegulariserSection
@@ -52,7 +53,6 @@ def train_round(
         rng=generator(work.seed, site=work.site, purpose="regulariser"),
     )
     tails = tail_penalties(work.extra, bench.parameters, work.rank)
-    dropout = f"dropout {rank}" if rank else "dropout"
     return train(
         bench,
         examples,
@@ -61,6 +61,12 @@ def train_round(
         private=work.private,
         execution=execution,
         rng=generator(work.seed, round_number=number, site=work.site, purpose="batches"),
-        dropout_seed=integer_seed(work.seed, round_number=number, site=work.site, purpose=dropout),
+        dropout_seed=dropout_seed(work, rank),
         setting=replace(setting, regularisers=(*regularisers, *tails)),
     )
+
+
+def dropout_seed(work: RoundWork, rank: int = 0) -> int:
+    """Return what dropout is drawn from in this round, in the site's process of this number."""
+    purpose = f"dropout {rank}" if rank else "dropout"
+    return integer_seed(work.seed, round_number=work.recipe.round_number, site=work.site, purpose=purpose)

@@ -1,22 +1,21 @@
 """The seam of gradients of single rows: what a private step is made of, and the slow way that everything is held to.
 
-An engine gives the gradient of each row's own loss, as if the row were a batch alone; `client.private_check` chooses one
-that is right for the study's method, task and base model.
+An engine gives the gradient of each row's own loss, as if the row were a batch alone; `client.private_check` chooses
+one that is right for the study's method, task and base model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from client.execution import Execution
 from client.forward import pad_id, to_device
 from common.tasks import AnyExample
+from common.workbench import Workbench
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from client.execution import Execution
-    from common.workbench import Workbench
 
     Batch = Mapping[str, Tensor]
     Gradients = Mapping[str, Tensor]
@@ -32,6 +31,10 @@ class RowGradients(Protocol):
     def close(self) -> None:
         """Leave the model as it was before the engine was made."""
         ...
+
+
+Start = Callable[[Workbench, Execution], RowGradients]
+"""Makes an engine."""
 
 
 def trained(bench: Workbench) -> dict[str, nn.Parameter]:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 from client.execution import resolve
 from client.gate import Gate
+from client.ledger import Ledger
 from client.out_of_memory import told_when_out_of_memory
 from client.rows import read_rows
 from client.settings import SiteSettings
+from client.shield import Shield
+from client.shielding import engine_for, patient_mechanism, suited
 from client.store import SiteStore
 from client.team import Team
 from client.trainer import Trainer, prepare_rows
@@ -17,7 +20,9 @@ from common.study import Study
 from common.workbench import Workbench, open_workbench
 
 
-def open_trainer(settings: SiteSettings, bundle: Bundle, base: Path, *, store: SiteStore, gate: Gate) -> Trainer:
+def open_trainer(
+    settings: SiteSettings, bundle: Bundle, base: Path, *, store: SiteStore, gate: Gate, ledger: Ledger
+) -> Trainer:
     """Load the base model of the folder `base`, which `find_base_model` found, and the site's rows.
 
     Raises:
@@ -27,13 +32,21 @@ def open_trainer(settings: SiteSettings, bundle: Bundle, base: Path, *, store: S
     study = bundle.study
     rows = read_rows(settings.rows, study)
     precision, threads = study.training.precision, settings.threads
-    execution, *others = (resolve(precision=precision, device=each, threads=threads) for each in settings.members)
+    found = (resolve(precision=precision, device=each, threads=threads) for each in settings.members)
+    execution, *others = (suited(each, study) for each in found)
+    mechanism = patient_mechanism(study)
+    if mechanism is not None and others:
+        raise UserError("this study protects single patients, which one process does; give one device in site.toml")
 
     def load() -> Workbench:
         return open_workbench(study, base, attention=execution.attention).to(execution.device)
 
     bench = told_when_out_of_memory(load, study, execution)
     parts = prepare_rows(rows, study, bench)
+    start = engine_for(study, bench, parts.train.examples, execution)
+    shield = None
+    if mechanism is not None and start is not None:
+        shield = Shield(mechanism, study, parts.train.patients, start, ledger)
     return Trainer(
         name=settings.site,
         bundle=bundle,
@@ -43,6 +56,8 @@ def open_trainer(settings: SiteSettings, bundle: Bundle, base: Path, *, store: S
         store=store,
         gate=gate,
         team=Team(study, base, parts.train.examples, execution, tuple(others)) if others else None,
+        shield=shield,
+        ledger=ledger,
     )
 
 

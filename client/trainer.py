@@ -15,16 +15,20 @@ from client.consent import check_request
 from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
+from client.ledger import Ledger
 from client.out_of_memory import told_when_out_of_memory
+from client.private_reply import hidden
+from client.recipe import recipe_of
 from client.round_training import RoundWork, train_round
 from client.round_update import update_of
 from client.scoring import score
+from client.shield import Shield
 from client.split import Parts, split_patients
 from client.step_log import StepLog
 from client.steps import Setting, Step
 from client.store import NOTHING, Kept, SiteStore
 from client.team import Team
-from client.training import Recipe, Trained
+from client.training import Trained
 from common.bundle import Bundle
 from common.compressing import compression_of
 from common.compression import Compression
@@ -95,7 +99,8 @@ class Trainer:
 
     check_consent: looks, after each step and before anything is let out, whether the hospital still agrees, and raises
     RefusedError with one of PASSING_REASONS where it does not. step_log: where the site writes each step down.
-    team: the further processes of a site that trains on several devices.
+    team: the further processes of a site that trains on several devices. shield: of its patients, where the study has
+    patient-level privacy; else `ledger`, where there is one, is told that nothing protects them.
     """
 
     name: str
@@ -108,6 +113,8 @@ class Trainer:
     check_consent: Callable[[], None] = lambda: None
     step_log: StepLog | None = None
     team: Team | None = None
+    shield: Shield | None = None
+    ledger: Ledger | None = None
 
     @property
     def schema(self) -> AdapterSchema:
@@ -131,6 +138,7 @@ class Trainer:
             return Refusal(error.reason)
         if answered is None:
             return self._answer_new(request)
+        self._settle(answered, request)
         self.gate.note_repetition(answered, request)
         return answered
 
@@ -150,7 +158,20 @@ class Trainer:
             answer, kept = self._gated(request, Kept(private, left_out))
         if not (isinstance(answer, Refusal) and answer.reason in PASSING_REASONS):
             self.store.save(request, answer, kept.private, kept.left_out)
+        self._settle(answer, request)
         return answer
+
+    def _settle(self, answer: Answer, request: Request) -> None:
+        """Note, once an answer is stored, that it may have left: asked again after its loss, it is charged anew."""
+        if self.shield is not None and isinstance(answer, Reply):
+            self.shield.settle(request)
+
+    def _charge(self, request: Request) -> None:
+        """Have what leaves in answer to a training request in the ledger, before it is even stored."""
+        if self.shield is not None:
+            self.shield.charge(request, self.gate.policy)
+        elif self.ledger is not None and request.kind == "train":
+            self.ledger.note_unprotected(request.study, self.rows.train.patients)
 
     def _gated(self, request: Request, before: Kept) -> tuple[Answer, Kept]:
         """Return what may leave, and what is remembered after it: what compression left out, only if the rest leaves.
@@ -160,12 +181,16 @@ class Trainer:
         """
         try:
             self.gate.check_room(request)
+            if self.shield is not None and request.kind == "train":
+                self.shield.check_room(self.gate.policy)
             study, execution = self.bundle.study, self.execution
             reply, kept = told_when_out_of_memory(lambda: self._work(request, before), study, execution)
             self.check_consent()
+            self._charge(request)
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
             return Refusal(error.reason), before
+        reply = reply if self.shield is None else hidden(reply, self.gate.policy)
         try:
             return self.gate.release(reply, request, rarest=self._rarest(request)), kept
         except RefusedError as error:
@@ -219,6 +244,8 @@ class Trainer:
 
     def _trained(self, request: Request, setting: Setting) -> Trained:
         work, examples = self._round_work(request), self.rows.train.examples
+        if self.shield is not None:
+            return self.shield.train(work, self.bench, examples, self.execution, setting)
         if self.team is not None:
             return self.team.train(work, self.bench.read(), self.bench, setting)
         return train_round(work, self.bench, examples, execution=self.execution, setting=setting)
@@ -258,23 +285,3 @@ class Trainer:
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose=f"bootstrap {split}"),
         )
         return SplitEvaluation(scores, measure.summary(outputs, part.labels, part.patients))
-
-
-def recipe_of(study: Study, *, round_number: int, proximal_mu: float = 0.0) -> Recipe:
-    """Return the study's recipe for one round."""
-    training = study.training
-    return Recipe(
-        learning_rate=training.learning_rate,
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        steps=training.local_steps,
-        accumulate=training.accumulate,
-        weight_decay=training.weight_decay,
-        layer_decay=training.layer_decay,
-        clip_norm=training.clip_norm,
-        schedule=training.schedule,
-        warmup_fraction=training.warmup_fraction,
-        round_number=round_number,
-        rounds=study.federation.rounds,
-        proximal_mu=proximal_mu,
-    )

@@ -19,8 +19,9 @@ from client.execution import Execution
 from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers, silence_frozen
 from client.optimizer import make_optimizer, set_learning_rate
+from client.recipe import Recipe
 from client.scaling import Scaler, scaler_of
-from client.schedule import Schedule, factor, progress
+from client.schedule import factor, progress
 from client.steps import PLAIN, Setting, Step
 from common.errors import RefusedError
 from common.peft_methods import AllocatesRanks, RankAllocation
@@ -31,31 +32,6 @@ from common.workbench import Workbench
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Hyper-parameters of local training, and where in the study this call is (see `client.schedule`).
-
-    batch_size: rows of one step. accumulate: in how many parts, one after the other, they go through the model.
-    layer_decay: in (0, 1], what the learning rate is multiplied by for each block below the top.
-    clip_norm: bound on the Euclidean norm of each step's gradient. proximal_mu: FedProx' mu, 0 is none; it ties shared
-    tensors to what was received, and private ones, which nobody sent, to nothing.
-    """
-
-    learning_rate: float
-    batch_size: int
-    epochs: int = 1
-    steps: int | None = None
-    accumulate: int = 1
-    weight_decay: float = 0.0
-    layer_decay: float = 1.0
-    clip_norm: float | None = None
-    schedule: Schedule = "constant"
-    warmup_fraction: float = 0.0
-    round_number: int = 1
-    rounds: int = 1
-    proximal_mu: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from client.batches import count_steps
 from client.execution import limited_threads
+from client.recipe import Recipe, recipe_of
 from client.regulariser import regularisers_of
 from client.scoring import score
 from client.steps import Setting, Step
-from client.trainer import SplitRows, recipe_of
-from client.training import Recipe, Trained, set_training_mode, train
+from client.trainer import SplitRows
+from client.training import Trained, set_training_mode, train
 from common.errors import RefusedError
 from common.metrics.measure import Measure
 from common.rank_slices import as_at_rank

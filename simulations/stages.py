@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from client.execution import Execution, resolve
+from client.shielding import suited
 from client.store import SiteStore
 from common.bundle import Bundle
 from common.errors import UserError
@@ -33,7 +34,7 @@ WORTH_PROCESSES_S = 30.0
 
 def start(study: Study, folder: RunFolder, *, threads: int, device: str) -> VirtualSites:
     """Prepare a new run in `folder` and return its sites; whatever fails or interrupts it leaves nothing behind."""
-    execution = resolve(precision=study.training.precision, device=device, threads=threads)
+    execution = suited(resolve(precision=study.training.precision, device=device, threads=threads), study)
     with folder.preparing():
         sites = read_sites(study, folder.scratch)
         check_sites(sites, study)

@@ -10,8 +10,12 @@ from client.data import Rows
 from client.execution import Execution
 from client.gate import Gate
 from client.journal import Journal
+from client.ledger import Ledger
 from client.policy import Policy
+from client.row_gradients import Start
 from client.rows import read_rows
+from client.shield import Shield
+from client.shielding import engine_for, patient_mechanism
 from client.step_log import StepLog
 from client.store import SiteStore
 from client.trainer import SiteRows, Trainer, prepare_rows, split_of
@@ -19,6 +23,7 @@ from common.bundle import Bundle, read_bundle
 from common.compressing import compression_of
 from common.errors import DataError, StudyError
 from common.labels import strata
+from common.privacy.patient_dp import PatientDP
 from common.study import Study
 from common.study_task import task_of
 from common.workbench import Workbench, open_workbench
@@ -35,6 +40,8 @@ SIMULATED_POLICY = Policy(
     minimum_patients=0,
     minimum_class_patients=0,
     release_histograms=True,
+    exact_metrics=True,
+    count_step=1,
 )
 """All virtual sites are one user's own; score histograms are free there."""
 
@@ -57,6 +64,7 @@ class VirtualSites:
     execution: Execution
     folder: RunFolder
     attacks: Mapping[str, Attack] = field(default_factory=dict)
+    start: Start | None = None
 
     def endpoint(self, site: str) -> SiteEndpoint:
         """Return what answers for one site: its trainer, which at a bad site is not believed."""
@@ -67,6 +75,7 @@ class VirtualSites:
         """Return the trainer of one site; its disk is a folder of the run's."""
         home, study = self.folder.sites / site, self.bundle.study
         journal = Journal(home / "journal.jsonl", durable=False)
+        mechanism = patient_mechanism(study)
         return Trainer(
             name=site,
             bundle=self.bundle,
@@ -75,10 +84,27 @@ class VirtualSites:
             execution=self.execution,
             store=SiteStore(home, measure=task_of(study.task).measure, durable=False),
             gate=Gate(
-                site, SIMULATED_POLICY, self.bundle.schema, journal, compression=compression_of(study.compression)
+                site,
+                SIMULATED_POLICY,
+                self.bundle.schema,
+                journal,
+                compression=compression_of(study.compression),
+                is_private=mechanism is not None,
             ),
             step_log=StepLog(home / "steps.jsonl"),
+            shield=self._shield(site, mechanism),
         )
+
+    def _shield(self, site: str, mechanism: PatientDP | None) -> Shield | None:
+        """Return what protects a site's patients; its ledger counts, and ends nothing."""
+        if mechanism is None or self.start is None:
+            return None
+        patients = self.rows[site].train.patients
+        return Shield(mechanism, self.bundle.study, patients, self.start, self.ledger(site), is_limited=False)
+
+    def ledger(self, site: str) -> Ledger:
+        """Return the ledger of one site: in the clear, since all sites are one user's own."""
+        return Ledger(self.folder.sites / site / "privacy", seal=None, pseudonym_key=b"", durable=False)
 
 
 def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> VirtualSites:
@@ -90,7 +116,9 @@ def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> Virtu
     base = base_folder(study, folder.scratch)
     bench = open_workbench(study, base, attention=execution.attention).to(execution.device)
     rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
-    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks)
+    examples = [example for part in rows.values() for example in part.train.examples]
+    start = engine_for(study, bench, examples, execution)
+    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks, start)
 
 
 def check_sites(sites: Mapping[str, Rows], study: Study) -> None:

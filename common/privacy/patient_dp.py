@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from common.errors import StudyError
+from common.foreseen import foreseen_in
+from common.plans.hetlora import TAIL_PENALTY
 from common.privacy import Unit
 from common.privacy._accounting import Accountant, Spending, noise_multiplier_for, sampling_probability, steps_for
 

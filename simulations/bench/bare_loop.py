@@ -12,7 +12,8 @@ from typing import Any  # transformers' and peft's classes are untyped
 from client.batches import scoring_batches, training_batches
 from client.data import Rows
 from client.execution import Execution
-from client.trainer import SiteRows, SplitRows, recipe_of, split_of
+from client.recipe import recipe_of
+from client.trainer import SiteRows, SplitRows, split_of
 from common.seeds import generator
 from common.study import Study
 from common.tasks import Example

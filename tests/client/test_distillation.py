@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from client.distillation import Distillation, divergence, make_distillation
 from client.execution import Execution
+from client.recipe import Recipe
 from client.steps import Setting
-from client.training import Recipe, train
+from client.training import train
 from common.state import digest_state
 from common.tasks import Example
 from common.workbench import Workbench

@@ -10,8 +10,9 @@ from torch import nn
 
 from client.ewc import Ewc, fisher_of_row, make_ewc, penalty
 from client.execution import Execution
+from client.recipe import Recipe
 from client.steps import Setting
-from client.training import Recipe, train
+from client.training import train
 from common.state import digest_state, norm, subtract
 from common.tasks import Example
 from common.workbench import Workbench

@@ -11,8 +11,9 @@ from torch import nn
 from client import frozen_layers
 from client.execution import Execution
 from client.frozen_layers import FrozenLayers
+from client.recipe import Recipe
 from client.scoring import score
-from client.training import Recipe, set_training_mode, train
+from client.training import set_training_mode, train
 from common.tasks import Example
 from common.workbench import Workbench
 

@@ -9,7 +9,8 @@ import torch
 
 from client.execution import Execution
 from client.optimizer import Group, grouped, make_optimizer, may_decay, set_learning_rate
-from client.training import Recipe, train
+from client.recipe import Recipe
+from client.training import train
 from common.state import Array
 from common.workbench import Workbench
 

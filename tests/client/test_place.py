@@ -13,9 +13,10 @@ from torch import nn
 
 from client.execution import Execution
 from client.place import ALONE, Place
+from client.recipe import Recipe
 from client.replicas import join
 from client.steps import Setting
-from client.training import Recipe, train
+from client.training import train
 from common.state import Array, digest_state
 from common.study import Study
 from common.workbench import Workbench, open_workbench

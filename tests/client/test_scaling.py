@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from client.execution import Execution
+from client.recipe import Recipe
 from client.scaling import Scaler, scaler_of
 from client.steps import Setting, Step
-from client.training import Recipe, Trained, train
+from client.training import Trained, train
 from common.errors import RefusedError
 from common.state import Array
 from common.workbench import Workbench

@@ -9,6 +9,7 @@ import pytest
 
 from client.gate import Gate
 from client.journal import Journal
+from client.ledger import open_ledger
 from client.policy import Policy
 from client.settings import SiteSettings, read_settings
 from client.site import check_member, find_base_model, open_trainer
@@ -23,7 +24,8 @@ def opened(real: Any, **changes: Any) -> Trainer:
     store = SiteStore(real.folder.state, measure=ClassMeasure(2), durable=False)
     gate = Gate(settings.site, Policy(), real.bundle.schema, Journal(real.folder.journal, durable=False))
     check_member(settings.site, real.bundle.study)
-    return open_trainer(settings, real.bundle, find_base_model(settings, real.bundle.study), store=store, gate=gate)
+    base, ledger = find_base_model(settings, real.bundle.study), open_ledger(real.folder)
+    return open_trainer(settings, real.bundle, base, store=store, gate=gate, ledger=ledger)
 
 
 def test_rows_and_execution_are_those_of_the_settings(make_site: Callable[..., Any]) -> None:

@@ -9,8 +9,9 @@ import pytest
 from torch import nn
 
 from client.execution import Execution
+from client.recipe import Recipe
 from client.steps import Setting, Step
-from client.training import Recipe, set_training_mode, train
+from client.training import set_training_mode, train
 from common.state import Array, norm, subtract
 from common.tasks import Example
 from common.workbench import Workbench

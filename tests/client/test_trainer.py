@@ -9,8 +9,9 @@ import torch
 
 from client.execution import Execution
 from client.policy import Policy
+from client.recipe import recipe_of
 from client.scoring import score
-from client.trainer import Trainer, recipe_of
+from client.trainer import Trainer
 from client.training import train
 from common import wire
 from common.errors import CheckpointError

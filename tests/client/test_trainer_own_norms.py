@@ -10,9 +10,10 @@ import torch
 
 from client.batches import take, training_batches
 from client.execution import Execution
+from client.recipe import Recipe
 from client.scoring import score
 from client.trainer import Trainer
-from client.training import Recipe, train
+from client.training import train
 from common.errors import RefusedError
 from common.protocol import Answer, Reply, Request
 from common.state import AdapterState, digest_state

@@ -11,8 +11,9 @@ from torch import nn
 
 from client.batches import training_batches
 from client.execution import Execution
+from client.recipe import Recipe
 from client.schedule import factor
-from client.training import Recipe, Trained, train
+from client.training import Trained, train
 from common.errors import RefusedError
 from common.state import Array, digest_state, norm, subtract
 from common.tasks import Example

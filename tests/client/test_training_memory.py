@@ -11,7 +11,8 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from client.execution import Execution
-from client.training import Recipe, train
+from client.recipe import Recipe
+from client.training import train
 from common import plugins
 from common.workbench import Workbench
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from client.execution import Execution
-from client.training import Recipe, train
+from client.recipe import Recipe
+from client.training import train
 from common.tasks import Example
 from common.tasks._losses import IGNORED, cross_entropy
 from common.workbench import Workbench

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from client.gate import Gate
 from client.initialise import read_join
 from client.journal import Journal
+from client.ledger import open_ledger
 from client.policy import Policy, read_policy
 from client.settings import read_settings
 from client.site import find_base_model, open_trainer
@@ -68,9 +69,8 @@ def opened(virtual: VirtualSites, folder: SiteFolder) -> Trainer:
     settings, policy = read_settings(folder), read_policy(folder.policy)
     gate = Gate(settings.site, policy, virtual.bundle.schema, Journal(folder.journal))
     base = find_base_model(settings, virtual.bundle.study)
-    return open_trainer(
-        settings, virtual.bundle, base, store=SiteStore(folder.state, measure=ClassMeasure(2)), gate=gate
-    )
+    store = SiteStore(folder.state, measure=ClassMeasure(2))
+    return open_trainer(settings, virtual.bundle, base, store=store, gate=gate, ledger=open_ledger(folder))
 
 
 def test_a_real_site_has_the_rows_split_and_execution_of_its_virtual_one(

@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from client.execution import Execution
+from client.recipe import recipe_of
 from client.scoring import score
 from client.steps import Setting, Step
-from client.trainer import recipe_of
 from client.training import Trained, set_training_mode, train
 from common.seeds import generator, integer_seed
 from common.state import Array

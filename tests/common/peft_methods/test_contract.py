@@ -12,7 +12,8 @@ from torch import nn
 from transformers import AutoModel
 
 from client.execution import Execution
-from client.training import Recipe, train
+from client.recipe import Recipe
+from client.training import train
 from common import plugins
 from common.adapter_folder import write_adapter
 from common.bundle import Bundle

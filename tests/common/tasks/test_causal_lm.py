@@ -12,9 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from client.batches import take
 from client.execution import Execution
+from client.recipe import Recipe
 from client.rows import read_rows
 from client.scoring import predicted_rows, score
-from client.training import Recipe, train
+from client.training import train
 from common import plugins
 from common.errors import ModelError, StudyError
 from common.metrics.completions import perplexity
