@@ -6,12 +6,13 @@ the model's way through its layers does not depend on the values of a row.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # arguments of transformers' models
 
-from client.row_gradients import batch_of, both_of, names_in
+from client.row_gradients import SLOWER, batch_of, both_of, names_in
 from common.tasks import AnyExample
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class FunctionalGradients:
             return value
 
         own = {place: self.bench.parameters[name].detach() for name, place in self.places.items()}
-        with _masks_made_ready(self.bench.model):
+        with _masks_made_ready(self.bench.model), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=SLOWER, category=UserWarning)
             mapped = vmap(grad_and_value(loss), in_dims=(None, 0), randomness="different")
             gradients, losses = mapped(own, batch_of(self.bench, examples, self.execution))
         return losses, {name: gradients[place] for name, place in self.places.items()}

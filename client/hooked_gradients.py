@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any  # Opacus' module is untyped here
 
 from client.forward import pad_id
 from client.frozen_layers import FrozenLayers
-from client.row_gradients import batch_of, both_of, row_losses, trained
+from client.row_gradients import SLOWER, batch_of, both_of, row_losses, trained
 from common.tasks import AnyExample
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class HookedGradients:
         with warnings.catch_warnings():
             # The first trained layer's inputs need no gradient, and torch says so each time.
             warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
+            warnings.filterwarnings("ignore", message=SLOWER, category=UserWarning)
             losses.sum().backward()  # type: ignore[no-untyped-call] # torch's own
         return losses.detach(), {name: _taken(name, parameter) for name, parameter in trained(bench).items()}
 

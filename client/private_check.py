@@ -45,10 +45,10 @@ def checked_engine(study: Study, bench: Workbench, examples: Sequence[AnyExample
     Raises:
         StudyError: there is none, or the method or the model uses rows in another way than by gradients.
     """
-    _check_kind(study, bench)
     before = bench.read()
     set_active(bench, bench.parameters)
     try:
+        _check_kind(study, bench)
         _move(bench)
         batches, exact = [examples[:ROWS], examples[-ROWS:]], replace(execution, precision="fp32")
         wanted = [_slow(bench, batch, exact) for batch in batches]
@@ -70,7 +70,7 @@ def checked_engine(study: Study, bench: Workbench, examples: Sequence[AnyExample
 
 
 def _check_kind(study: Study, bench: Workbench) -> None:
-    if isinstance(bench.method, AllocatesRanks):
+    if _prunes(study, bench):
         raise StudyError(
             f"peft.method = {study.peft.method!r} prunes by gradients that are not clipped, which "
             "privacy.mechanism = 'patient-dp' cannot account for; use lora"
@@ -80,6 +80,15 @@ def _check_kind(study: Study, bench: Workbench) -> None:
             f"peft.private holds {next(iter(bench.own_norms))!r}, a BatchNorm: it mixes the rows of a batch, and no "
             "patient can be clipped alone; take it out of peft.private"
         )
+
+
+def _prunes(study: Study, bench: Workbench) -> bool:
+    """Whether the method measures gradients as the loss gave them, in any round; it may write what it then prunes."""
+    method, rounds = bench.method, study.federation.rounds
+    return isinstance(method, AllocatesRanks) and any(
+        method.allocate(bench.parameters, round_number=number, rounds=rounds) is not None
+        for number in range(1, rounds + 1)
+    )
 
 
 def _move(bench: Workbench) -> None:

@@ -7,7 +7,7 @@ one that is right for the study's method, task and base model.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from client.execution import Execution
 from client.forward import pad_id, to_device
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     Batch = Mapping[str, Tensor]
     Gradients = Mapping[str, Tensor]
+
+
+SLOWER: Final = "There is a performance drop because we have not yet implemented the batching rule"
+"""What torch says of an operation that it maps over rows one by one."""
 
 
 class RowGradients(Protocol):

@@ -26,7 +26,7 @@ def suited(execution: Execution, study: Study) -> Execution:
 
 
 def engine_for(study: Study, bench: Workbench, examples: Sequence[AnyExample], execution: Execution) -> Start | None:
-    """Return a checked engine; None where the study needs none, or there is no row to check it on. Raises StudyError."""
+    """Return a checked engine; None where the study needs none, or there is no row to check it on."""
     if patient_mechanism(study) is None or not examples:
         return None
     return checked_engine(study, bench, examples, execution)
