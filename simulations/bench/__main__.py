@@ -17,6 +17,7 @@ from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, mea
 from simulations.bench.deployment import deployment_figures
 from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
+from simulations.bench.private_steps import measure_private
 from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
 from simulations.bench.server_memory import server_memory_figures
 
@@ -89,6 +90,10 @@ def _server_memory() -> Iterator[Mapping[str, float]]:
     return server_memory_figures(_apart)
 
 
+def _private() -> Iterator[Mapping[str, float]]:
+    yield _apart(measure_private).figures()
+
+
 def _flexlora() -> Iterator[Mapping[str, float]]:
     return flexlora_figures(_apart)
 
@@ -100,6 +105,7 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "aggregation": _aggregation,
     "server_memory": _server_memory,
     "flexlora": _flexlora,
+    "private": _private,
     "deployment": _deployment,
 }
 
