@@ -15,6 +15,7 @@ from common.bundle import Bundle
 from common.compressing import compression_of
 from common.errors import UserError
 from common.files import digest_json
+from common.protecting import mechanism_of
 from common.rank_slices import sliced_schema
 from common.state import AdapterSchema
 from common.study_file import first_error
@@ -45,6 +46,9 @@ class Policy(BaseModel):
     minimum_class_patients: metrics are withheld too where fewer patients are of one class, or have one number or text
     of few (see `common.labels.rarest`). metrics: names that may leave. hours: see `client.hours`; none is any time.
     runs: how many runs of a study are answered; a new run can ask everything again.
+    privacy_epsilon, privacy_delta: the most that all studies with a guarantee together may spend of one patient.
+    require_privacy: only studies whose guarantee is of patients. Of such studies: count_step, to a multiple of which
+    counts of rows are rounded; exact_metrics, whether metrics may leave outside the guarantee, without noise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -193,5 +197,7 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"all replies have about {study_bytes(bundle, site)} bytes, the policy allows {policy.max_study_bytes}": (
             study_bytes(bundle, site) > policy.max_study_bytes
         ),
+        f"its privacy mechanism, {bundle.study.privacy.mechanism!r}, gives patients no guarantee, and the policy "
+        "requires one": policy.require_privacy and mechanism_of(bundle.study).unit != "patient",
     }
     return [text for text, holds in found.items() if holds]

@@ -17,6 +17,11 @@ _COMMENTS = {
     "release_histograms": "Whether summaries may leave for metrics over all sites: score histograms, sums.",
     "hours": "When the site answers, in local time: ['Mo-Fr 20:00-06:00', 'Sa,Su 00:00-24:00']; [] is any time.",
     "runs": "How many runs of one study are answered; a new run can ask everything again.",
+    "privacy_epsilon": "Largest epsilon that all studies with a guarantee together may spend of one patient.",
+    "privacy_delta": "The delta that it is counted at; well below 1 in the number of patients.",
+    "require_privacy": "Whether only studies that guarantee something to each patient may be approved.",
+    "count_step": "In studies with such a guarantee counts of rows leave rounded to multiples of this.",
+    "exact_metrics": "Whether metrics leave in such studies without noise, so outside the guarantee.",
 }
 
 

@@ -11,6 +11,7 @@ from client.policy import Policy, objections, read_policy, reply_bytes, study_by
 from common import plugins
 from common.bundle import Bundle
 from common.errors import UserError
+from common.plugins import register_folder
 from common.study import PeftSection
 
 KEY = "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -25,6 +26,9 @@ def test_the_defaults_are_careful() -> None:
     assert set(policy.methods) == set(plugins.available("common.peft_methods")) - {"full"}
     assert not policy.release_histograms
     assert (policy.minimum_patients, policy.minimum_class_patients, policy.runs) == (10, 5, 1)
+    assert (policy.privacy_epsilon, policy.privacy_delta, policy.count_step) == (8.0, 1e-5, 10)
+    assert not policy.require_privacy
+    assert not policy.exact_metrics
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,11 @@ def test_the_defaults_are_careful() -> None:
         ("minimum_class_patients = -1", r"minimum_class_patients: .*found -1"),
         ("max_update_norm = nan", r"max_update_norm: "),
         ("runs = 0", r"runs: .*found 0"),
+        ("privacy_epsilon = 0", r"privacy_epsilon: .*found 0"),
+        ("privacy_epsilon = inf", r"privacy_epsilon: .*inf"),
+        ("privacy_delta = 0", r"privacy_delta: .*found 0"),
+        ("privacy_delta = 1", r"privacy_delta: .*found 1"),
+        ("count_step = 0", r"count_step: .*found 0"),
         ("hours = ['always']", r"hours: 'always' is no time of work"),
         ("hours = ", r"is not TOML"),
     ],
@@ -99,6 +108,22 @@ def test_each_rule_that_a_study_breaks_is_said(make_bundle: Callable[..., Bundle
         assert word in only
 
 
+@pytest.fixture
+def guarantees() -> None:
+    """The privacy mechanism `sample-guarantee`, whose option `of` says of whom it is."""
+    register_folder("common.privacy", Path(__file__).parent / "privacy_samples")
+
+
+@pytest.mark.usefixtures("guarantees")
+def test_only_a_guarantee_of_patients_will_do_where_privacy_is_required(make_bundle: Callable[..., Bundle]) -> None:
+    sample = "privacy.mechanism='sample-guarantee'"
+    assert objected(make_bundle(sample), require_privacy=True) == []
+    for overrides in ([], [sample, "privacy.of='site'"]):
+        assert objected(make_bundle(*overrides)) == []
+        (only,) = objected(make_bundle(*overrides), require_privacy=True)
+        assert "gives patients no guarantee, and the policy requires one" in only
+
+
 @pytest.mark.parametrize("method", ["int8", "top-k"])
 def test_bytes_are_those_of_the_compressed_reply(method: str, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle(f"compression.method='{method}'")
@@ -128,6 +153,11 @@ def test_the_digest_is_of_every_rule() -> None:
         Policy(release_histograms=True),
         Policy(hours=("Mo 00:00-24:00",)),
         Policy(runs=2),
+        Policy(privacy_epsilon=3),
+        Policy(privacy_delta=1e-6),
+        Policy(require_privacy=True),
+        Policy(count_step=1),
+        Policy(exact_metrics=True),
     ]
     assert len(changed) == len(Policy.model_fields)
     assert len({policy.digest for policy in [Policy(), *changed]}) == 1 + len(changed)

@@ -23,6 +23,11 @@ POLICIES = st.builds(
     release_histograms=st.booleans(),
     hours=st.lists(st.sampled_from(["Mo-Fr 20:00-06:00", "Sa 00:00-24:00"])),
     runs=BOUNDS,
+    privacy_epsilon=st.floats(min_value=1e-9, max_value=1e30),
+    privacy_delta=st.floats(min_value=1e-300, max_value=1, exclude_max=True),
+    require_privacy=st.booleans(),
+    count_step=BOUNDS,
+    exact_metrics=st.booleans(),
 )
 
 
