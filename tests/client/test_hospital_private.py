@@ -102,7 +102,7 @@ def test_another_study_of_the_same_patients_spends_on_top(make_site: Make, ask: 
     patients, hospital = patients_of(site), site.hospital()
     replied(site.sent(hospital, ask(site.bundle)))
     once = counted(site, patients)
-    other = site.approve_other(*PRIVATE, "training.learning_rate=0.02")
+    other = site.approve_other(*PRIVATE, "name=other")
     answer = site.sent(hospital, ask(other))
     replied(answer)
     assert counted(site, patients) > 1.2 * once
