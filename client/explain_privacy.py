@@ -1,6 +1,7 @@
 """What the privacy ledger holds, in plain words, for the person who answers for the patients' data."""
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 
 from client.ledger_overview import MOST_ROUNDS, Group, Overview, found_patients, right_guesses
 from client.site_folder import short
@@ -38,7 +39,7 @@ def _group_lines(number: int, group: Group, found: Overview, names: Mapping[str,
         yield from _spent_lines(group, found, names)
     if group.unprotected:
         studies = ", ".join(_named(study, names) for study in group.unprotected)
-        yield f"  no bound    answered about them without a guarantee, which no epsilon above has in it: {studies}"
+        yield f"  no bound    answered about them without a guarantee, which epsilon does not count: {studies}"
 
 
 def _spent_lines(group: Group, found: Overview, names: Mapping[str, str]) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _meaning_lines(epsilon: float, delta: float) -> Iterator[str]:
     yield "  it means    no analysis of what left tells whether a given patient's rows were in it better than this:"
     yield f"              where both are as likely, a guess is right at most {_percent(right)} of the time;"
     yield (
-        f"              who wrongly names {WRONGLY:.0%} of the patients that were not in it finds at most "
+        f"              who wrongly names {_percent(WRONGLY)} of the patients that were not in it finds at most "
         f"{_percent(hit)} of those who were"
     )
     if right >= _LITTLE:
@@ -79,9 +80,9 @@ def _percent(share: float) -> str:
     """Return a bound in percent, rounded up: a bound that is rounded down is none.
 
     >>> _percent(0.7311), _percent(1.0)
-    ('73.2 %', '100.0 %')
+    ('73.2 %', '100 %')
     """
-    return f"{min(-(-share * 1000 // 1) / 10, 100.0):.1f} %"
+    return f"{min(ceil(share * 1000) / 10, 100):g} %"
 
 
 def _named(study: str, names: Mapping[str, str]) -> str:

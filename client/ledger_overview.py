@@ -82,9 +82,11 @@ def _rounds_left(charges: Sequence[Charge], limit: Limit) -> int:
     last = charges[-1].key
     of_last = (last.study, last.run, last.round)
     once = [each.spending for each in charges if (each.key.study, each.key.run, each.key.round) == of_last]
-    spent = [each.spending for each in charges]
-    after = partial(_after, spent, once, limit)
-    return max(bisect_right(range(MOST_ROUNDS + 1), limit.epsilon, key=after) - 1, 0)
+    after = partial(_after, [each.spending for each in charges], once, limit)
+    known = 1
+    while known <= MOST_ROUNDS and after(known) <= limit.epsilon:
+        known *= 2  # few rounds are quickly computed, and mostly it is few that are left
+    return bisect_right(range(min(known, MOST_ROUNDS + 1)), limit.epsilon, lo=(known + 1) // 2, key=after) - 1
 
 
 def _after(spent: Sequence[Spending], once: Sequence[Spending], limit: Limit, rounds: int) -> float:
