@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client import site_process_commands
+from client import privacy_commands, site_process_commands
 
 if TYPE_CHECKING:
     from client.site_folder import SiteFolder
@@ -171,4 +171,5 @@ def _site(folder: Path) -> SiteFolder:
     return site
 
 
+privacy_commands.register(site_app)
 site_process_commands.register(site_app)
