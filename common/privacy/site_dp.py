@@ -16,8 +16,9 @@ w_k = min(examples, weight_cap), w = weight_cap, and W = weight_total, or weight
   w min(1, C / |u|) |u| / W <= C w / W long. To replace an update by another changes up to 2 S: two sites' worth.
 - A site that does not answer is one whose update is zero: W and the noise stay, the mean shrinks. To divide by those
   who did answer would make denominator and sensitivity depend on who did, for the same ratio of signal to noise.
-- Composition: every site counts as taking part in every round, so T rounds are one Gaussian mechanism of z / sqrt(T)
-  (`common.privacy._gaussian`); cohorts of `federation.fraction` are drawn from the study's seed, which all know.
+- Composition: every site counts as taking part in every round, so T rounds are one Gaussian mechanism of z / sqrt(T),
+  whose epsilon is exact (`common.privacy._accounting`); the cohorts of `federation.fraction` come from the study's
+  seed, which all know, and amplify nothing.
 - The ledger is the run's, in the server's checkpoint. A round's noise and its entry become the checkpoint together,
   before the next question carries the adapter away. A server that is killed before that draws new noise when it
   resumes; nobody has seen the first. Two runs over the same sites add up, and no ledger here knows both.
@@ -46,8 +47,7 @@ from common import plugins
 from common.cohort_size import cohort_size
 from common.errors import StudyError
 from common.privacy import Unit
-from common.privacy._accounting import Spending
-from common.privacy._gaussian import ACCOUNTANT, epsilon_together, noise_for
+from common.privacy._accounting import LEAST_NOISE, MOST_NOISE, Accountant, Spending, epsilon_of, noise_multiplier_for
 from common.strategy_check import STRATEGIES, check_sum_is_enough
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 EPSILON: Final = 8.0
 """What the rounds may spend in a study that names neither epsilon nor noise."""
+ACCOUNTANT: Final[Accountant] = "pld"
 NOT_COVERED: Final = (
     "losses, metrics, example counts and who took part, which are recorded as they are; other runs over the same sites"
 )
@@ -108,7 +109,7 @@ class SiteRule:
 
     def epsilon_of(self, spent: Sequence[Spending]) -> float:
         """Return epsilon of a ledger."""
-        return epsilon_together(spent, delta=self.delta)
+        return epsilon_of(spent, delta=self.delta, accountant=ACCOUNTANT)
 
     def can_pay(self, spent: Sequence[Spending]) -> bool:
         """Whether one more round stays within the budget."""
@@ -125,7 +126,7 @@ class SiteDP:
     """
 
     clip_norm: Annotated[float, Field(gt=0, le=1e15)] = 1.0
-    noise_multiplier: Annotated[float, Field(ge=0.01, le=1e6)] | None = None
+    noise_multiplier: Annotated[float, Field(ge=LEAST_NOISE, le=MOST_NOISE)] | None = None
     epsilon: Annotated[float, Field(gt=0, le=1e4)] | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     weight_cap: Annotated[int, Field(ge=1)] | None = None
@@ -191,9 +192,9 @@ class SiteDP:
             )
 
     def _check_rounds(self, rounds: int, *, noise: float, epsilon: float) -> None:
-        planned = epsilon_together([Spending(noise, 1.0, rounds)], delta=self.delta)
+        planned = epsilon_of([Spending(noise, 1.0, rounds)], delta=self.delta, accountant=ACCOUNTANT)
         if planned > epsilon:
-            enough = noise_for(epsilon=epsilon, delta=self.delta, rounds=rounds)
+            enough = self._noise_for(epsilon, rounds)
             raise StudyError(
                 f"{rounds} rounds with privacy.noise_multiplier = {noise:g} spend epsilon {planned:.4g}, above "
                 f"privacy.epsilon = {epsilon:g}; play fewer rounds, give a noise_multiplier of {enough:.4g} or more, "
@@ -204,7 +205,12 @@ class SiteDP:
         """Return z, which spends just epsilon in all rounds where it is not given."""
         if self.noise_multiplier is not None:
             return self.noise_multiplier
-        return noise_for(epsilon=self.budget or EPSILON, delta=self.delta, rounds=study.federation.rounds)
+        return self._noise_for(self.budget or EPSILON, study.federation.rounds)
+
+    def _noise_for(self, epsilon: float, rounds: int) -> float:
+        return noise_multiplier_for(
+            epsilon=epsilon, delta=self.delta, sampling_probability=1.0, steps=rounds, accountant=ACCOUNTANT
+        )
 
     def rule(self, study: Study, *, sites: int) -> SiteRule:
         """Return what the server of a study over so many sites does."""
@@ -225,7 +231,7 @@ class SiteDP:
         return {
             "mechanism": study.privacy.mechanism,
             "unit": self.unit,
-            "epsilon": epsilon_together([Spending(rule.noise_multiplier, 1.0, rounds)], delta=self.delta),
+            "epsilon": rule.epsilon_of([Spending(rule.noise_multiplier, 1.0, rounds)]),
             "delta": self.delta,
             "accountant": ACCOUNTANT,
             "rounds": rounds,

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import RefusedError
-from common.privacy._accounting import Spending
-from common.privacy._gaussian import epsilon_together
+from common.privacy._accounting import Spending, epsilon_of
 from common.privacy.site_dp import SiteRule
 from common.protocol import Answer, Reply, Request
 from common.state import digest_state, norm, subtract
@@ -124,7 +123,7 @@ def test_a_server_killed_before_its_checkpoint_draws_new_noise_and_counts_the_ro
 
 
 def test_the_rounds_end_cleanly_where_the_budget_does(lab: MakeLab) -> None:
-    budget = epsilon_together([Spending(1.0, 1.0, 2)], delta=1e-5)
+    budget = epsilon_of([Spending(1.0, 1.0, 2)], delta=1e-5)
     made = lab(4)
     outcome: Outcome = made.run(site_rule=rule(budget=budget * (1 + 1e-9)), rounds=5)
     assert outcome.state.round == outcome.kept_round == 2
