@@ -1,4 +1,4 @@
-"""What a study's strategy does not go with, refused when the study is checked: PEFT methods, LoRA ranks, privacy.
+"""What a study's strategy does not go with, refused when the study is checked: PEFT methods, LoRA ranks, sums.
 
 It asks the strategy, and knows none by name: a new one is checked by what it declares. It lies here, where both sides
 read a study, and sees strategies by what they declare only, since they are the server's.
@@ -15,8 +15,6 @@ from common.study import Study
 
 STRATEGIES: Final = "server.aggregation"
 METHODS: Final = "common.peft_methods"
-SUMS_ONLY: Final[frozenset[str]] = frozenset()
-"""Privacy mechanisms (`privacy.mechanism`) that reveal the sum of the updates and no single one."""
 
 
 class Declared(Protocol):
@@ -51,17 +49,24 @@ def mean_is_exact(study: Study, strategy: Declared) -> bool:
     )
 
 
-def check_strategy(study: Study, strategy: Declared, *, sums_only: frozenset[str] = SUMS_ONLY) -> None:
-    """Raise StudyError where the study's strategy does not go with its method, its ranks or its privacy mechanism."""
+def check_strategy(study: Study, strategy: Declared) -> None:
+    """Raise StudyError where the study's strategy does not go with its method or its ranks."""
     _check_method(study, strategy)
     _check_ranks(study, strategy)
-    mechanism = study.privacy.mechanism
-    if mechanism in sums_only and strategy.needs_individual_updates:
-        linear = _named(lambda kind: not kind.needs_individual_updates)
-        raise StudyError(
-            f"{_name(study)} needs every site's own update, and privacy.mechanism = {mechanism!r} reveals their sum "
-            f"only; expected a strategy that a sum is enough for: {linear}"
-        )
+
+
+def check_sum_is_enough(study: Study, strategy: Declared) -> None:
+    """Raise StudyError where the study's strategy needs more than the privacy mechanism gives it: a sum of updates."""
+    if _needs_sum_only(strategy):
+        return
+    raise StudyError(
+        f"{_name(study)} needs every site's own update, and privacy.mechanism = {study.privacy.mechanism!r} reveals "
+        f"their sum only; expected a strategy that a sum is enough for: {_named(_needs_sum_only)}"
+    )
+
+
+def _needs_sum_only(strategy: Declared) -> bool:
+    return "linear" in strategy.claims and not strategy.needs_individual_updates
 
 
 def _check_method(study: Study, strategy: Declared) -> None:

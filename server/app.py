@@ -14,6 +14,7 @@ from server.closing import Outcome
 from server.enough import quorum_of, strategy_of
 from server.events import Progress, ignore
 from server.job import ServerJob
+from server.noised_mean import rule_of
 from server.rounds import run_rounds
 from server.state import ServerState
 
@@ -59,4 +60,5 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
         ranks=federation.ranks,
         compression=compression_of(study.compression),
         resamples=study.evaluation.resamples,
+        site_rule=rule_of(study, len(sites)),
     )

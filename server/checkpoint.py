@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any  # JSON values
 
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file
 
 from common.errors import CheckpointError
 from common.files import canonical_json, digest_file, sync, write_bytes, write_json
+from common.privacy._accounting import Spending
 from common.state import AdapterState, Array
 from common.tensor_files import group_of, joined, save_safetensors
 from server.state import Best, ServerState
@@ -110,6 +112,7 @@ def _to_json(state: ServerState) -> dict[str, Any]:
         "initial": state.initial,
         "history": list(state.history),
         "best": best,
+        "spent": [asdict(each) for each in state.spent],
     }
 
 
@@ -126,6 +129,7 @@ def _from_json(content: Mapping[str, Any], tensors: AdapterState) -> ServerState
         initial=content["initial"],
         history=tuple(content["history"]),
         best=best,
+        spent=tuple(Spending(**each) for each in content.get("spent", ())),  # absent before there was a ledger
     )
 
 

@@ -10,7 +10,7 @@ from common.state import AdapterState
 from server import records
 from server.asking import ask
 from server.best import better
-from server.early_stop import stalled
+from server.early_stop import ended_early
 from server.events import RunFinished
 from server.job import ServerJob
 from server.session import Question, Results, Session
@@ -48,7 +48,7 @@ def close_run(session: Session, state: ServerState) -> Outcome:
     ended early: sites foresee those numbers and no others, and answer each once.
     """
     job = session.job
-    early = stalled(state, job.patience) if state.round < job.rounds else None
+    early = ended_early(state, job)
     splits: tuple[Split, ...] = ("validation", "test") if job.keep == "last" else ("validation",)
     results = _evaluate(session, state, state.shared, job.rounds + 1, splits)
     state = validated(job, state, results)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from common.cohort_size import cohort_size
 from common.seeds import generator
 
 
@@ -14,7 +15,7 @@ def draw_cohort(sites: Iterable[str], *, fraction: float, seed: int, round_numbe
     ('a', 'b', 'c')
     """
     names = sorted(sites)
-    size = max(1, round(fraction * len(names)))
+    size = cohort_size(len(names), fraction)
     if size == len(names):
         return tuple(names)
     rng = generator(seed, round_number=round_number, purpose="cohort")

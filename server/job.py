@@ -8,6 +8,8 @@ from typing import Literal
 from common.compression import Compression
 from common.compression.none import UNCOMPRESSED
 from common.metrics.measure import Measure
+from common.privacy._noise import NoiseSource, secure_normal
+from common.privacy.site_dp import SiteRule
 from common.state import AdapterSchema
 from common.unfreezing import Steps
 from server.admission import Weighting
@@ -30,6 +32,8 @@ class ServerJob:
     ranks: LoRA ranks of single sites. compression: how updates come.
     folder: where `checkpoint/`, `events.jsonl` and the spool go.
     receipts: where each judged reply is noted (real sites); None notes nothing.
+    site_rule: how updates are clipped and noised (site-level privacy); None leaves them as they are. noise: whence the
+        noise comes; tests alone give another.
     signers: returns the public key with which each enrolled site signs its replies (real sites); None asks for none.
     """
 
@@ -54,5 +58,7 @@ class ServerJob:
     compression: Compression = UNCOMPRESSED
     resamples: int = 0
     only_registered: bool = False
+    site_rule: SiteRule | None = None
+    noise: NoiseSource = secure_normal
     receipts: Receipts | None = None
     signers: Callable[[], Mapping[str, str]] | None = None

@@ -63,7 +63,7 @@ def check_sites(session: Session, bundle: Bundle, state: ServerState) -> None:
         session.record(SiteChecked(checked.site, checked.is_ready, checked.lacks, _versions(checked)))
     ready = [site for site, checked in found.items() if checked.is_ready]
     needed = needed_replies(job.quorum, len(job.sites))
-    if len(ready) >= needed or is_over(state, rounds=job.rounds, patience=job.patience):
+    if len(ready) >= needed or is_over(state, job):
         return
     lacking = [f"{site}: {checked.lacks}" for site, checked in found.items() if not checked.is_ready]
     reason = f"{len(ready)} of {len(found)} sites can run this study, {needed} are needed. {'. '.join(lacking)}"

@@ -15,6 +15,7 @@ from common.strategy_check import mean_is_exact
 from common.study_task import task_of
 from server import records
 from server.enough import strategy_of
+from server.noised_mean import rule_of
 from server.outcome_json import outcome_json
 
 if TYPE_CHECKING:  # it would bring Flower to whoever reads a report
@@ -41,10 +42,21 @@ def results_json(
         "parameters": _parameters(bundle, outcome),
         "bytes": _bytes(bundle, outcome),
         "seconds": {"total": sum(seconds.values()), **seconds},
-        "privacy": mechanism_of(bundle.study).guarantee(bundle.study),
+        "privacy": _privacy(bundle, outcome),
         "versions": versions(),
         "execution": execution,
     }
+
+
+def _privacy(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
+    """Return what the study promises, with what the rounds played have spent where the server adds the noise."""
+    promised = mechanism_of(bundle.study).guarantee(bundle.study)
+    rule = rule_of(bundle.study, len(bundle.study.federation.sites))
+    if promised is None or rule is None:
+        return None if promised is None else dict(promised)
+    spent = outcome.state.spent
+    played = {"rounds": sum(each.steps for each in spent), "epsilon": rule.epsilon_of(spent)}
+    return {**promised, **played, "epsilon_planned": promised["epsilon"], "rounds_planned": promised["rounds"]}
 
 
 def of_real_sites(bundle: Bundle, outcome: Outcome, *, seconds: float) -> dict[str, Any]:

@@ -5,18 +5,20 @@ is ours and Flower carries the messages. What a round needs comes from the state
 resumed from a checkpoint sends the same messages as one that was never stopped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any  # JSON values
 
 from common import wire
 from common.carried import check_adapter, split_carried
 from common.errors import NotFiniteError, ParticipationError, SchemaError
 from common.protocol import at_rank
-from common.state import AdapterState, norm, subtract
+from common.state import AdapterSchema, AdapterState, norm, subtract
 from common.unfreezing import narrowed, patterns_in
 from common.wire import FlowerMessage
 from server import checkpoint, records, spool
+from server.aggregation import Memory
 from server.asking import ask
 from server.closing import Outcome, close_run, validated
 from server.cohort import draw_cohort
@@ -25,10 +27,14 @@ from server.early_stop import is_over
 from server.events import Progress, RoundFinished, RunStarted, RunStopped, ignore, recorder
 from server.exchange import SYSTEM_CLOCK, Clock, Exchange, Grid
 from server.job import ServerJob
+from server.noised_mean import noise_figures, noised_mean, withheld
 from server.quorum import needed_replies
 from server.roster import find_sites
-from server.session import Question, Results, Session, accepted, sent_schemas
+from server.session import Question, Results, Session, accepted, of_anyone, sent_schemas
 from server.state import ServerState
+
+Schemas = Mapping[str, AdapterSchema]
+"""Of what each site sent."""
 
 
 def run_rounds(
@@ -59,7 +65,7 @@ def run_rounds(
     spool.drop(session.spool)
     if preflight is not None:
         preflight(session)
-    while not is_over(state, rounds=job.rounds, patience=job.patience):
+    while not is_over(state, job):
         state = play_round(session, state)
     return close_run(session, state)
 
@@ -115,12 +121,10 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
     job, clock, number = session.job, session.exchange.clock, state.round + 1
     folding = clock.now()
     schemas = sent_schemas(job, question, results)
-    # The mean has no name of its own: it is float64, and gone when the step is made.
-    updates = spool.updates(session.spool, number, schemas)
-    shared, memory = job.strategy.step(state.shared, job.strategy.combine(updates, state.shared), state.memory)
+    shared, memory, noise = _stepped(session, state, question, schemas)
     _require_finite(session, state, shared)
     looking = clock.now()
-    found = diagnose(partial(spool.parts, session.spool, number, schemas), state.shared)
+    found = _diagnosed(session, state, results, schemas)
     end = clock.now()
     spent = records.seconds(results, total=end - start, aggregate=looking - folding, diagnose=end - looking)
     record = {
@@ -130,9 +134,9 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
         "train": records.training(results),
         "validation": None,
         "diagnostics": {
-            "update_norms": records.update_norms(results),
             "aggregated_norm": norm(subtract(split_carried(shared)[0], state.shared)),
-            **found.to_json(),
+            **noise,
+            **found,
         },
     }
     return replace(
@@ -142,7 +146,28 @@ def _folded(session: Session, state: ServerState, question: Question, results: R
         memory=memory,
         examples={**records.examples(results), **state.examples},
         history=(*state.history, record),
+        spent=state.spent if job.site_rule is None else job.site_rule.spent_after(state.spent),
     )
+
+
+def _stepped(
+    session: Session, state: ServerState, question: Question, schemas: Schemas
+) -> tuple[AdapterState, Memory, dict[str, float]]:
+    """Return the next adapter and memory, and figures of the noise; the mean, in float64, is gone when this returns."""
+    job = session.job
+    updates = spool.updates(session.spool, state.round + 1, schemas)
+    if job.site_rule is None:
+        mean = job.strategy.combine(updates, state.shared)
+    else:
+        mean = noised_mean(updates, job.site_rule, of_anyone(job, question), job.noise)
+    return *job.strategy.step(state.shared, mean, state.memory), noise_figures(job.site_rule, mean)
+
+
+def _diagnosed(session: Session, state: ServerState, results: Results, schemas: Schemas) -> dict[str, Any]:
+    if session.job.site_rule is not None:
+        return withheld()
+    found = diagnose(partial(spool.parts, session.spool, state.round + 1, schemas), state.shared)
+    return {"update_norms": records.update_norms(results), **found.to_json()}
 
 
 def _require_finite(session: Session, state: ServerState, shared: AdapterState) -> None:

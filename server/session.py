@@ -67,3 +67,9 @@ def accepted(results: Results) -> dict[str, SiteResult]:
 def sent_schemas(job: ServerJob, question: Question, results: Results) -> dict[str, AdapterSchema]:
     """Return the tensors that each accepted reply has."""
     return {site: asked_schema(job.schema, question.kind, question.plans[site]) for site in accepted(results)}
+
+
+def of_anyone(job: ServerJob, question: Question) -> AdapterSchema:
+    """Return the tensors that any site of the cohort is asked for, each once."""
+    asked = [asked_schema(job.schema, question.kind, plan) for plan in question.plans.values()]
+    return AdapterSchema(tuple({spec.name: spec for schema in asked for spec in schema.tensors}.values()))

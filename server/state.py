@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any  # JSON values
 
+from common.privacy._accounting import Spending
 from common.state import AdapterState
 from server.aggregation import Memory
 
@@ -32,6 +33,7 @@ class ServerState:
     memory: the strategy's. examples: example count of each site's first accepted reply.
     initial: validation of the adapter before round 1, `history`: one record per complete round. The validation of
     round t comes with the replies of round t + 1, so that of the last record is null until the closing evaluation.
+    spent: the ledger of the noise in `shared`, where the server adds any (`common.privacy.site_dp`).
     """
 
     run: str
@@ -44,6 +46,7 @@ class ServerState:
     initial: Record | None = None
     history: tuple[Record, ...] = ()
     best: Best | None = None
+    spent: tuple[Spending, ...] = ()
 
 
 def fresh_state(shared: AdapterState, *, study: str, seed: int) -> ServerState:

@@ -65,7 +65,12 @@ def reasons(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     for place, entry in enumerate(entries):
         for name, text in section(entry, "diagnostics", "reasons").items():
             rounds.setdefault((name.replace("_", " "), str(text)), []).append(f"{round_numbers(entries)[place]:.0f}")
-    return exact + [
-        f"No {name} in {'any round' if len(found) == len(entries) else 'round ' + joined(found)}: {text}."
-        for (name, text), found in rounds.items()
-    ]
+    names: dict[tuple[str, str], list[str]] = {}
+    for (name, text), found in rounds.items():
+        where = "any round" if len(found) == len(entries) else "round " + joined(found)
+        names.setdefault((where, text), []).append(name)
+    return exact + [f"No {_alternatives(found)} in {where}: {text}." for (where, text), found in names.items()]
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

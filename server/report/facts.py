@@ -5,16 +5,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any  # results are JSON
 
+from server.report import privacy
 from server.report.formats import DASH, count, duration, percent, size
 from server.report.layout import Table, pairs
 from server.report.rounds import total_bytes
 from server.report.values import number, rounds_of, section
-
-NO_GUARANTEE = (
-    "No formal privacy guarantee is given: no noise was added and no privacy budget was accounted. Rows stay at the "
-    "hospitals and only adapter updates leave, but that alone is not privacy: an update can reveal things about the "
-    "rows that made it."
-)
 
 
 def parameters_table(results: Mapping[str, Any]) -> Table:
@@ -48,18 +43,10 @@ def seconds_table(results: Mapping[str, Any]) -> Table:
     return pairs("Time", ("Part", "Wall-clock time"), rows)
 
 
-def has_privacy(results: Mapping[str, Any]) -> bool:
-    """Whether the run recorded a privacy mechanism other than `none`."""
-    privacy = section(results, "privacy")
-    return bool(privacy) and privacy.get("mechanism") != "none"
-
-
 def privacy_statement(results: Mapping[str, Any]) -> str:
-    """Say in words that there is no formal guarantee, or what was accounted."""
-    if not has_privacy(results):
-        return NO_GUARANTEE
+    """Say in words that there is no formal guarantee, or what it is, or else what was recorded of it."""
     recorded = "; ".join(f"{name} {value}" for name, value in _flat(section(results, "privacy")))
-    return f"Recorded privacy accounting: {recorded}."
+    return " ".join(privacy.sentences(results)) or f"Recorded privacy accounting: {recorded}."
 
 
 def details_table(caption: str, found: Mapping[str, Any]) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any  # results are JSON
 
-from server.report import charts, comparison, diagnostics, facts, rounds
+from server.report import charts, comparison, diagnostics, facts, privacy, rounds
 from server.report.layout import Figure, Section, Table
 from server.report.lead import labels_of, lead_of
 from server.report.modes import present_modes
@@ -20,6 +20,10 @@ BENEFIT_MEANING = (
 AGAIN = (
     "With the same versions, machine, threads, precision and attention implementation, this command, typed in the same "
     "folder, gives the same adapter. The study as it ran is below."
+)
+AGAIN_WITH_NOISE = (
+    "This command, typed in the same folder, plays the same study; its noise is drawn anew, so that the adapter will "
+    "be another one, and what it spends of privacy comes on top. The study as it ran is below."
 )
 NOT_AGAIN = "No `fedpeft simulate` started this run, so none is given here that starts it again; the study is below."
 
@@ -110,14 +114,17 @@ def _cost(results: Mapping[str, Any]) -> Section:
 
 
 def _privacy(results: Mapping[str, Any]) -> Section:
-    if not facts.has_privacy(results):
-        return Section("Privacy", (facts.NO_GUARANTEE,))
-    return Section("Privacy", tables=(facts.details_table("Recorded privacy accounting", section(results, "privacy")),))
+    texts = privacy.sentences(results)
+    if not privacy.has_privacy(results):
+        return Section("Privacy", texts)
+    recorded = facts.details_table("Recorded privacy accounting", section(results, "privacy"))
+    return Section("Privacy", texts, tables=(recorded,))
 
 
 def _reproduction(results: Mapping[str, Any]) -> Section:
     again = facts.command(results)
+    text = AGAIN_WITH_NOISE if privacy.has_privacy(results) else AGAIN
     folded = ("The study as it ran", facts.study_text(results))
     return Section(
-        "Running it again", (AGAIN if again else NOT_AGAIN,), (), facts.recorded_tables(results), again, folded
+        "Running it again", (text if again else NOT_AGAIN,), (), facts.recorded_tables(results), again, folded
     )

@@ -1,7 +1,7 @@
 """A strategy is refused with what it does not go with: what was found, what was expected, what to do, in one line."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from common.command import main
 from common.errors import StudyError
 from common.preparation import prepare
 from common.state import AdapterSchema
-from common.strategy_check import check_shared_pairs, check_strategy, mean_is_exact
+from common.strategy_check import check_shared_pairs, check_strategy, check_sum_is_enough, mean_is_exact
 from common.study import Study
 from common.study_file import check_study
 
@@ -38,9 +38,9 @@ def study(**changes: object) -> Study:
     return Study.model_validate(content)
 
 
-def refusal(chosen: Study, strategy: Fake, **more: frozenset[str]) -> str:
+def refusal(chosen: Study, strategy: Fake) -> str:
     with pytest.raises(StudyError) as found:
-        check_strategy(chosen, strategy, **more)
+        check_strategy(chosen, strategy)
     text = str(found.value)
     assert "\n" not in text
     return text
@@ -93,12 +93,18 @@ def test_ranks_of_sites_need_a_strategy_that_takes_them_and_lora_and_at_most_the
 
 
 def test_a_mechanism_that_reveals_sums_only_needs_a_linear_strategy() -> None:
-    sums = frozenset({"none"})  # today's only mechanism stands for one to come
-    text = refusal(study(), SINGLE, sums_only=sums)
-    assert "privacy.mechanism = 'none' reveals their sum only; expected a strategy that a sum is enough for" in text
-    assert "fedavg" in text.rpartition(": ")[2].split(", ")
-    check_strategy(study(), Fake(), sums_only=sums)
-    check_strategy(study(), SINGLE)
+    private = study(privacy={"mechanism": "site-dp"})
+    linear = Fake(claims=frozenset({"linear"}))
+    for strategy in (SINGLE, Fake(), replace(linear, needs_individual_updates=True)):
+        with pytest.raises(
+            StudyError, match="'site-dp' reveals their sum only; expected a strategy that a sum"
+        ) as info:
+            check_sum_is_enough(private, strategy)
+        named = str(info.value).rpartition(": ")[2].split(", ")
+        assert {"fedavg", "fedadam"} <= set(named)
+        assert {"median", "flora"}.isdisjoint(named)
+    check_sum_is_enough(private, linear)
+    check_strategy(private, SINGLE)
 
 
 def schema(*private: str) -> AdapterSchema:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import CheckpointError
+from common.privacy._accounting import Spending
 from common.state import digest_state
 from server import checkpoint
 from server.state import Best, ServerState, fresh_state
@@ -33,6 +34,7 @@ def state(round_number: int = 3) -> ServerState:
         initial={"pooled": {"auroc": {"value": 0.5, "low": None, "high": None, "n": 3}}},
         history=({"round": 1, "validation": None}, {"round": 2, "validation": {"sites": {}}}),
         best=Best(2, "auroc", 0.75, ("a", "b"), {"a.weight": np.ones((2, 3), np.float32), "b": np.float32([1])}),
+        spent=(Spending(1.1, 1.0, 2), Spending(0.1 + 0.2, 1.0, 1)),
     )
 
 

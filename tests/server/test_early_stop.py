@@ -3,19 +3,23 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Answer, Reply, Request, SplitEvaluation
-from common.state import AdapterState, digest_state
+from common.state import AdapterSchema, AdapterState, digest_state
 from server import checkpoint
+from server.aggregation.fedavg import FedAvg
 from server.closing import Outcome
 from server.early_stop import is_over, stalled
 from server.events import Event, RoundFinished, RunFinished
+from server.job import ServerJob
 from server.state import Best, ServerState
 
 MakeLab = Callable[..., Any]
@@ -108,6 +112,12 @@ def test_a_resumed_run_ends_where_it_would_have(number: int, lab: MakeLab) -> No
     assert lines.count("round_finished") == 5
 
 
+def job(*, rounds: int, patience: int | None) -> ServerJob:
+    return ServerJob(
+        "study", AdapterSchema(()), ClassMeasure(2), FedAvg(), ("a",), rounds, 0, Path("run"), patience=patience
+    )
+
+
 def after(round_number: int, best: Best | None) -> ServerState:
     return ServerState("run", "study", 0, SHARED, round=round_number, best=best)
 
@@ -119,8 +129,8 @@ def test_it_ends_at_the_first_state_that_shows_patience_rounds_without_a_better_
     state = after(round_number, Best(best, "auroc", 0.9, ("a",), SHARED))
     seen = range(best + 1, round_number)  # validated, and not better
     assert (stalled(state, patience) is not None) == (len(seen) >= patience)
-    assert is_over(state, rounds=99, patience=patience) == (len(seen) >= patience)
-    assert is_over(state, rounds=round_number, patience=None)
+    assert is_over(state, job(rounds=99, patience=patience)) == (len(seen) >= patience)
+    assert is_over(state, job(rounds=round_number, patience=None))
 
 
 def test_without_a_pooled_metric_nothing_ends_early() -> None:

@@ -4,7 +4,7 @@ import shlex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.report import facts
+from server.report import facts, privacy
 from server.report.render import render
 
 
@@ -20,9 +20,9 @@ def test_without_a_command_none_is_made_up(results):
 
 
 def test_no_mechanism_is_no_guarantee_and_says_so(results):
-    for privacy in (None, {}, {"mechanism": "none"}):
-        results["privacy"] = privacy
-        assert not facts.has_privacy(results)
+    for found in (None, {}, {"mechanism": "none"}):
+        results["privacy"] = found
+        assert not privacy.has_privacy(results)
         assert "No formal privacy guarantee" in facts.privacy_statement(results)
 
 
