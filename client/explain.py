@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from client.approval import Signed
 from client.data import Rows
 from client.data.table import with_default_column
 from client.explain_plans import plan_lines
+from client.ledger import Ledger
 from client.policy import Policy, leaving_schema, objections, reply_bytes
 from client.rows import read_rows
 from client.settings import SiteSettings
+from client.shielding import patient_mechanism
 from client.site import find_base_model
 from client.split import split_patients
 from common.compressing import compression_of
@@ -40,7 +42,7 @@ class Explanation:
     objections: tuple[str, ...]
 
 
-def explain(signed: Signed, settings: SiteSettings, policy: Policy) -> Explanation:
+def explain(signed: Signed, settings: SiteSettings, policy: Policy, ledger: Ledger) -> Explanation:
     """Look at the study, the policy, and what of its needs is here; only this site's own eyes see the result."""
     study = signed.bundle.study
     found = objections(policy, signed.bundle, site=settings.site, coordinator=signed.coordinator)
@@ -54,6 +56,9 @@ def explain(signed: Signed, settings: SiteSettings, policy: Policy) -> Explanati
     trained, found_of_plans = plan_lines(study, signed.bundle.schema.shared, settings.site)
     found += found_of_plans
     lines += [*trained, *_leaving_lines(signed, policy, settings.site), *_trust_lines(study)]
+    spending, found_of_budget = _tried(lambda: _privacy_lines(study, rows, policy, ledger))
+    lines += spending or []
+    found += [found_of_budget] if found_of_budget else []
     return Explanation(tuple(map(visible, lines)), tuple(map(visible, found)))
 
 
@@ -131,17 +136,54 @@ def _leaving_lines(signed: Signed, policy: Policy, site: str) -> Iterator[str]:
     if size != shared.size_bytes:
         yield f"              the tensors have {shared.size_bytes} bytes, of which {size} leave"
     yield f"stays         {', '.join(schema.private.names) or 'no tensor of the adapter'}; rows, texts and labels"
+    yield from _figure_lines(study, policy)
+
+
+def _figure_lines(study: Study, policy: Policy) -> Iterator[str]:
+    hides_patients = patient_mechanism(study) is not None
+    if hides_patients and not policy.exact_metrics:
+        yield f"metrics       none, since the study hides patients; counts of rows and patients in {policy.count_step}s"
+        return
     yield f"metrics       {', '.join(policy.metrics) or 'none'}; of validation rows each round, of test rows at the end"
     yield (
         f"withheld      of fewer than {policy.minimum_patients} patients, or {policy.minimum_class_patients} of a class"
     )
-    yield "counts        training rows; rows and patients of each part that is scored; loss, steps, seconds"
+    if hides_patients:
+        yield "              these metrics have no noise: the policy's exact_metrics lets them out beside the guarantee"
+    else:
+        yield "counts        training rows; rows and patients of each part that is scored; loss, steps, seconds"
     yield f"summaries     {_SUMMARIES if policy.release_histograms else 'no'}"
 
 
 def _tensor_lines(schema: AdapterSchema) -> Iterator[str]:
     for tensor in schema.tensors:
         yield f"              {tensor.name} {list(tensor.shape)} {tensor.dtype}, {tensor.size_bytes} bytes"
+
+
+def _privacy_lines(study: Study, rows: Rows | None, policy: Policy, ledger: Ledger) -> list[str]:
+    """Say what the study would spend of the patients here. Raises UserError where the policy does not allow as much."""
+    mechanism = patient_mechanism(study)
+    if mechanism is None or rows is None:
+        return []
+    patients = set(_parts(rows, study)["train"].patients)
+    if not patients:
+        return []
+    one, delta = mechanism.round_of(study, len(patients)), policy.privacy_delta
+    whole = replace(one, steps=one.steps * study.federation.rounds)
+    spent, after = ledger.spent(patients, delta=delta), ledger.would_be(patients, [whole], delta=delta)
+    if after > policy.privacy_epsilon:
+        raise UserError(
+            f"it would bring what was spent of a patient here to epsilon {after:.3g} at delta {delta:g}, and the "
+            f"policy allows {policy.privacy_epsilon:g}: ask for a smaller epsilon, or raise privacy_epsilon"
+        )
+    warning = [] if delta < 1 / len(patients) else [f"warning       delta {delta:g} is no less than 1 / patients here"]
+    return [
+        f"spends        epsilon {spent:.3g} of the {len(patients)} training patients so far, {after:.3g} after it, of "
+        f"the {policy.privacy_epsilon:g} that the policy allows, at delta {delta:g}",
+        f"noise         {one.noise_multiplier:.3g} times one patient's most, in {one.steps} steps a round, each of "
+        f"{one.sampling_probability:.1%} of the patients",
+        *warning,
+    ]
 
 
 def _trust_lines(study: Study) -> Iterator[str]:

@@ -61,13 +61,14 @@ def approve(
     """Show in plain words what a study would do here, and agree to it."""
     from client import approval
     from client.explain import explain
+    from client.ledger import open_ledger
     from client.policy import read_policy
     from client.settings import read_settings
     from common.errors import UserError
 
     place = _site(folder)
     signed, policy = approval.read_signed(bundle), read_policy(place.policy)
-    found = explain(signed, read_settings(place), policy)
+    found = explain(signed, read_settings(place), policy, open_ledger(place))
     for line in found.lines:
         typer.echo(line)
     if found.objections:

@@ -23,6 +23,7 @@ from simulations import stages
 from simulations.comparison import Budget, Scoring, compare
 from simulations.folder import RunFolder, check_seeds
 from simulations.over_seeds import combine
+from simulations.privacy_spent import spent_by_site
 from simulations.results import Measured, Results, assemble, read_results, write_results
 from simulations.resuming import check_same_study
 from simulations.virtual import VirtualSites
@@ -97,6 +98,9 @@ def _run_once(study: Study, folder: RunFolder, options: Options) -> Results:
         runtime=options.runtime if isinstance(options.runtime, str) else "flower",
         command=options.command,
     )
+    spent = spent_by_site(sites)
+    if spent is not None:
+        found["privacy"] = {**found["privacy"], "sites": spent}
     write_adapter(folder.adapter, sites.bundle, outcome.adapter, card=render_card(found))
     return _finish(folder.path, found)
 

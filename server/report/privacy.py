@@ -17,6 +17,12 @@ SITE_LIMITS: Final = (
     "trusted with it, and the losses, metrics and example counts of these results carry no noise. A single patient is "
     "hidden only along with the hospital."
 )
+PATIENT_LIMITS: Final = (
+    "Neighbours differ by one patient with all rows, there or not there. How many patients a hospital has is taken as "
+    "known, and how long a round takes is not covered. Metrics of a simulation are exact, for its user's eyes; at a "
+    "real hospital none leaves unless its policy says so, and then outside of this promise. Choosing settings on the "
+    "same patients spends besides: what was tried before this run is not in its figures."
+)
 WEAK: Final = 10.0
 """From this epsilon on the odds may change more than twenty thousand times: no protection to speak of."""
 
@@ -33,6 +39,8 @@ def sentences(results: Mapping[str, Any]) -> tuple[str, ...]:
         return (NO_GUARANTEE,)
     if section(results, "privacy").get("unit") == "site":
         return (site_promise(results), SITE_LIMITS, *site_cost(results))
+    if section(results, "privacy").get("unit") == "patient":
+        return (*patient_promise(results), PATIENT_LIMITS, *patient_cost(results))
     return ()
 
 
@@ -49,6 +57,46 @@ def site_promise(results: Mapping[str, Any]) -> str:
         f"{start} Whether a given hospital took part changes the odds of whatever the adapter may show by a factor of "
         f"at most {_factor(exp(epsilon))}, but for a chance of {delta:g}."
     )
+
+
+def patient_promise(results: Mapping[str, Any]) -> list[str]:
+    """Say what epsilon and delta of single patients mean, at the hospital that spent most where that is known."""
+    privacy = section(results, "privacy")
+    delta, rounds = number(privacy, "delta"), counted(int(number(privacy, "rounds") or 0), "round")
+    spent = [number(section(privacy, "sites", site), "epsilon") for site in section(privacy, "sites")]
+    known = [epsilon for epsilon in spent if epsilon is not None]
+    epsilon = max(known) if known else number(privacy, "epsilon")
+    if epsilon is None or delta is None:
+        return [
+            "Differential privacy of single patients, with the same noise at every hospital; what that comes to is in "
+            "each hospital's own ledger."
+        ]
+    where = "at most, by the hospitals' ledgers" if known else "at most, at each hospital"
+    return [
+        f"Differential privacy of single patients: epsilon {epsilon:.3g} {where}, at delta {delta:g}, over {rounds}. "
+        f"Whether a given patient's rows were in it changes the odds of whatever left by a factor of at most "
+        f"{_factor(exp(epsilon))}, but for a chance of {delta:g}: whoever guesses, where both are as likely, is right "
+        f"at most {percent(1 - (1 - delta) / (1 + exp(epsilon)))} of the time."
+    ]
+
+
+def patient_cost(results: Mapping[str, Any]) -> list[str]:
+    """Say what each hospital's noise is against what all its patients can add, who needs most first."""
+    sites = section(results, "privacy", "sites")
+    found = []
+    for site in sites:
+        noise, share = number(sites, site, "noise_multiplier"), number(sites, site, "sampling_probability")
+        patients = number(sites, site, "patients")
+        if noise is not None and share is not None and patients:
+            found.append((noise / (share * patients), site, int(patients)))
+    found.sort(reverse=True)
+    if not found:
+        return []
+    each = ", ".join(f"{site} ({counted(patients, 'patient')}) {ratio:.2g}" for ratio, site, patients in found)
+    return [
+        "In each step every number of a hospital's average gradient gets noise whose standard deviation is this share "
+        f"of the longest that the whole average can be: {each}. Small hospitals pay above all."
+    ]
 
 
 def _factor(value: float) -> str:

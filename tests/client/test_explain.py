@@ -9,6 +9,7 @@ import pytest
 
 from client.approval import read_signed
 from client.explain import Explanation, explain
+from client.ledger import open_ledger
 from client.policy import read_policy
 from client.rows import read_rows
 from client.settings import read_settings
@@ -21,7 +22,7 @@ Make = Callable[..., Any]
 
 def explained(real: Any, **settings: Any) -> Explanation:
     found = read_settings(real.folder).model_copy(update=settings)
-    return explain(read_signed(real.source), found, read_policy(real.folder.policy))
+    return explain(read_signed(real.source), found, read_policy(real.folder.policy), open_ledger(real.folder))
 
 
 def test_every_tensor_that_would_leave_is_named_with_its_bytes(make_site: Make) -> None:
@@ -133,6 +134,30 @@ def test_who_approves_a_decoder_is_warned_that_it_memorises(make_site: Make) -> 
     site = make_site()
     signed, decoder = read_signed(site.source), load("quick-causal-lm", overrides=["federation.sites=['east']"])
     changed = replace(signed, bundle=replace(signed.bundle, study=decoder))
-    text = "\n".join(explain(changed, read_settings(site.folder), read_policy(site.folder.policy)).lines)
+    policy, ledger = read_policy(site.folder.policy), open_ledger(site.folder)
+    text = "\n".join(explain(changed, read_settings(site.folder), policy, ledger).lines)
     assert "warning       The adapter of a decoder may have memorised what it was trained on." in text
     assert "warning" not in "\n".join(explained(site).lines)
+
+
+PRIVATE = ("privacy.mechanism=patient-dp", "privacy.epsilon=6.0", "training.batch_size=8", "federation.rounds=2")
+
+
+def test_what_a_private_study_would_spend_is_said_before_it_is_approved(make_site: Callable[..., Any]) -> None:
+    site = make_site(*PRIVATE)
+    found = explained(site)
+    text = "\n".join(found.lines)
+    assert found.objections == ()
+    assert re.search(
+        r"spends        epsilon 0 of the \d+ training patients so far, (6|5\.9\d) after it, of the 8", text
+    )
+    assert re.search(r"noise         [\d.]+ times one patient's most, in \d+ steps a round", text)
+    assert "metrics       none: the study hides patients; counts of rows and patients to a step of 10" in text
+    assert "loss, gradient norms, times and metrics stay here" in text
+
+
+def test_a_study_that_the_budget_has_no_room_for_is_not_approved(make_site: Callable[..., Any]) -> None:
+    site = make_site(*PRIVATE)
+    site.set_policy(privacy_epsilon=3.0)
+    (objection,) = explained(site).objections
+    assert re.search(r"to epsilon (6|5\.9\d) at delta 1e-05, and the policy allows 3", objection)

@@ -8,6 +8,7 @@ import pytest
 from client.approval import read_signed
 from client.explain import Explanation, explain
 from client.explain_plans import plan_lines
+from client.ledger import open_ledger
 from client.policy import read_policy
 from client.preview import first_request
 from client.settings import read_settings
@@ -19,7 +20,8 @@ PROX = "aggregation.name='sample-prox'"
 
 
 def explained(site: Any) -> Explanation:
-    return explain(read_signed(site.source), read_settings(site.folder), read_policy(site.folder.policy))
+    ledger = open_ledger(site.folder)
+    return explain(read_signed(site.source), read_settings(site.folder), read_policy(site.folder.policy), ledger)
 
 
 def test_a_plain_study_trains_all_that_leaves_and_is_tied_to_nothing(make_site: Make) -> None:
