@@ -36,6 +36,7 @@ COMMANDS = (
     "common.journal_commands",
     "common.base_model_commands",
     "common.method_commands",
+    "common.privacy_commands",
     "common.task_commands",
     "common.doctor",
 )
