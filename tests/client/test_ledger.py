@@ -195,7 +195,7 @@ def test_a_charge_that_is_there_is_taken_again_at_the_limit_and_not_under_a_lowe
     for _ in range(2):
         made.charge(key(1), EVERYBODY, ROUND, limit=Limit(rounds(1), DELTA))
     with pytest.raises(RefusedError, match="PRIVACY_BUDGET_SPENT"):
-        made.charge(key(1), EVERYBODY, ROUND, limit=Limit(0.9 * rounds(1), DELTA))
+        made.charge(key(1), EVERYBODY, ROUND, limit=Limit(0.999 * rounds(1), DELTA))
     assert spent(made) == rounds(1)
 
 
