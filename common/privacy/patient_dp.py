@@ -9,9 +9,10 @@ adds Gaussian noise of standard deviation z C to every number, and divides by th
 - What is given away: the noised steps alone, so whatever the server computes from updates, weights by example counts
   among it, is post-processing and costs nothing. A site's weight in the mean comes from a count that is rounded and
   taken as known, not from what noise protects; it scales this site's noise and signal alike.
-- Assumptions: the number of a site's patients is no secret (it sets sampling probability, steps and weight); the noise
-  is not seen; floating-point numbers are taken for real ones (`common.privacy._noise` says how that is made hard to
-  exploit); the time that a round takes is not part of the guarantee.
+- Assumptions: a patient has one id in `data.patient_id`, the same in all studies (a policy can fix the column); the
+  number of a site's patients is no secret (it sets sampling probability, steps and weight); the noise is not seen;
+  floating-point numbers are taken for real ones (`common.privacy._noise` says how that is made hard to exploit); the
+  time that a round takes is not part of the guarantee.
 - Budget: each site's own, over all rounds, by its ledger. With `epsilon` each site finds the noise that spends just
   that in all rounds of the study; small sites need more noise. With `noise_multiplier` all add the same, and small
   sites spend more.
@@ -124,6 +125,9 @@ def _unaccounted(study: Study) -> Mapping[str, bool]:
     training = study.training
     extras = {name for name, _ in foreseen_in(study, 1, next(iter(study.federation.sites), "")).extra}
     return {
+        "data without a patient_id: rows of one patient could not be told from those of several; name the column": (
+            study.data.patient_id is None
+        ),
         "training.regulariser: it computes with rows beside the clipped gradients": training.regulariser is not None,
         "training.accumulate: rows go through the model in parts that fit by themselves; leave it out": (
             training.accumulate != 1

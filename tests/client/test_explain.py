@@ -151,7 +151,7 @@ def test_what_a_private_study_would_spend_is_said_before_it_is_approved(make_sit
     assert found.objections == ()
     assert re.search(r"spends        epsilon 0 of the \d+ training patients so far, (6|5\.9\d) after it, of", text)
     assert re.search(r"noise         [\d.]+ times one patient's most, in \d+ steps a round", text)
-    assert "metrics       none: the study hides patients; counts of rows and patients in 10s" in text
+    assert "metrics       none, since the study hides patients; counts of rows and patients in 10s" in text
     assert "loss, gradient norms, times and metrics stay here" in text
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from client.approval import read_signed
 from client.policy import Policy, objections, read_policy, reply_bytes, study_bytes
 from common import plugins
 from common.bundle import Bundle
@@ -158,6 +159,7 @@ def test_the_digest_is_of_every_rule() -> None:
         Policy(require_privacy=True),
         Policy(count_step=1),
         Policy(exact_metrics=True),
+        Policy(patient_id="patient"),
     ]
     assert len(changed) == len(Policy.model_fields)
     assert len({policy.digest for policy in [Policy(), *changed]}) == 1 + len(changed)
@@ -187,3 +189,12 @@ def test_a_loss_of_few_patients_alone_is_seen(weights: str, is_alone: bool, make
     bundle = make_bundle(f"task.criterion={{name='cross-entropy', weights=[{weights}]}}")
     assert any("patients alone" in text for text in objected(bundle)) is is_alone
     assert objected(bundle, minimum_class_patients=0) == []
+
+
+def test_a_study_that_knows_patients_by_another_column_is_no_fresh_budget(make_site: Callable[..., Any]) -> None:
+    site = make_site("privacy.mechanism=patient-dp")
+    for column, found in (("", 0), ("patient", 0), ("visit", 1)):
+        policy = site.set_policy(patient_id=column)
+        signed = read_signed(site.source)
+        said = objections(policy, signed.bundle, site="east", coordinator=signed.coordinator)
+        assert len([text for text in said if "takes data.patient_id = 'patient'" in text]) == found
