@@ -1,5 +1,6 @@
 """The audit of a simulated run: every attack on its final adapter and its uploads, each figure beside its threshold."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from common.errors import UserError
-from common.files import write_bytes, write_json
+from common.files import write_bytes
 from common.metrics.bootstrap import with_interval
 from common.metrics.types import Floats
 from common.protecting import mechanism_of
@@ -58,13 +59,13 @@ def check_shadows(shadows: int) -> None:
         raise UserError(f"--shadows {shadows}: expected an even number, since each row is in half of them")
 
 
-def written(found: Audit, folder: Path) -> Audit:
-    """Write both files to `folder`, and return the audit."""
+def written(found: Audit, folder: Path, *, mode: int = 0o644) -> Audit:
+    """Write both files to `folder`, of this mode, and return the audit."""
     from simulations.audit.page import render
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / JSON, found.to_json())
-    write_bytes(folder / PAGE, render(found).encode("utf-8", errors="replace"))
+    write_bytes(folder / JSON, json.dumps(found.to_json(), indent=2, allow_nan=False).encode(), mode=mode)
+    write_bytes(folder / PAGE, render(found).encode("utf-8", errors="replace"), mode=mode)
     return found
 
 

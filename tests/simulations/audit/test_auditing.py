@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from simulations.audit.auditing import Options, audit
+from simulations.audit.auditing import Options, audit, written
 from simulations.audit.findings import Audit
 from simulations.audit.looking_for_tokens import ONE_BATCH, ONE_ROW, UPLOAD
 from simulations.audit.opened import open_run
@@ -59,14 +59,15 @@ def test_one_gradient_gives_more_away_than_many_steps(leaky_audit: Audit) -> Non
     assert [setting.counts for setting in found.values()].count(True) == 1
 
 
-def test_the_files_hold_figures_and_nothing_of_a_row(leaky_run: Path, leaky_audit: Audit) -> None:
-    content = json.loads((leaky_run / "audit.json").read_text())
+def test_the_files_hold_figures_and_nothing_of_a_row(leaky_audit: Audit, tmp_path: Path) -> None:
+    written(leaky_audit, tmp_path)
+    content = json.loads((tmp_path / "audit.json").read_text())
     assert content == json.loads(json.dumps(leaky_audit.to_json()))
     assert content["verdict"] == "fail"
     words = {word for row in quick.rows() for word in row["note"].replace(",", " ").split() if len(word) > 4}
     words -= {"fever", "weight", "sleep"}  # of CSS, of prose
     patients = {row["patient"] for row in quick.rows()}
-    page = re.sub(r"<style>.*?</style>", "", (leaky_run / "audit.html").read_text(), flags=re.DOTALL)
+    page = re.sub(r"<style>.*?</style>", "", (tmp_path / "audit.html").read_text(), flags=re.DOTALL)
     for text in (json.dumps(content), page):
         assert not patients & set(re.findall(r"[a-z]+-\d\d", text))
         assert not words & set(re.findall(r"[a-z]+", text.lower()))
