@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any  # Opacus' module is untyped here
 
 from client.forward import pad_id
 from client.frozen_layers import FrozenLayers
-from client.row_gradients import SLOWER, batch_of, both_of, row_losses, trained
+from client.row_gradients import SLOWER, batch_of, both_of, loss_of_each, trained
 from common.tasks import AnyExample
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class HookedGradients:
         states = nullcontext() if self.frozen is None else self.frozen.given(examples, pad_id=pad_id(bench))
         with states, self.execution.autocast():
             logits = bench.task.logits(bench.model, bench.head, batch)
-        losses = row_losses(bench, logits.float(), batch)
+        losses = loss_of_each(bench, logits.float(), batch)
         with warnings.catch_warnings():
             # The first trained layer's inputs need no gradient, and torch says so each time.
             warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)

@@ -51,7 +51,7 @@ def batch_of(bench: Workbench, examples: Sequence[AnyExample], execution: Execut
     return to_device(bench.task.collate(examples, pad_id=pad_id(bench)), execution)
 
 
-def row_losses(bench: Workbench, logits: Tensor, batch: Batch) -> Tensor:
+def loss_of_each(bench: Workbench, logits: Tensor, batch: Batch) -> Tensor:
     """Return (rows,) the task's loss of each row as of a batch alone: no row counts in another's mean."""
     import torch
 

@@ -98,6 +98,11 @@ class SiteStore:
         done = [r for r in self._rounds(run, "train") if r <= round_number]
         return self._read(self._path(run, "train", max(done))).kept.private if done else initial
 
+    def trained(self, run: str) -> dict[int, Reply]:
+        """Return the kept replies of trained rounds as they left, by round; only the last rounds are kept."""
+        found = {number: self._read(self._path(run, "train", number)).answer for number in self._rounds(run, "train")}
+        return {number: answer for number, answer in found.items() if isinstance(answer, Reply)}
+
     def left_out(self, request: Request) -> AdapterState:
         """Return what compression had left out after the last trained round before this one; nothing before round 1."""
         done = [r for r in self._rounds(request.run, "train") if r < request.round]

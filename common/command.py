@@ -29,6 +29,7 @@ PACKAGES = ("common", "client", "server", "simulations")
 COMMANDS = (
     "simulations.commands",
     "simulations.compare.commands",
+    "simulations.audit.commands",
     "server.commands",
     "server.strategy_commands",
     "client.commands",

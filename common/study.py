@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from common.data_schema import FROZEN, DataSection
 from common.files import digest_json
+from common.study_audit import AuditSection, CanariesSection
 from common.study_compression import CompressionSection
 from common.study_privacy import PrivacySection
 from common.study_regulariser import RegulariserSection
@@ -223,6 +224,8 @@ class SimulationSection(Section):
     site_column: str | None = None
     partition: PartitionSection | None = None
     attack: AttackSection | None = None
+    canaries: CanariesSection | None = None
+    audit: AuditSection = AuditSection()
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

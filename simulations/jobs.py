@@ -75,7 +75,7 @@ def run_job(folder: str, job: Job) -> JobResult:
     execution = sites.execution
     sites.bench.write(_at_rank(sites, job, job.start if job.start is not None else sites.bundle.initial))
     rows = _joined([sites.rows[site].train for site in job.train_on])
-    recipe = _recipe(sites.bundle.study, job)
+    recipe = recipe_for(sites.bundle.study, job)
     keeper = _Keeper(sites, job, _joined([sites.rows[site].validation for site in job.train_on]), len(rows), recipe)
     with limited_threads(execution.threads):
         trained = _train(sites, job, rows, recipe, keeper)
@@ -131,8 +131,8 @@ def _joined(parts: Sequence[SplitRows]) -> SplitRows:
     )
 
 
-def _recipe(study: Study, job: Job) -> Recipe:
-    """As many epochs per row as the federated run, or as many steps in all where rounds are counted in steps."""
+def recipe_for(study: Study, job: Job) -> Recipe:
+    """Return as many epochs per row as the federated run has, or as many steps in all where rounds count steps."""
     per_round = recipe_of(study, round_number=1)
     steps = None if per_round.steps is None else per_round.steps * job.passes * len(job.train_on)
     epochs = per_round.epochs * job.passes

@@ -29,6 +29,7 @@ from common.study_task import task_of
 from common.workbench import Workbench, open_workbench
 from server.enough import quorum_of
 from simulations.attacks import Attack
+from simulations.audit.canaries import Canaries, canaries_of, planted
 from simulations.bad_sites import BadSite, attacks_of, poisoned
 from simulations.catalogue import base_folder, rows_path, simulation_of
 from simulations.folder import RunFacts, RunFolder
@@ -55,7 +56,10 @@ def read_sites(study: Study, scratch: Path) -> dict[str, Rows]:
 
 @dataclass(frozen=True)
 class VirtualSites:
-    """The sites of a run in this process: rows as read, rows as split and tokenised, and the shared workbench."""
+    """The sites of a run in this process: rows as read, rows as split and tokenised, and the shared workbench.
+
+    Both have what the study plants: labels of an attack, and canaries.
+    """
 
     bundle: Bundle
     raw: Mapping[str, Rows]
@@ -64,6 +68,7 @@ class VirtualSites:
     execution: Execution
     folder: RunFolder
     attacks: Mapping[str, Attack] = field(default_factory=dict)
+    canaries: Canaries | None = None
     start: Start | None = None
 
     def endpoint(self, site: str) -> SiteEndpoint:
@@ -112,13 +117,14 @@ def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> Virtu
     study = bundle.study
     true = read_sites(study, folder.scratch)
     attacks = attacks_of(study, true)
-    raw = poisoned(true, study, attacks)
+    canaries = canaries_of(study, true)
+    raw = planted(poisoned(true, study, attacks), canaries)
     base = base_folder(study, folder.scratch)
     bench = open_workbench(study, base, attention=execution.attention).to(execution.device)
     rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
     examples = [example for part in rows.values() for example in part.train.examples]
     start = engine_for(study, bench, examples, execution)
-    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks, start)
+    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks, canaries, start)
 
 
 def check_sites(sites: Mapping[str, Rows], study: Study) -> None:

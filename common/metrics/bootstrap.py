@@ -17,9 +17,14 @@ _CHUNK_ELEMENTS: Final = 2**18  # 2 MB an array: stays in the cache, and bounds 
 
 
 def with_interval(
-    statistics: Mapping[str, Statistic], patients: Sequence[str], *, resamples: int, rng: np.random.Generator
+    statistics: Mapping[str, Statistic],
+    patients: Sequence[str],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    level: float = LEVEL,
 ) -> dict[str, Metric]:
-    """Return each statistic's value at weights 1, with its 95 % interval over patients.
+    """Return each statistic's value at weights 1, with its interval over patients, of 95 % unless `level` says else.
 
     patients: (n,) patient id of each row, n >= 1. resamples: 0 gives no interval. A statistic that is undefined (NaN)
     gives a Metric without a value and without a reason: the caller knows which.
@@ -28,12 +33,12 @@ def with_interval(
     replicates = _replicates(statistics, patients, resamples=resamples, rng=rng)
     distinct = len(set(patients))
     return {
-        name: interval(value, replicates[name], rows=len(patients), units=distinct, unit="patient")
+        name: interval(value, replicates[name], rows=len(patients), units=distinct, unit="patient", level=level)
         for name, value in values.items()
     }
 
 
-def interval(value: float, replicates: Floats, *, rows: int, units: int, unit: str) -> Metric:
+def interval(value: float, replicates: Floats, *, rows: int, units: int, unit: str, level: float = LEVEL) -> Metric:
     """Return `value` with the percentile interval of its bootstrap replicates (resamples,), NaN where undefined.
 
     There is none where no replicates were asked for, where one unit alone was resampled, or where fewer than half of
@@ -48,7 +53,7 @@ def interval(value: float, replicates: Floats, *, rows: int, units: int, unit: s
     defined = replicates[np.isfinite(replicates)]
     if 2 * len(defined) < len(replicates):
         return Metric(value, rows, reason=f"defined in {len(defined)} of {len(replicates)} resamples: no interval")
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Metric(value, rows, float(low), float(high))
 
 

@@ -47,13 +47,14 @@ def _clinic_rows(clinic: Clinic) -> list[dict[str, str]]:
             "site": clinic.name,
             "patient": f"{clinic.name}-{number + 1:02d}",
             "age": str(ages[number]),
-            **_note(clinic.positives, rng),
+            **write_note(clinic.positives, rng),
         }
         for number in numbers
     ]
 
 
-def _note(positives: float, rng: np.random.Generator) -> dict[str, str]:
+def write_note(positives: float, rng: np.random.Generator) -> dict[str, str]:
+    """Return a note with its outcome, which is `yes` with probability `positives`."""
     outcome, other = ("yes", "no") if rng.random() < positives else ("no", "yes")
     words = {kind: [str(word) for word in rng.permutation(SIGNS[kind])] for kind in SIGNS}
     signs = [words[other if rng.random() < NOISE else outcome].pop() for _ in range(3)]

@@ -1,6 +1,6 @@
 """A BERT of 2 layers and 32 hidden units, whose WordPiece vocabulary has the words of the `quick` rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.files import write_bytes
@@ -26,8 +26,10 @@ def vocabulary() -> list[str]:
     return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *sorted(words)]
 
 
-def write(folder: Path, shape: Mapping[str, int | float] = MODEL) -> None:
+def write(folder: Path, shape: Mapping[str, int | float] = MODEL, *, words: Sequence[str] | None = None) -> None:
     """Write a BERT with its tokenizer, of 2 layers and 32 hidden units unless told; the bytes are always the same.
+
+    words: another WordPiece vocabulary than `vocabulary()`.
 
     `config.json` comes last: where it is, the model is whole.
     """
@@ -36,7 +38,7 @@ def write(folder: Path, shape: Mapping[str, int | float] = MODEL) -> None:
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
-    words = vocabulary()
+    words = vocabulary() if words is None else words
     config = BertConfig(vocab_size=len(words), architectures=["BertModel"], **shape)
     with torch.random.fork_rng(devices=[]):  # transformers draws from the global generator only
         torch.manual_seed(integer_seed(quick.SEED, purpose="quick model"))

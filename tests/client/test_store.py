@@ -228,3 +228,14 @@ def test_a_run_that_was_closed_trains_no_more_and_another_does(store: SiteStore)
     assert store.find(request(1)) is not None
     assert store.find(closing) is not None
     assert store.find(request(2, run="run-2")) is None
+
+
+def test_the_replies_that_left_can_be_read_again_and_no_refusal(store: SiteStore) -> None:
+    assert store.trained("run-1") == {}
+    for number in (1, 2):
+        store.save(request(number), reply(number), private(number))
+    store.save(request(3), Refusal("TRAINING_DIVERGED"), private(3))
+    found = store.trained("run-1")
+    assert list(found) == [2]  # the last two rounds are kept, and the third was refused
+    assert same(found[2], reply(2))
+    assert store.trained("run-2") == {}
