@@ -35,15 +35,6 @@ def test_a_tensor_that_nobody_sent_gets_noise_as_any_other() -> None:
     assert dict(found.extra) == {}
 
 
-def test_by_itself_the_noise_is_the_systems_and_never_the_same() -> None:
-    from server.job import ServerJob
-
-    noise = ServerJob.__dataclass_fields__["noise"].default
-    first, second = noise(50_000), noise(50_000)
-    assert not np.intersect1d(first, second).size
-    assert abs(first.std() - 1) < 3 / np.sqrt(2 * 50_000)
-
-
 def test_figures_are_of_what_is_released() -> None:
     a = ClientUpdate("a", {"x": np.float32([1, 0, 0])}, 1, 1.0)
     found = noised_mean([a], RULE, ASKED, counting)

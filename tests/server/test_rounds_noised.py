@@ -16,7 +16,6 @@ from server import checkpoint
 from server.aggregation.fedadam import FedAdam
 from server.closing import Outcome
 from server.events import Event, RoundFinished
-from server.job import ServerJob
 
 MakeLab = Callable[..., Any]
 SIZE = 10
@@ -164,5 +163,9 @@ def test_weights_are_capped_whatever_a_site_says_of_its_examples(lab: MakeLab) -
     np.testing.assert_allclose(moved["a.weight"], (10 * 0.5 + 20 * (1 + 1.5 + 2)) / 80, rtol=1e-6)
 
 
-def test_by_default_a_job_adds_nothing() -> None:
-    assert ServerJob.__dataclass_fields__["site_rule"].default is None
+def test_by_default_a_job_adds_nothing_and_its_noise_is_the_systems(lab: MakeLab) -> None:
+    job = lab(1).job()
+    assert job.site_rule is None
+    first, second = job.noise(50_000), job.noise(50_000)
+    assert not np.intersect1d(first, second).size
+    assert abs(first.std() - 1) < 4 / np.sqrt(2 * 50_000)
