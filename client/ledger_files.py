@@ -10,16 +10,15 @@ import hashlib
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from client.sealing import Seal
-from common.errors import CheckpointError
+from common.errors import CheckpointError, UserError
 from common.files import canonical_json, sync, write_bytes
 from common.privacy._accounting import Spending
 from common.protocol import Kind
@@ -44,14 +43,6 @@ class ChargeKey:
     request: str
 
 
-def _checked(spending: Spending) -> Spending:
-    if not (0 < spending.noise_multiplier < inf and 0 < spending.sampling_probability <= 1 and spending.steps >= 0):
-        raise ValueError(
-            "expected a finite noise multiplier above 0, a sampling probability in (0, 1], and steps from 0"
-        )
-    return spending
-
-
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -61,7 +52,7 @@ class Charge(BaseModel):
     model_config = _STRICT
     key: ChargeKey
     cohort: str
-    spending: Annotated[Spending, AfterValidator(_checked)]
+    spending: Spending
     settled: bool = False
 
 
@@ -115,7 +106,7 @@ class LedgerFiles:
             return Book()
         try:
             return Book.model_validate_json(self._load(BOOK))
-        except ValidationError:
+        except (ValidationError, UserError):  # the latter says what is wrong with a spending
             raise _damaged(BOOK) from None
 
     def write(self, book: Book) -> None:

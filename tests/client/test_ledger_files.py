@@ -142,3 +142,14 @@ def test_a_durable_ledger_counts_the_same(tmp_path: Path) -> None:
     made.charge(key(1), EVERYBODY, ROUND)
     made.charge(key(2), EVERYBODY[:30], ROUND)
     assert look(made) == look(filled(tmp_path / "another"))
+
+
+@pytest.mark.parametrize("noise", ["0.0", "-1.0", "NaN", "1e999"])
+def test_a_book_with_a_price_that_is_none_lets_nothing_out(tmp_path: Path, noise: str) -> None:
+    made = Ledger(tmp_path, None, b"", durable=False)
+    made.charge(key(1), EVERYBODY, ROUND)
+    text = (tmp_path / BOOK).read_text()
+    assert "1.3" in text
+    (tmp_path / BOOK).write_text(text.replace("1.3", noise))
+    with pytest.raises(CheckpointError, match="charges is damaged"):
+        made.charge(key(2), EVERYBODY, ROUND)
