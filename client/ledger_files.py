@@ -104,8 +104,9 @@ class LedgerFiles:
             if any(self.folder.glob(f"{COHORT}*")):
                 raise CheckpointError(f"the privacy ledger's file {BOOK} is gone, and its cohorts are there; {_MEND}")
             return Book()
+        content = self._load(BOOK)
         try:
-            return Book.model_validate_json(self._load(BOOK))
+            return Book.model_validate_json(content)
         except (ValidationError, UserError):  # the latter says what is wrong with a spending
             raise _damaged(BOOK) from None
 
