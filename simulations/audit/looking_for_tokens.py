@@ -18,6 +18,7 @@ from simulations.audit.findings import TokenFindings, TokenSetting
 from simulations.audit.layer_inputs import FirstLayers, candidates, first_layers
 from simulations.audit.membership import Resampling
 from simulations.audit.opened import OpenedRun
+from simulations.audit.public_words import public_tokens
 from simulations.audit.token_recovery import (
     Views,
     embedding_name,
@@ -34,6 +35,7 @@ ATTACKS: Final = 4
 MOST_RESAMPLES: Final = 300
 """A vocabulary has tens of thousands of tokens, and needs no more."""
 ONE_ROW, ONE_BATCH, UPLOAD = "one step, one row", "one step, one batch", "the upload that left"
+OTHER_UPLOAD = "for comparison: the upload of {other}"
 REWRITES_A: Final = ("fedsvd",)
 NOTHING_KEPT = "not measured at {sites}: no upload is kept that holds what the attack looks at"
 NOT_IMPLEMENTED = "not measured: no published attack is implemented for peft.method = {method!r}"
@@ -160,12 +162,30 @@ def _drawn(rows: SplitRows, size: int, rng: np.random.Generator) -> list[AnyExam
 def _settings(
     run: OpenedRun, targets: Sequence[Target], scores: Floats, resampling: Resampling
 ) -> Iterator[TokenSetting]:
+    """Yield what was found of the tokens that the study itself does not tell."""
     tokens = candidates(run.sites.bench)
-    there = np.stack([_in_rows(target.rows, tokens) for target in targets])
+    secret = ~np.isin(tokens, public_tokens(run.study, run.sites.bench))
+    there = np.stack([_in_rows(target.rows, tokens[secret]) for target in targets])
+    for setting, site, looked_at, looked_for in _pairings(targets):
+        chosen = [(at, of) for at, of in zip(looked_at, looked_for, strict=True) if there[of].any()]
+        if chosen:
+            at, of = (np.array(column) for column in zip(*chosen, strict=True))
+            found = recovery_of(scores[at][:, secret], there[of], resampling)
+            yield TokenSetting(setting, site, found, counts=setting == UPLOAD)
+
+
+def _pairings(targets: Sequence[Target]) -> Iterator[tuple[str, str, list[int], list[int]]]:
+    """Yield setting, site, the targets whose updates are looked at, and those whose tokens are looked for in them.
+
+    Beside each upload stands that of another site: what it tells of these tokens, the sites have in common.
+    """
+    uploads = [place for place, target in enumerate(targets) if target.setting == UPLOAD]
     for setting, site in dict.fromkeys((target.setting, target.site) for target in targets):
         chosen = [place for place, t in enumerate(targets) if (t.setting, t.site) == (setting, site)]
-        found = recovery_of(scores[chosen], there[chosen], resampling)
-        yield TokenSetting(setting, site, found, counts=setting == UPLOAD)
+        yield setting, site, chosen, chosen
+        if setting == UPLOAD and len(uploads) > 1:
+            other = uploads[(uploads.index(chosen[0]) + 1) % len(uploads)]
+            yield OTHER_UPLOAD.format(other=targets[other].site), site, [other], chosen
 
 
 def _in_rows(rows: Sequence[AnyExample], tokens: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -38,8 +38,11 @@ CANARIES = (
 TOKENS = (
     "Which tokens of the vocabulary are in a site's rows? Looked for in the space that the update of the first "
     "adapted layers spans, by one who has the base model. Recall: the share of the site's tokens among as many best "
-    "guesses. Of the upload that left, what was found beyond chance is judged; what one plain gradient gives away is "
-    "shown for comparison: it is what a site of one step would send, without dropout, noise or later steps."
+    "guesses. Tokens of the study's own words, its template and phrases, are left out: whoever has the study has "
+    "them. Of the upload that left, what was found beyond chance is judged; what one plain gradient gives away is "
+    "shown for comparison: it is what a site of one step would send, without dropout, noise or later steps. What "
+    "another site's upload finds of the same tokens, the sites have in common: it tells of the study's field more "
+    "than of this site."
 )
 SANITY = (
     "What must be chance: the same attack on rows that the model never saw. Where 0.5 is outside the interval, the "

@@ -8,7 +8,7 @@ import pytest
 from common.errors import UserError
 from simulations.audit.auditing import Options, audit, written
 from simulations.audit.findings import Audit
-from simulations.audit.looking_for_tokens import ONE_BATCH, ONE_ROW, UPLOAD
+from simulations.audit.looking_for_tokens import ONE_BATCH, ONE_ROW, OTHER_UPLOAD, UPLOAD
 from simulations.audit.opened import open_run
 from simulations.audit.verdict import Check
 from simulations.builtin_rows import quick
@@ -51,7 +51,7 @@ def test_canaries_are_no_members_and_no_others(leaky_run: Path, leaky_audit: Aud
 
 def test_one_gradient_gives_more_away_than_many_steps(leaky_audit: Audit) -> None:
     found = {setting.name: setting for setting in leaky_audit.tokens.settings if setting.scope == "east"}
-    assert set(found) == {ONE_ROW, ONE_BATCH, UPLOAD}
+    assert set(found) == {ONE_ROW, ONE_BATCH, UPLOAD, OTHER_UPLOAD.format(other="north")}
     row, upload = found[ONE_ROW].found.auc.value, found[UPLOAD].found.auc.value
     assert row is not None
     assert upload is not None
