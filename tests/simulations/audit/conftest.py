@@ -18,6 +18,12 @@ LEAKY = (
 
 
 @pytest.fixture(scope="session")
+def leaky_overrides() -> tuple[str, ...]:
+    """What makes the study `quick` leak."""
+    return LEAKY
+
+
+@pytest.fixture(scope="session")
 def leaky_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the run."""
     folder = tmp_path_factory.mktemp("leaky") / "run"
