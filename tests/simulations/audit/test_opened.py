@@ -22,11 +22,11 @@ def test_members_are_training_rows_and_canaries_neither(leaky_run: Path) -> None
 
 
 def test_losses_are_those_of_the_run_s_own_evaluation(leaky_run: Path) -> None:
-    """The mean loss of training rows under the final adapter is below that of the initial one, by far."""
+    """Of most training rows the final adapter has a far lower loss; some, beside the canaries, it has given up."""
     opened = open_run(leaky_run)
     pool = training_and_test(opened)
     before, after = pool.losses(opened, opened.initial), pool.losses(opened, opened.final)
-    assert after[pool.members].mean() < before[pool.members].mean() - 0.1
+    assert np.median(after[pool.members]) < np.median(before[pool.members]) - 0.1
     some = pool.of(pool.sites == "west")
     assert some.losses(opened, opened.final) == pytest.approx(after[pool.sites == "west"], rel=1e-4, abs=1e-6)
 

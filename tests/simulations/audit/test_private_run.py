@@ -11,7 +11,7 @@ NOISE = ("privacy.mechanism=patient-dp", "privacy.epsilon=3.0", "training.batch_
 def test_at_epsilon_3_the_audit_finds_no_canary_and_no_member(
     leaky_overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """By chance alone a mean exposure of 8 canaries is above the threshold of 3 bits about once in ten thousand runs."""
+    """By chance alone 8 canaries have a mean exposure above the threshold of 3 bits in one of thousands of runs."""
     folder = tmp_path_factory.mktemp("private") / "run"
     run("quick", out=folder, rounds=2, overrides=[*leaky_overrides, *NOISE], comparison=False)
     found = audit(folder, Options(resamples=200))
