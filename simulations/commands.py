@@ -183,6 +183,7 @@ def tune(
 
     from common.errors import UserError
     from simulations.catalogue import load
+    from simulations.search_cost import search_warning
     from simulations.tuning import Trial, as_toml, best_rates, try_rates
 
     def tell(trial: Trial) -> None:
@@ -198,3 +199,6 @@ def tune(
     with TemporaryDirectory() as scratch:
         trials = try_rates(chosen, values, scratch=Path(scratch), threads=threads, done=tell)
     typer.echo(as_toml(best_rates(trials)))
+    warning = search_warning(chosen, len(values))
+    if warning is not None:
+        typer.echo(f"fedpeft: {warning}", err=True)

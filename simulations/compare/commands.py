@@ -67,6 +67,7 @@ def _compare(grid: str, file: Path, out: Path, plugins: list[Path], workers: int
         from simulations.compare.comparing import compare as play
         from simulations.compare.measuring import register as register_plugins
         from simulations.compare.terminal import print_comparison, tell
+        from simulations.search_cost import search_warning
 
         register_plugins([str(folder) for folder in plugins])
         number = workers or usable_cores()
@@ -75,3 +76,6 @@ def _compare(grid: str, file: Path, out: Path, plugins: list[Path], workers: int
             typer.echo(json.dumps(content_of(found), indent=2, allow_nan=False, ensure_ascii=False))
         else:
             print_comparison(found, out)
+        warnings = {search_warning(each.runs.cell.study, len(each.runs.choice.losses)) for each in found.summaries}
+        for warning in sorted(filter(None, warnings)):
+            typer.echo(f"fedpeft: {warning}", err=True)
