@@ -13,5 +13,5 @@ def search_warning(study: Study, runs: int) -> str | None:
         return None
     return (
         f"{runs} runs looked at the same patients, and each spends: a promise about what was chosen among them counts "
-        f"all of them. Choose on other patients, or on made-up rows, or plan for it: fedpeft privacy plan --runs {runs} ..."
+        f"all of them. Choose on other patients, or on made-up rows, or plan for it: fedpeft privacy plan --runs {runs}"
     )
