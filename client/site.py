@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from client.execution import resolve
+from client.execution import Execution, resolve
 from client.gate import Gate
 from client.ledger import Ledger
 from client.out_of_memory import told_when_out_of_memory
@@ -12,7 +12,7 @@ from client.shield import Shield
 from client.shielding import engine_for, patient_mechanism, suited
 from client.store import SiteStore
 from client.team import Team
-from client.trainer import Trainer, prepare_rows
+from client.trainer import SplitRows, Trainer, prepare_rows
 from common.base_files import digest_manifest, manifest
 from common.bundle import Bundle
 from common.errors import ModelError, UserError
@@ -31,22 +31,13 @@ def open_trainer(
     """
     study = bundle.study
     rows = read_rows(settings.rows, study)
-    precision, threads = study.training.precision, settings.threads
-    found = (resolve(precision=precision, device=each, threads=threads) for each in settings.members)
-    execution, *others = (suited(each, study) for each in found)
-    mechanism = patient_mechanism(study)
-    if mechanism is not None and others:
-        raise UserError("this study protects single patients, which one process does; give one device in site.toml")
+    execution, *others = _executions(settings, study)
 
     def load() -> Workbench:
         return open_workbench(study, base, attention=execution.attention).to(execution.device)
 
     bench = told_when_out_of_memory(load, study, execution)
     parts = prepare_rows(rows, study, bench)
-    start = engine_for(study, bench, parts.train.examples, execution)
-    shield = None
-    if mechanism is not None and start is not None:
-        shield = Shield(mechanism, study, parts.train.patients, start, ledger)
     return Trainer(
         name=settings.site,
         bundle=bundle,
@@ -56,9 +47,30 @@ def open_trainer(
         store=store,
         gate=gate,
         team=Team(study, base, parts.train.examples, execution, tuple(others)) if others else None,
-        shield=shield,
+        shield=_shield(study, bench, parts.train, execution, ledger),
         ledger=ledger,
     )
+
+
+def _executions(settings: SiteSettings, study: Study) -> list[Execution]:
+    """Return how each of the site's processes computes."""
+    precision, threads = study.training.precision, settings.threads
+    found = (resolve(precision=precision, device=each, threads=threads) for each in settings.members)
+    executions = [suited(each, study) for each in found]
+    if patient_mechanism(study) is not None and len(executions) > 1:
+        raise UserError(
+            f"site.toml names {len(executions)} devices or processes, and study {study.name!r} hides single patients, "
+            "which one process does: give one device, and processes = 1"
+        )
+    return executions
+
+
+def _shield(study: Study, bench: Workbench, train: SplitRows, execution: Execution, ledger: Ledger) -> Shield | None:
+    """Return what stands before the patients, where the study hides them; without rows nothing is trained at all."""
+    mechanism, start = patient_mechanism(study), engine_for(study, bench, train.examples, execution)
+    if mechanism is None or start is None:
+        return None
+    return Shield(mechanism, study, train.patients, start, ledger)
 
 
 def check_member(site: str, study: Study) -> None:

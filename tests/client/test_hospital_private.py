@@ -135,3 +135,11 @@ def test_the_gate_refuses_what_says_more(make_site: Make, ask: Ask) -> None:
     ):
         with pytest.raises(RefusedError, match="REFUSED_BY_POLICY"):
             gate.release(bad, request)
+
+
+def test_a_site_with_two_processes_is_told_what_to_change(make_site: Make, ask: Ask) -> None:
+    site = make_site(*PRIVATE)
+    site.approve()
+    settings = site.folder.settings
+    settings.write_text(settings.read_text() + '\nprocesses = 2\n')
+    assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_FAILED")
