@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Any, Final  # results are JSON
 
-from server.report.formats import count, counted, percent
+from server.report.formats import DASH, count, counted, percent
+from server.report.layout import Cell, Table, table
 from server.report.values import number, rounds_of, section
 
 NO_GUARANTEE: Final = (
@@ -97,6 +98,19 @@ def patient_cost(results: Mapping[str, Any]) -> list[str]:
         "In each step every number of a hospital's average gradient gets noise whose standard deviation is this share "
         f"of the longest that the whole average can be: {each}. Small hospitals pay above all."
     ]
+
+
+def spent_table(results: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Show what each hospital added and spent, where the results know it."""
+    sites = section(results, "privacy", "sites")
+    columns = ("patients", "sampling_probability", "steps", "noise_multiplier", "epsilon")
+    header = ("Hospital", "Patients", "Chance to be in a step", "Steps a round", "Noise multiplier", "Epsilon spent")
+    rows = [[Cell(site), *(Cell(_short(number(sites, site, key))) for key in columns)] for site in sites]
+    return (table("What each hospital spent of its patients", header, rows),) if rows else ()
+
+
+def _short(value: float | None) -> str:
+    return DASH if value is None else f"{value:.3g}"
 
 
 def _factor(value: float) -> str:

@@ -117,8 +117,9 @@ def _privacy(results: Mapping[str, Any]) -> Section:
     texts = privacy.sentences(results)
     if not privacy.has_privacy(results):
         return Section("Privacy", texts)
-    recorded = facts.details_table("Recorded privacy accounting", section(results, "privacy"))
-    return Section("Privacy", texts, tables=(recorded,))
+    of_all = {key: value for key, value in section(results, "privacy").items() if key != "sites"}
+    recorded = facts.details_table("Recorded privacy accounting", of_all)
+    return Section("Privacy", texts, tables=(*privacy.spent_table(results), recorded))
 
 
 def _reproduction(results: Mapping[str, Any]) -> Section:

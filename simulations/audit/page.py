@@ -88,7 +88,7 @@ def _sections(found: Audit) -> Iterator[Section]:
 def _checks_table(checks: Sequence[Check]) -> Table:
     rows = [
         (
-            Cell(check.label, check.scope),
+            Cell(f"{check.label}, {check.scope}"),
             _metric(check.metric),
             Cell(plain(check.chance)),
             Cell(plain(check.threshold)),
@@ -145,7 +145,7 @@ def _tokens(settings: Sequence[TokenSetting]) -> Section:
     chart = dots_chart(dots, name=name, x="Share of the tokens found, beyond chance", chance=0.0, threshold=None)
     rows = [
         (
-            Cell(setting.name, setting.scope),
+            Cell(f"{setting.name}, {setting.scope}"),
             Cell(f"{setting.found.true:,} of {setting.found.candidates:,}"),
             _metric(setting.found.recall),
             Cell(percent(setting.found.true / setting.found.candidates)),

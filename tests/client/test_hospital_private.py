@@ -141,5 +141,5 @@ def test_a_site_with_two_processes_is_told_what_to_change(make_site: Make, ask: 
     site = make_site(*PRIVATE)
     site.approve()
     settings = site.folder.settings
-    settings.write_text(settings.read_text() + '\nprocesses = 2\n')
+    settings.write_text(settings.read_text() + "\nprocesses = 2\n")
     assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_FAILED")

@@ -1,5 +1,7 @@
 """What is said of a guarantee: to whom it is given, at what cost, and that few hospitals make it useless."""
 
+import math
+
 from server.model_card import render_card
 from server.report import privacy
 from server.report.diagnostics import reasons
@@ -79,3 +81,36 @@ def test_figures_that_are_missing_for_one_reason_share_a_sentence():
         "diagnostics": {"reasons": {"drift": "x", "cosines": "x", "effective_rank": "x", "other": "y"}},
     }
     assert reasons([entry]) == ["No drift, cosines or effective rank in any round: x.", "No other in any round: y."]
+
+
+PATIENTS = {
+    "privacy": {
+        "mechanism": "patient-dp",
+        "unit": "patient",
+        "epsilon": 3.0,
+        "delta": 1e-5,
+        "rounds": 8,
+        "sites": {
+            "big": {"patients": 180, "sampling_probability": 0.5, "steps": 3, "noise_multiplier": 6.0, "epsilon": 2.99},
+            "small": {"patients": 30, "sampling_probability": 1.0, "steps": 3, "noise_multiplier": 9.0, "epsilon": 2.5},
+        },
+    }
+}
+
+
+def test_who_spent_most_is_what_is_promised_and_who_pays_most_comes_first() -> None:
+    said = " ".join(privacy.sentences(PATIENTS))
+    assert "epsilon 2.99 at most, by the hospitals' ledgers, at delta 1e-05, over 8 rounds" in said
+    assert f"a factor of at most {math.exp(2.99):.3g}" in said
+    assert "small (30 patients) 0.3, big (180 patients) 0.067" in said
+    (spent,) = privacy.spent_table(PATIENTS)
+    assert [[cell.text for cell in row] for row in spent.rows] == [
+        ["big", "180", "0.5", "3", "6", "2.99"],
+        ["small", "30", "1", "3", "9", "2.5"],
+    ]
+
+
+def test_with_the_same_noise_everywhere_the_hospitals_know_what_it_comes_to() -> None:
+    without = {"privacy": {**PATIENTS["privacy"], "epsilon": None, "sites": {}}}
+    assert "in each hospital's own ledger" in " ".join(privacy.sentences(without))
+    assert privacy.spent_table(without) == ()
