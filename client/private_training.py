@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.batches import take
-from client.clipping import clipped_sum, patient_means
+from client.clipping import clipped_sum, noised_mean, patient_means
 from client.execution import Execution
 from client.optimizer import make_optimizer, set_learning_rate
 from client.patient_sample import PatientRows, chunks
@@ -130,19 +130,17 @@ class _Loop:
         expected = self.protection.spending.sampling_probability * len(self.rows)
         parameters = trained(self.bench)
         for name, parameter in parameters.items():
-            parameter.grad = (sums[name] + self._noise(parameter)) / expected
+            parameter.grad = noised_mean(sums[name], self._noise(parameter.numel()), patients=expected)
             if name in tied:
                 parameter.grad.add_(parameter.detach() - tied[name], alpha=self.recipe.proximal_mu)
         gradients = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
         return loss, torch.nn.utils.get_total_norm(gradients)
 
-    def _noise(self, like: Tensor) -> Tensor:
-        """Return noise of z C for each number, drawn and scaled in float64."""
-        import torch
-
-        drawn = self.protection.entropy.normal(like.numel())
-        scale = self.protection.spending.noise_multiplier * self.protection.clip_norm
-        return torch.from_numpy(drawn * scale).reshape(like.shape).to(like)
+    def _noise(self, size: int) -> NDArray[np.float64]:
+        """Return noise of z C for each of so many numbers."""
+        return self.protection.entropy.normal(size) * (
+            self.protection.spending.noise_multiplier * self.protection.clip_norm
+        )
 
     def _clipped_sums(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean loss of a fresh sample's rows, and the sum of its patients' clipped gradients."""
