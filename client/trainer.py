@@ -183,10 +183,7 @@ class Trainer:
             self.gate.check_room(request)
             if self.shield is not None and request.kind == "train":
                 self.shield.check_room(self.gate.policy)
-            study, execution = self.bundle.study, self.execution
-            reply, kept = told_when_out_of_memory(lambda: self._work(request, before), study, execution)
-            self.check_consent()
-            self._charge(request)
+            reply, kept = self._charged(request, before)
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
             return Refusal(error.reason), before
@@ -195,6 +192,18 @@ class Trainer:
             return self.gate.release(reply, request, rarest=self._rarest(request)), kept
         except RefusedError as error:
             return Refusal(error.reason), Kept(kept.private, before.left_out)
+
+    def _charged(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
+        """Do the work, and count what it spends: also where training diverged, which is said of its noised tensors."""
+        try:
+            worked = told_when_out_of_memory(lambda: self._work(request, before), self.bundle.study, self.execution)
+        except RefusedError as error:
+            if error.reason == "TRAINING_DIVERGED":
+                self._charge(request)
+            raise
+        self.check_consent()
+        self._charge(request)
+        return worked
 
     def _work(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
         start = time.perf_counter()
