@@ -167,11 +167,15 @@ class Trainer:
             self.shield.settle(request)
 
     def _charge(self, request: Request) -> None:
-        """Have what leaves in answer to a training request in the ledger, before it is even stored."""
+        """Have in the ledger what leaves in answer to a request, and of whom it tells exactly, before it is stored."""
+        told = {patient for split in request.splits for patient in self.rows.part(split).patients}
         if self.shield is not None:
             self.shield.charge(request, self.gate.policy)
-        elif self.ledger is not None and request.kind == "train":
-            self.ledger.note_unprotected(request.study, self.rows.train.patients)
+            told = told if self.gate.policy.exact_metrics else set()
+        elif request.kind == "train":
+            told |= set(self.rows.train.patients)
+        if self.ledger is not None and told:
+            self.ledger.note_unprotected(request.study, told)
 
     def _gated(self, request: Request, before: Kept) -> tuple[Answer, Kept]:
         """Return what may leave, and what is remembered after it: what compression left out, only if the rest leaves.

@@ -142,6 +142,30 @@ def test_a_study_without_a_guarantee_is_noted_as_one(make_site: Make, ask: Ask) 
     assert cohorts
 
 
+def test_whose_exact_metrics_leave_is_noted_as_unprotected(make_site: Make, ask: Ask) -> None:
+    """Beside the guarantee, of validation patients, who are charged nothing."""
+    site = make_site(*PRIVATE)
+    site.set_policy(exact_metrics=True)
+    site.approve()
+    trained = set(patients_of(site))
+    replied(site.sent(site.hospital(), ask(site.bundle)))
+    book, cohorts = open_ledger(site.folder).read()
+    (noted,), (charge,) = book.unprotected, book.charges
+    assert noted.study == site.bundle.study.digest
+    assert cohorts[noted.cohort]
+    assert not cohorts[noted.cohort] & cohorts[charge.cohort]
+    assert len(cohorts[charge.cohort]) == len(trained)
+
+
+def test_scored_patients_of_a_study_without_a_guarantee_are_noted_too(make_site: Make, ask: Ask) -> None:
+    site = make_site()
+    site.approve()
+    trained = set(patients_of(site))
+    replied(site.sent(site.hospital(), ask(site.bundle)))
+    (members,) = open_ledger(site.folder).read()[1].values()
+    assert len(members) > len(trained)
+
+
 def test_the_gate_refuses_what_says_more(make_site: Make, ask: Ask) -> None:
     site = make_site(*PRIVATE)
     site.approve()
