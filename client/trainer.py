@@ -138,7 +138,7 @@ class Trainer:
             return Refusal(error.reason)
         if answered is None:
             return self._answer_new(request)
-        self._settle(answered, request)
+        self._settle(request)
         self.gate.note_repetition(answered, request)
         return answered
 
@@ -150,7 +150,7 @@ class Trainer:
         self.store.check_run(request.run, limit=self.gate.policy.runs)
 
     def _answer_new(self, request: Request) -> Answer:
-        initial = {t.name: self.bundle.initial[t.name] for t in self.schema.private.tensors}
+        initial = {name: self.bundle.initial[name] for name in self.schema.private.names}
         # Where nothing is private, an earlier answer need not be read, nor be readable.
         private = self.store.private(request, initial) if initial else {}
         left_out = self.store.left_out(request) if request.kind == "train" and self.compression.keeps_error else NOTHING
@@ -158,12 +158,12 @@ class Trainer:
             answer, kept = self._gated(request, Kept(private, left_out))
         if not (isinstance(answer, Refusal) and answer.reason in PASSING_REASONS):
             self.store.save(request, answer, kept.private, kept.left_out)
-        self._settle(answer, request)
+            self._settle(request)
         return answer
 
-    def _settle(self, answer: Answer, request: Request) -> None:
+    def _settle(self, request: Request) -> None:
         """Note, once an answer is stored, that it may have left: asked again after its loss, it is charged anew."""
-        if self.shield is not None and isinstance(answer, Reply):
+        if self.shield is not None:  # a refusal that is stored was charged as well
             self.shield.settle(request)
 
     def _charge(self, request: Request) -> None:
@@ -213,8 +213,7 @@ class Trainer:
         start = time.perf_counter()
         self.bench.write({**padded(request.shared, self.schema), **before.private})
         evaluations = {split: self.evaluate(split, request) for split in request.splits}
-        evaluated = time.perf_counter()
-        measured = {"seconds_evaluate": evaluated - start}
+        measured = {"seconds_evaluate": (evaluated := time.perf_counter()) - start}
         if request.kind == "evaluate":
             return Reply({}, len(self.rows.train), measured, evaluations), before
         trained = self._train(request)

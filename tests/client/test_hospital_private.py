@@ -73,6 +73,7 @@ def test_that_training_diverged_is_said_of_noised_tensors_and_counts(make_site: 
     assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_DIVERGED")
     once = counted(site, patients)
     assert once > 0
+    assert [charge.settled for charge in open_ledger(site.folder).read()[0].charges] == [True]
     assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_DIVERGED")
     assert counted(site, patients) == once
 
