@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -41,9 +44,26 @@ def clipped_sum(gradients: Mapping[str, Tensor], clip_norm: float) -> dict[str, 
 
 
 def _weighted(gradients: Tensor, factors: Tensor) -> Tensor:
-    """Return sum_p f_p g_p; what is not finite has the factor 0, and counts as 0."""
-    kept = gradients.nan_to_num(0.0, 0.0, 0.0)
+    """Return sum_p f_p g_p, of float32 at least; what is not finite has the factor 0, and counts as 0.
+
+    Factors and a sum of 8 bits would be rounded by up to 1 / 256 of all patients' sum: one would move it beyond C.
+    """
+    import torch
+
+    kept = gradients.to(torch.promote_types(gradients.dtype, torch.float32)).nan_to_num(0.0, 0.0, 0.0)
     return (_flat(kept).T @ factors.to(kept.dtype)).reshape(gradients.shape[1:])
+
+
+def noised_mean(total: Tensor, noise: NDArray[np.float64], *, patients: float) -> Tensor:
+    """Return (total + noise) / patients, rounded once: at the end, to what `total` is.
+
+    noise: (numbers of total,). patients: how many are expected. Rounded before it is added, noise would be on a grid,
+    and where it cancels the sum its last bits would be the sum's.
+    """
+    import torch
+
+    drawn = torch.from_numpy(noise).reshape(total.shape)
+    return ((total.cpu().to(torch.float64) + drawn) / patients).to(total)
 
 
 def _flat(gradients: Tensor) -> Tensor:

@@ -87,8 +87,7 @@ class Gate:
         if objection is not None:
             self.note_refusal(request, objection.reason)
             raise RefusedError(objection.word)
-        evaluations = {s: _withhold(e, self.policy, rarest.get(s, 0)) for s, e in reply.evaluations.items()}
-        gated = replace(reply, evaluations=evaluations)
+        gated = self._withheld(reply, rarest)
         self._count(gated, request)
         self.journal.append(_entry(self.site, request, "released", reply=gated))
         return gated
@@ -96,10 +95,20 @@ class Gate:
     def check_again(self, answer: Reply, request: Request, *, rarest: Mapping[Split, int] = NO_COUNTS) -> None:
         """Raise RefusedError where the policy, which may have changed, would let out less than this answer has."""
         asked = asked_schema(self.schema, request.kind, request.plan)
-        evaluations = {s: _withhold(e, self.policy, rarest.get(s, 0)) for s, e in answer.evaluations.items()}
-        same = answers.to_json(replace(answer, evaluations=evaluations)) == answers.to_json(answer)
+        same = answers.to_json(self._withheld(answer, rarest)) == answers.to_json(answer)
         if self._forbidden(answer, asked) is not None or not same:
             raise RefusedError("REFUSED_BY_POLICY")
+
+    def _withheld(self, reply: Reply, rarest: Mapping[Split, int]) -> Reply:
+        """Return the reply without what the policy withholds.
+
+        Where a privacy mechanism lets out no metric, none is withheld for few patients: that word is itself an exact
+        answer about them.
+        """
+        if self.is_private and not self.policy.exact_metrics:
+            return reply
+        evaluations = {s: _withhold(e, self.policy, rarest.get(s, 0)) for s, e in reply.evaluations.items()}
+        return replace(reply, evaluations=evaluations)
 
     def _forbidden(self, reply: Reply, asked: AdapterSchema) -> Objection | None:
         """Return the objection to tensors or metrics that schema, plan or policy forbid, or None."""

@@ -87,4 +87,7 @@ def _row_problems(trainer: Trainer) -> list[Problem]:
 
 
 def _notes(trainer: Trainer) -> tuple[Note, ...]:
+    """Nothing of labels where patients are protected: whether the last one differs is what noise hides."""
+    if trainer.gate.is_private:
+        return ()
     return ("ONE_LABEL",) if is_uniform(trainer.bench.task, trainer.rows.train.labels) else ()

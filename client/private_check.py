@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -144,6 +145,8 @@ def _fault(
 
 
 def _error(name: str, found: Sequence[Mapping[str, Tensor]], wanted: Sequence[Mapping[str, Tensor]]) -> float:
+    """Return the largest difference over the largest number; infinite where one of them is not finite."""
     largest = max(float(tensor.abs().max()) for batch in wanted for tensor in batch.values())
     pairs = zip(found, wanted, strict=True)
-    return max(float((one[name].float() - other[name]).abs().max()) for one, other in pairs) / largest
+    errors = [float((one[name].float() - other[name]).abs().max()) / largest for one, other in pairs]
+    return max(errors) if np.isfinite([largest, *errors]).all() else inf

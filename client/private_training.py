@@ -2,7 +2,9 @@
 
 A step's rows go through the model in as many parts as memory asks for; the noise is added once, to the whole sum. What
 the optimizer makes of the noised sum, schedules, weight decay and FedProx' term among it, looks at no row again.
-Neither `training.clip_norm`, which bounds a step and no patient, nor regularisers act here.
+Neither `training.clip_norm`, which bounds a step and no patient, nor regularisers act here. Dropout is a part of what
+one patient's gradient is: its masks are taken for independent of each other and unknown, as torch makes them from a
+fresh seed of the noise's own source for each part.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.batches import take
-from client.clipping import clipped_sum, patient_means
+from client.clipping import clipped_sum, noised_mean, patient_means
 from client.execution import Execution
 from client.optimizer import make_optimizer, set_learning_rate
 from client.patient_sample import PatientRows, chunks
@@ -60,7 +62,6 @@ def train_privately(
     active: Collection[str],
     private: Collection[str] = (),
     execution: Execution,
-    dropout_seed: int,
     setting: Setting = PLAIN,
 ) -> Trained:
     """Train the tensors named in `active`, in place, and return what only the site may know.
@@ -75,7 +76,7 @@ def train_privately(
     engine = protection.start(bench, execution)
     loop = _Loop(bench, examples, PatientRows.of(patients), recipe, protection, engine, execution, setting)
     try:
-        with forked(execution, dropout_seed):
+        with forked(execution, 0):  # each part of a step has dropout of its own
             return loop.run(active, private)
     finally:
         engine.close()
@@ -129,19 +130,17 @@ class _Loop:
         expected = self.protection.spending.sampling_probability * len(self.rows)
         parameters = trained(self.bench)
         for name, parameter in parameters.items():
-            parameter.grad = (sums[name] + self._noise(parameter)) / expected
+            parameter.grad = noised_mean(sums[name], self._noise(parameter.numel()), patients=expected)
             if name in tied:
                 parameter.grad.add_(parameter.detach() - tied[name], alpha=self.recipe.proximal_mu)
         gradients = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
         return loss, torch.nn.utils.get_total_norm(gradients)
 
-    def _noise(self, like: Tensor) -> Tensor:
-        """Return noise of z C for each number, drawn and scaled in float64."""
-        import torch
-
-        drawn = self.protection.entropy.normal(like.numel())
-        scale = self.protection.spending.noise_multiplier * self.protection.clip_norm
-        return torch.from_numpy(drawn * scale).reshape(like.shape).to(like)
+    def _noise(self, size: int) -> NDArray[np.float64]:
+        """Return noise of z C for each of so many numbers."""
+        return self.protection.entropy.normal(size) * (
+            self.protection.spending.noise_multiplier * self.protection.clip_norm
+        )
 
     def _clipped_sums(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean loss of a fresh sample's rows, and the sum of its patients' clipped gradients."""
@@ -151,12 +150,23 @@ class _Loop:
         sums = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
         loss, rows = torch.zeros((), device=self.execution.device), 0
         for part in self._parts(sum(parameter.numel() for parameter in parameters.values())):
+            self._draw_dropout()
             losses, gradients = self.engine.of(take(self.examples, np.concatenate(part)))
             means = patient_means(gradients, self._owners(part), patients=len(part))
             for name, each in clipped_sum(means, self.protection.clip_norm).items():
                 sums[name] += each
             loss, rows = loss + losses.sum(), rows + len(losses)
         return loss / max(rows, 1), sums
+
+    def _draw_dropout(self) -> None:
+        """Have the next rows dropped out by chance that nobody knows.
+
+        By a known seed each row's mask would follow from its place in the part, hence from who else is in it: one
+        patient more would change the gradients of all after him, by far more than the bound.
+        """
+        import torch
+
+        torch.manual_seed(int(self.protection.entropy.uniform(1)[0] * 2**52))
 
     def _parts(self, numbers: int) -> list[list[NDArray[np.int64]]]:
         spending, entropy = self.protection.spending, self.protection.entropy

@@ -14,7 +14,7 @@ from client.ledger import Ledger, Limit
 from client.ledger_files import ChargeKey
 from client.policy import Policy
 from client.private_training import Protection, train_privately
-from client.round_training import RoundWork, dropout_seed
+from client.round_training import RoundWork
 from client.row_gradients import Start
 from client.steps import Setting
 from client.training import Trained
@@ -67,7 +67,6 @@ class Shield:
             active=work.active,
             private=work.private,
             execution=execution,
-            dropout_seed=dropout_seed(work),
             setting=setting,
         )
 

@@ -138,7 +138,7 @@ class Trainer:
             return Refusal(error.reason)
         if answered is None:
             return self._answer_new(request)
-        self._settle(answered, request)
+        self._settle(request)
         self.gate.note_repetition(answered, request)
         return answered
 
@@ -150,7 +150,7 @@ class Trainer:
         self.store.check_run(request.run, limit=self.gate.policy.runs)
 
     def _answer_new(self, request: Request) -> Answer:
-        initial = {t.name: self.bundle.initial[t.name] for t in self.schema.private.tensors}
+        initial = {name: self.bundle.initial[name] for name in self.schema.private.names}
         # Where nothing is private, an earlier answer need not be read, nor be readable.
         private = self.store.private(request, initial) if initial else {}
         left_out = self.store.left_out(request) if request.kind == "train" and self.compression.keeps_error else NOTHING
@@ -158,20 +158,24 @@ class Trainer:
             answer, kept = self._gated(request, Kept(private, left_out))
         if not (isinstance(answer, Refusal) and answer.reason in PASSING_REASONS):
             self.store.save(request, answer, kept.private, kept.left_out)
-        self._settle(answer, request)
+            self._settle(request)
         return answer
 
-    def _settle(self, answer: Answer, request: Request) -> None:
+    def _settle(self, request: Request) -> None:
         """Note, once an answer is stored, that it may have left: asked again after its loss, it is charged anew."""
-        if self.shield is not None and isinstance(answer, Reply):
+        if self.shield is not None:  # a refusal that is stored was charged as well
             self.shield.settle(request)
 
     def _charge(self, request: Request) -> None:
-        """Have what leaves in answer to a training request in the ledger, before it is even stored."""
+        """Have in the ledger what leaves in answer to a request, and of whom it tells exactly, before it is stored."""
+        told = {patient for split in request.splits for patient in self.rows.part(split).patients}
         if self.shield is not None:
             self.shield.charge(request, self.gate.policy)
-        elif self.ledger is not None and request.kind == "train":
-            self.ledger.note_unprotected(request.study, self.rows.train.patients)
+            told = told if self.gate.policy.exact_metrics else set()
+        elif request.kind == "train":
+            told |= set(self.rows.train.patients)
+        if self.ledger is not None and told:
+            self.ledger.note_unprotected(request.study, told)
 
     def _gated(self, request: Request, before: Kept) -> tuple[Answer, Kept]:
         """Return what may leave, and what is remembered after it: what compression left out, only if the rest leaves.
@@ -183,10 +187,7 @@ class Trainer:
             self.gate.check_room(request)
             if self.shield is not None and request.kind == "train":
                 self.shield.check_room(self.gate.policy)
-            study, execution = self.bundle.study, self.execution
-            reply, kept = told_when_out_of_memory(lambda: self._work(request, before), study, execution)
-            self.check_consent()
-            self._charge(request)
+            reply, kept = self._charged(request, before)
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
             return Refusal(error.reason), before
@@ -196,12 +197,23 @@ class Trainer:
         except RefusedError as error:
             return Refusal(error.reason), Kept(kept.private, before.left_out)
 
+    def _charged(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
+        """Do the work, and count what it spends: also where training diverged, which is said of its noised tensors."""
+        try:
+            worked = told_when_out_of_memory(lambda: self._work(request, before), self.bundle.study, self.execution)
+        except RefusedError as error:
+            if error.reason == "TRAINING_DIVERGED":
+                self._charge(request)
+            raise
+        self.check_consent()
+        self._charge(request)
+        return worked
+
     def _work(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
         start = time.perf_counter()
         self.bench.write({**padded(request.shared, self.schema), **before.private})
         evaluations = {split: self.evaluate(split, request) for split in request.splits}
-        evaluated = time.perf_counter()
-        measured = {"seconds_evaluate": evaluated - start}
+        measured = {"seconds_evaluate": (evaluated := time.perf_counter()) - start}
         if request.kind == "evaluate":
             return Reply({}, len(self.rows.train), measured, evaluations), before
         trained = self._train(request)

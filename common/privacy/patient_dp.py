@@ -47,11 +47,12 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class PatientDP:
     """The options of a study.
 
-    clip_norm: C. epsilon: what each site may spend in all rounds; or noise_multiplier: z, the same at all sites. delta:
+    clip_norm: C; far smaller ones would lie among the smallest float32 there are, whose rounding no bound survives.
+    epsilon: what each site may spend in all rounds; or noise_multiplier: z, the same at all sites. delta:
     well below 1 / patients. rows_per_patient: most rows of a patient in one step.
     """
 
-    clip_norm: Positive = 1.0
+    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     epsilon: Positive | None = None
     noise_multiplier: Positive | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5

@@ -125,6 +125,5 @@ def _private(bench: Workbench, rows: SplitRows, recipe: Recipe, execution: Execu
         protection,
         active=list(bench.parameters),
         execution=execution,
-        dropout_seed=0,
     )
     return (time.perf_counter() - begin) / sum(engines[0].rows)

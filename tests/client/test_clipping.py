@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from client.clipping import clipped_sum, patient_means
+from client.clipping import clipped_sum, noised_mean, patient_means
 
 SHAPES = {"a": (3, 5), "b": (7,), "c": (2, 1, 4), "d": ()}
 
@@ -80,3 +80,21 @@ def test_short_gradients_are_left_as_they_are_and_inputs_too() -> None:
     for name, each in found.items():
         assert torch.equal(each, before[name])
         torch.testing.assert_close(total[name], each.sum(dim=0))
+
+
+def test_what_autocast_leaves_in_bf16_is_added_up_in_float32() -> None:
+    """Patients who agree, so that the sum is far longer than the bound, and so is its rounding in 8 bits."""
+    agreed = gradients(1, 3)
+    rows = {name: (each + 0.01 * gradients(64, 4)[name]).to(torch.bfloat16) for name, each in agreed.items()}
+    for last in range(1, 64):
+        without, with_ = (
+            flat(clipped_sum({n: g[:count] for n, g in rows.items()}, 0.37)) for count in (last, last + 1)
+        )
+        assert np.linalg.norm(with_ - without) <= 0.37 * (1 + 1e-5)
+
+
+def test_noise_is_rounded_only_after_it_is_added() -> None:
+    """float32 has 24 bits, so that -1 + 2^-40 would be -1, and the sum of the two nothing."""
+    found = noised_mean(torch.ones(2), np.array([-1.0 + 2.0**-40, 0.5]), patients=4.0)
+    assert found.dtype == torch.float32
+    assert found.tolist() == [2.0**-42, 0.375]

@@ -53,6 +53,31 @@ def test_beside_noised_tensors_nothing_leaves_that_rows_could_be_told_from(make_
     assert {(m.value, m.n, m.reason) for m in evaluation.scores.metrics.values()} == {(None, 0, STAYS)}
 
 
+def test_how_few_patients_a_class_has_is_not_said_either(make_site: Make, ask: Ask) -> None:
+    """Metrics are withheld anyway; the reason is of the exact number of patients, which one patient changes."""
+    site = make_site(*PRIVATE)
+    site.set_policy(minimum_class_patients=10_000)
+    site.approve()
+    request = ask(site.bundle)
+    reply = replied(site.sent(site.hospital(), request))
+    assert {metric.reason for metric in reply.evaluations["validation"].scores.metrics.values()} == {STAYS}
+    site.set_policy(minimum_class_patients=0)
+    again = replied(site.sent(site.hospital(), request))
+    assert again.evaluations == reply.evaluations
+
+
+def test_that_training_diverged_is_said_of_noised_tensors_and_counts(make_site: Make, ask: Ask) -> None:
+    site = make_site(*PRIVATE, "training.learning_rate=3e38")
+    site.approve()
+    patients = patients_of(site)
+    assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_DIVERGED")
+    once = counted(site, patients)
+    assert once > 0
+    assert [charge.settled for charge in open_ledger(site.folder).read()[0].charges] == [True]
+    assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_DIVERGED")
+    assert counted(site, patients) == once
+
+
 def test_exact_metrics_leave_where_the_hospital_says_so(make_site: Make, ask: Ask) -> None:
     site = make_site(*PRIVATE)
     site.set_policy(exact_metrics=True, count_step=1)
@@ -116,6 +141,30 @@ def test_a_study_without_a_guarantee_is_noted_as_one(make_site: Make, ask: Ask) 
     assert [each.study for each in book.unprotected] == [site.bundle.study.digest]
     assert not book.charges
     assert cohorts
+
+
+def test_whose_exact_metrics_leave_is_noted_as_unprotected(make_site: Make, ask: Ask) -> None:
+    """Beside the guarantee, of validation patients, who are charged nothing."""
+    site = make_site(*PRIVATE)
+    site.set_policy(exact_metrics=True)
+    site.approve()
+    trained = set(patients_of(site))
+    replied(site.sent(site.hospital(), ask(site.bundle)))
+    book, cohorts = open_ledger(site.folder).read()
+    (noted,), (charge,) = book.unprotected, book.charges
+    assert noted.study == site.bundle.study.digest
+    assert cohorts[noted.cohort]
+    assert not cohorts[noted.cohort] & cohorts[charge.cohort]
+    assert len(cohorts[charge.cohort]) == len(trained)
+
+
+def test_scored_patients_of_a_study_without_a_guarantee_are_noted_too(make_site: Make, ask: Ask) -> None:
+    site = make_site()
+    site.approve()
+    trained = set(patients_of(site))
+    replied(site.sent(site.hospital(), ask(site.bundle)))
+    (members,) = open_ledger(site.folder).read()[1].values()
+    assert len(members) > len(trained)
 
 
 def test_the_gate_refuses_what_says_more(make_site: Make, ask: Ask) -> None:

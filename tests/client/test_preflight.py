@@ -1,5 +1,6 @@
 """What a site says before round 1: each obstacle by its word, and nothing that counts its patients."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -103,6 +104,23 @@ def test_too_few_patients_are_said(make_site: Make) -> None:
     site.approve()
     site.set_policy(minimum_patients=10_000)
     assert said(site).problems == ("TOO_FEW_PATIENTS",)
+
+
+@pytest.mark.parametrize(("override", "notes"), [("none", ("ONE_LABEL",)), ("patient-dp", ())])
+def test_whether_all_rows_have_one_label_is_said_where_no_patient_is_to_be_hidden(
+    override: str, notes: tuple[str, ...], make_site: Make, tmp_path: Path
+) -> None:
+    """One patient with another label would change the word."""
+    site = make_site(f"privacy.mechanism={override}")
+    site.approve()
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    target = site.bundle.study.task.target
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row for row in rows if row[target] == rows[0][target])
+    assert said(site).notes == notes
 
 
 def test_a_device_that_is_not_there_is_said(make_site: Make) -> None:

@@ -143,3 +143,25 @@ def test_a_tensor_that_only_noise_would_move_is_named(open_bench: Open, make_stu
     bench.model.register_parameter("unused", unused)
     with pytest.raises(StudyError, match=re.escape("'z.unused' has no gradient on any row looked at (1 such")):
         checked_engine(make_study(), with_unused, examples_of(bench), Execution())
+
+
+def test_an_engine_that_gives_what_is_no_number_is_not_taken(
+    open_bench: Open, make_study: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not-a-number is not above any tolerance, and no number is above it."""
+
+    class Broken:
+        def __init__(self, bench: Workbench, execution: Execution) -> None:
+            self.inner = FunctionalGradients.start(bench, execution)
+
+        def of(self, examples: Any) -> Any:
+            losses, found = self.inner.of(examples)
+            last = list(found)[-1]
+            return losses, {**found, last: found[last] * torch.nan}
+
+        def close(self) -> None:
+            self.inner.close()
+
+    monkeypatch.setattr("client.private_check.ENGINES", (Broken, FunctionalGradients.start))
+    bench = open_bench()
+    assert checked_engine(make_study(), bench, examples_of(bench), Execution()) == FunctionalGradients.start

@@ -56,7 +56,7 @@ def protection(noise: float = 1.0, q: float = 1.0, steps: int = 3, **changes: ob
 
 
 def ours(bench: Workbench, how: Protection, patients: tuple[str, ...] = OWN, **changes: object) -> Trained:
-    keywords = {"active": list(bench.parameters), "execution": Execution(), "dropout_seed": 1, **changes}
+    keywords = {"active": list(bench.parameters), "execution": Execution(), **changes}
     examples = examples_of(bench)[: len(patients)]
     return train_privately(bench, examples, patients, RECIPE, how, **keywords)  # type: ignore[arg-type]
 
@@ -188,6 +188,23 @@ def test_the_same_generator_gives_the_same_bytes_and_entropy_never(bench: Workbe
     assert len(set(digests)) == 3
 
 
+def test_dropout_comes_from_the_noise_s_own_source_and_not_from_a_seed_that_the_server_knows(
+    open_bench: Open,
+) -> None:
+    """By a known seed a patient more would change the masks, and so the gradients, of those after him."""
+    dropping = open_bench()
+    dropouts = [module for module in dropping.model.modules() if isinstance(module, torch.nn.Dropout)]
+    for module in dropouts:
+        module.p = 0.5
+    found = [
+        gradients(dropping, protection(steps=1, entropy=Entropy(np.zeros, np.random.default_rng(seed).random)))
+        for seed in (1, 1, 2)
+    ]
+    assert dropouts
+    assert norm(subtract(found[0], found[1])) == 0
+    assert norm(subtract(found[0], found[2])) > 0.05 * norm(found[0])
+
+
 def test_how_rows_are_dealt_into_parts_changes_nothing(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     how = protection(steps=1, clip_norm=0.05)
     whole = gradients(bench, how, ("a", "b", "a", "c", "b", "d"))
@@ -210,7 +227,6 @@ def test_proximal_term_pulls_without_a_look_at_rows(bench: Workbench) -> None:
         protection(noise=1.0, clip_norm=1.0),
         active=list(bench.parameters),
         execution=Execution(),
-        dropout_seed=1,
     )
     assert norm(subtract(bench.read(), start)) < free
 
