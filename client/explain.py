@@ -169,17 +169,18 @@ def _privacy_lines(study: Study, rows: Rows | None, policy: Policy, ledger: Ledg
     if not patients:
         return []
     one, delta = mechanism.round_of(study, len(patients)), policy.privacy_delta
-    whole = replace(one, steps=one.steps * study.federation.rounds)
+    whole = replace(one, steps=one.steps * study.federation.rounds * policy.runs)
     spent, after = ledger.spent(patients, delta=delta), ledger.would_be(patients, [whole], delta=delta)
     if after > policy.privacy_epsilon:
         raise UserError(
             f"it would bring what was spent of a patient here to epsilon {after:.3g} at delta {delta:g}, and the "
             f"policy allows {policy.privacy_epsilon:g}: ask for a smaller epsilon, or raise privacy_epsilon"
         )
+    runs = "it" if policy.runs == 1 else f"the {policy.runs} runs that the policy allows"
     warning = [] if delta < 1 / len(patients) else [f"warning       delta {delta:g} is no less than 1 / patients here"]
     return [
-        f"spends        epsilon {spent:.3g} of the {len(patients)} training patients so far, {after:.3g} after it, of "
-        f"the {policy.privacy_epsilon:g} that the policy allows, at delta {delta:g}",
+        f"spends        epsilon {spent:.3g} of the {len(patients)} training patients so far, {after:.3g} after {runs}, "
+        f"of the {policy.privacy_epsilon:g} that the policy allows, at delta {delta:g}",
         f"noise         {one.noise_multiplier:.3g} times one patient's most, in {one.steps} steps a round, each of "
         f"{one.sampling_probability:.1%} of the patients",
         *warning,

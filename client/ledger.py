@@ -7,8 +7,9 @@ charge, since an answer may have left that the store has lost.
 
 The unit is a patient, known by the text of his id: who adds rows or patients to a file has no fresh budget for those
 who were in it. What this assumes: that studies know the same patient by the same id, that the answers of one round keep
-what their `Spending` states, and that nobody puts back an earlier copy of the folder or removes all of it (see
-`client.sealing`); a book that is gone while its cohorts are there is found, as is an answer that nobody charged for.
+what their `Spending` states, and that nobody puts back an earlier copy of the folder (see `client.sealing`), or removes
+it together with the marker beside the storage key; a book that is gone is found otherwise, as is an answer that nobody
+charged for.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -49,13 +50,15 @@ class Limit:
 class Ledger:
     """Charges on the disk, under `folder`. `durable` waits for the disk; a simulation need not.
 
-    seal: encrypts every file. pseudonym_key: hides patients' ids; one key for the life of the site.
+    seal: encrypts every file. pseudonym_key: hides patients' ids; one key for the life of the site. marker: see
+    `LedgerFiles`.
     """
 
     folder: Path
     seal: Seal | None
     pseudonym_key: bytes = field(repr=False)
     durable: bool = True
+    marker: Path | None = None
 
     def charge(
         self, key: ChargeKey, patients: Collection[str], spending: Spending, *, limit: Limit | None = None
@@ -133,7 +136,7 @@ class Ledger:
 
     @property
     def _files(self) -> LedgerFiles:
-        return LedgerFiles(self.folder, self.seal, self.durable)
+        return LedgerFiles(self.folder, self.seal, self.durable, self.marker)
 
     @contextmanager
     def _locked(self) -> Iterator[LedgerFiles]:
@@ -164,4 +167,5 @@ def _check(epsilon: float, limit: Limit) -> None:
 def open_ledger(folder: SiteFolder) -> Ledger:
     """Return the ledger of a real site. Raises UserError: its storage key cannot be read."""
     key = read_storage_key(folder.storage_key)
-    return Ledger(folder.ledger, Seal(key), pseudonym_key(key))
+    marker = folder.storage_key.with_name("ledger.begun")
+    return Ledger(folder.ledger, Seal(key), pseudonym_key(key), marker=marker)

@@ -92,17 +92,23 @@ def pseudonyms(patients: Collection[str], key: bytes) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class LedgerFiles:
-    """Book and cohorts under `folder`. `durable` waits for the disk. The folder may move and be renamed."""
+    """Book and cohorts under `folder`. `durable` waits for the disk. The folder may move and be renamed.
+
+    marker: a file in another place that says that there is a book, so that who removes the folder begins no new one.
+    """
 
     folder: Path
     seal: Seal | None
     durable: bool = True
+    marker: Path | None = None
 
     def read(self) -> Book:
         """Return the book, an empty one where nothing was ever charged. Raises CheckpointError: lost or damaged."""
         if not (self.folder / BOOK).exists():
             if any(self.folder.glob(f"{COHORT}*")):
                 raise CheckpointError(f"the privacy ledger's file {BOOK} is gone, and its cohorts are there; {_MEND}")
+            if self.marker is not None and self.marker.exists():
+                raise CheckpointError(f"the privacy ledger is gone, and {self.marker.name} says it was begun; {_MEND}")
             return Book()
         content = self._load(BOOK)
         try:
@@ -113,6 +119,8 @@ class LedgerFiles:
     def write(self, book: Book) -> None:
         """Write the book; it is on the disk when this returns."""
         self._save(BOOK, canonical_json(book.model_dump(mode="json")))
+        if self.marker is not None and not self.marker.exists():
+            write_bytes(self.marker, b"", durable=self.durable, mode=0o600)
 
     def cohort(self, name: str) -> frozenset[str]:
         """Return the pseudonyms of a cohort. Raises CheckpointError: lost or damaged."""

@@ -18,7 +18,6 @@ from common.files import digest_json
 from common.protecting import mechanism_of
 from common.rank_slices import sliced_schema
 from common.state import AdapterSchema
-from common.study import Study
 from common.study_file import first_error
 from common.study_task import metric_names, task_of
 
@@ -50,7 +49,7 @@ class Policy(BaseModel):
     privacy_epsilon, privacy_delta: the most that all studies with a guarantee together may spend of one patient.
     require_privacy: only studies whose guarantee is of patients. Of such studies: count_step, to a multiple of which
     counts of rows are rounded; exact_metrics, whether metrics may leave outside the guarantee, without noise;
-    patient_id, the column that they must take for the patient, empty for any: under another one a patient would be new.
+    patient_id, the column that they must take for the patient: under another one everybody would be new.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -172,11 +171,6 @@ def weighs_alone(bundle: Bundle) -> bool:
     return weights is not None and max(weights) > LARGEST_RATIO * min(weights)
 
 
-def _knows_patients_otherwise(policy: Policy, study: Study) -> bool:
-    of_patients = mechanism_of(study).unit == "patient"
-    return of_patients and bool(policy.patient_id) and study.data.patient_id != policy.patient_id
-
-
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
     shared = leaving_schema(bundle, site)
@@ -208,6 +202,9 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"its privacy mechanism, {bundle.study.privacy.mechanism!r}, gives patients no guarantee, and the policy "
         "requires one": policy.require_privacy and mechanism_of(bundle.study).unit != "patient",
         f"it takes data.patient_id = {bundle.study.data.patient_id!r} for the patient whom its guarantee is of, the "
-        f"policy says {policy.patient_id!r}": _knows_patients_otherwise(policy, bundle.study),
+        f"policy says {policy.patient_id or 'nothing'!r}: patient_id in policy.toml fixes the column for all studies, "
+        "since under another one everybody would have a fresh budget": (
+            mechanism_of(bundle.study).unit == "patient" and bundle.study.data.patient_id != policy.patient_id
+        ),
     }
     return [text for text, holds in found.items() if holds]

@@ -19,7 +19,7 @@ from client.row_gradients import Start
 from client.steps import Setting
 from client.training import Trained
 from common.errors import RefusedError
-from common.privacy._accounting import Spending
+from common.privacy._accounting import Spending, epsilon_of
 from common.privacy._noise import SECURE, Entropy
 from common.privacy.patient_dp import PatientDP
 from common.protocol import Request
@@ -70,13 +70,29 @@ class Shield:
             setting=setting,
         )
 
-    def check_room(self, policy: Policy) -> None:
-        """Raise RefusedError("PRIVACY_BUDGET_SPENT") before any work where a round would spend more than there is."""
-        if self.is_limited:
-            limit = _limit(policy)
-            spent = self.ledger.would_be(self.patients, [self.spending], delta=limit.delta, accountant=limit.accountant)
-            if spent > limit.epsilon:
-                raise RefusedError("PRIVACY_BUDGET_SPENT")
+    def check_room(self, request: Request, policy: Policy) -> None:
+        """Raise RefusedError("PRIVACY_BUDGET_SPENT") before any work where a round would spend more than there is.
+
+        That is the policy's, and what the study promised of one run: where the number of patients changes amid it,
+        rounds cost other than was planned.
+        """
+        if not self.is_limited:
+            return
+        limit, mechanism = _limit(policy), self.mechanism
+        spent = self.ledger.would_be(self.patients, [self.spending], delta=limit.delta, accountant=limit.accountant)
+        if spent > limit.epsilon or (mechanism.target is not None and self._of_run(request) > mechanism.target):
+            raise RefusedError("PRIVACY_BUDGET_SPENT")
+
+    def _of_run(self, request: Request) -> float:
+        """Return what this run has spent with this round, at the study's own delta, of who was in all rounds."""
+        book, _ = self.ledger.read()
+        others = [
+            charge.spending
+            for charge in book.charges
+            if (charge.key.study, charge.key.run) == (request.study, request.run) and charge.key != key_of(request)
+        ]
+        mechanism = self.mechanism
+        return epsilon_of([*others, self.spending], delta=mechanism.delta, accountant=mechanism.accountant)
 
     def charge(self, request: Request, policy: Policy) -> None:
         """Count a trained round; it is on the disk when this returns. Raises RefusedError, and counts nothing then."""

@@ -57,7 +57,14 @@ def _executions(settings: SiteSettings, study: Study) -> list[Execution]:
     precision, threads = study.training.precision, settings.threads
     found = (resolve(precision=precision, device=each, threads=threads) for each in settings.members)
     executions = [suited(each, study) for each in found]
-    if patient_mechanism(study) is not None and len(executions) > 1:
+    if patient_mechanism(study) is None:
+        return executions
+    if executions[0].device == "mps":
+        raise UserError(
+            f"study {study.name!r} hides single patients, for which gradients are measured in float64, and Metal has "
+            "none: give device = 'cpu' in site.toml"
+        )
+    if len(executions) > 1:
         raise UserError(
             f"site.toml names {len(executions)} devices or processes, and study {study.name!r} hides single patients, "
             "which one process does: give one device, and processes = 1"

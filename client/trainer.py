@@ -186,7 +186,7 @@ class Trainer:
         try:
             self.gate.check_room(request)
             if self.shield is not None and request.kind == "train":
-                self.shield.check_room(self.gate.policy)
+                self.shield.check_room(request, self.gate.policy)
             reply, kept = self._charged(request, before)
         except RefusedError as error:
             self.gate.note_refusal(request, error.reason)
@@ -198,12 +198,19 @@ class Trainer:
             return Refusal(error.reason), Kept(kept.private, before.left_out)
 
     def _charged(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
-        """Do the work, and count what it spends: also where training diverged, which is said of its noised tensors."""
+        """Do the work, and count what it spends: also where training diverged, which is said of its noised tensors.
+
+        Whether memory ran out may depend on whose rows were drawn: where patients are hidden it is said once, charged,
+        and in the word of any other failure.
+        """
         try:
             worked = told_when_out_of_memory(lambda: self._work(request, before), self.bundle.study, self.execution)
         except RefusedError as error:
-            if error.reason == "TRAINING_DIVERGED":
+            hides_memory = self.shield is not None and error.reason == "OUT_OF_MEMORY"
+            if hides_memory or error.reason == "TRAINING_DIVERGED":
                 self._charge(request)
+            if hides_memory:
+                raise RefusedError("TRAINING_FAILED") from None
             raise
         self.check_consent()
         self._charge(request)

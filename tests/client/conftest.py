@@ -38,7 +38,7 @@ from common.workbench import Workbench, open_workbench
 from simulations.catalogue import rows_path
 from simulations.export_sites import csv_of
 
-OPEN = Policy(release_histograms=True, minimum_patients=0, minimum_class_patients=0)
+OPEN = Policy(release_histograms=True, minimum_patients=0, minimum_class_patients=0, patient_id="patient")
 """The sites here are small: a real site would withhold their metrics."""
 ONE_EPOCH = "training.local_epochs=1"
 

@@ -1,5 +1,6 @@
 """A real site in a study that protects single patients: what leaves, what it costs, and when it ends."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,8 @@ from client.journal import Journal
 from client.ledger import open_ledger
 from client.policy import Policy
 from client.private_reply import STAYS
-from common.errors import RefusedError
+from client.settings import read_settings
+from common.errors import CheckpointError, RefusedError
 from common.metrics.types import Metric
 from common.privacy._accounting import Spending, epsilon_of
 from common.protocol import Answer, Refusal, Reply
@@ -192,3 +194,49 @@ def test_a_site_with_two_processes_is_told_what_to_change(make_site: Make, ask: 
     settings = site.folder.settings
     settings.write_text(settings.read_text() + "\nprocesses = 2\n")
     assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_FAILED")
+
+
+def test_who_removes_the_state_begins_no_new_budget(make_site: Make, ask: Ask) -> None:
+    site = make_site(*PRIVATE)
+    site.approve()
+    replied(site.sent(site.hospital(), ask(site.bundle)))
+    shutil.rmtree(site.folder.state)
+    assert site.sent(site.hospital(), ask(site.bundle)) == Refusal("TRAINING_FAILED")
+    with pytest.raises(CheckpointError, match=r"ledger is gone, and ledger.begun says it was begun"):
+        open_ledger(site.folder).read()
+
+
+def test_a_run_spends_no_more_than_its_study_promised_whoever_joins_or_leaves_the_file(
+    make_site: Make, ask: Ask
+) -> None:
+    """Fewer patients amid a run: each is drawn more often, and the noise that was planned would not do."""
+    site = make_site(*PRIVATE)
+    site.approve()
+    first = replied(site.sent(site.hospital(), ask(site.bundle)))
+    settings = read_settings(site.folder)
+    lines = settings.rows.read_text().splitlines(keepends=True)
+    settings.rows.write_text("".join(lines[: len(lines) // 2]))
+    moved = {name: site.bundle.initial[name] + first.update[name] for name in first.update}
+    hospital = site.hospital()
+    answer = site.sent(hospital, ask(site.bundle, round=2, shared=moved))
+    spendings = [charge.spending for charge in open_ledger(site.folder).read()[0].charges]
+    assert epsilon_of(spendings, delta=1e-5) <= 6.0
+    assert isinstance(answer, Reply) == (len(spendings) == 2)
+
+
+def test_that_memory_ran_out_is_said_once_and_in_no_word_of_its_own(make_site: Make, ask: Ask) -> None:
+    site = make_site(*PRIVATE)
+    site.approve()
+    hospital = site.hospital()
+    hospital.preload()
+    resident = hospital._resident
+    shield = resident.trainer.shield
+
+    def start(*_: object) -> Any:
+        raise RefusedError("OUT_OF_MEMORY")
+
+    hospital._resident = replace(resident, trainer=replace(resident.trainer, shield=replace(shield, start=start)))
+    for _ in range(2):
+        assert site.sent(hospital, ask(site.bundle)) == Refusal("TRAINING_FAILED")
+    (charge,) = open_ledger(site.folder).read()[0].charges
+    assert charge.settled

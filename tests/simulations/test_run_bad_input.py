@@ -164,7 +164,7 @@ def test_wrong_data_or_a_wrong_base_model(refused: Refused, override: str) -> No
 
 
 WRONG_COMMANDS = {
-    "simulate hert": ["there is no study 'hert'", "heart, heart-lora, quick"],
+    "simulate hert": ["there is no study 'hert'", "heart, heart-dp, heart-lora, quick"],
     "simulate hert.toml": ["there is no study file hert.toml"],
     "simulate not.toml": ["not.toml is not TOML", "line 1"],
     "simulate rows.csv": ["rows.csv holds rows", "fedpeft study init rows.csv"],
