@@ -44,7 +44,7 @@ def mean_is_exact(study: Study, strategy: Declared) -> bool:
     return all(
         (is_mean and plugins.build(METHODS, name, options, key="peft.method").aggregates_linearly)
         or (name == "lora" and not options.get("dora") and "exact" in strategy.claims)
-        for name, options in _parts(study.peft.method, study.peft.options)
+        for name, options in method_parts(study.peft.method, study.peft.options)
         if name != "hybrid"
     )
 
@@ -123,25 +123,25 @@ def check_shared_pairs(study: Study, strategy: Declared, schema: AdapterSchema) 
 
 def _plain_lora(study: Study) -> Iterator[Any]:
     """Yield the parts of the study's method that are LoRA with no more than A and B (DoRA has a magnitude besides)."""
-    for name, options in _parts(study.peft.method, study.peft.options):
+    for name, options in method_parts(study.peft.method, study.peft.options):
         if name == "lora":
             method = plugins.build(METHODS, name, options, key="peft.method")
             if not method.dora:
                 yield method
 
 
-def _parts(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def method_parts(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the method and, of one that is made of others (`hybrid`), these, each with its options."""
     yield name.replace("_", "-"), options
     built = plugins.build(METHODS, name, options, key="peft.method")
     for value in vars(built).values():
         if isinstance(value, Mapping) and "method" in value:
-            yield from _parts(str(value["method"]), {key: each for key, each in value.items() if key != "method"})
+            yield from method_parts(str(value["method"]), {key: each for key, each in value.items() if key != "method"})
 
 
 def _method(study: Study) -> str:
     dora = any(
-        name == "lora" and options.get("dora") for name, options in _parts(study.peft.method, study.peft.options)
+        name == "lora" and options.get("dora") for name, options in method_parts(study.peft.method, study.peft.options)
     )
     return f"{study.peft.method!r}" + (" with dora" if dora else "")
 

@@ -29,11 +29,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from common import plugins
 from common.errors import StudyError
 from common.foreseen import foreseen_in
+from common.peft_methods import AllocatesRanks
 from common.plans.hetlora import TAIL_PENALTY
 from common.privacy import Unit
 from common.privacy._accounting import Accountant, Spending, noise_multiplier_for, sampling_probability, steps_for
+from common.strategy_check import METHODS, method_parts
 
 if TYPE_CHECKING:
     from common.study import Study
@@ -121,13 +124,24 @@ class PatientDP:
         }
 
 
+def _prunes_ranks(study: Study) -> bool:
+    """Whether the method, or one that it is made of, measures gradients as the loss gave them."""
+    parts = [part for part in method_parts(study.peft.method, study.peft.options) if part[0] != "hybrid"]
+    return any(
+        isinstance(plugins.build(METHODS, name, options, key="peft.method"), AllocatesRanks) for name, options in parts
+    )
+
+
 def _unaccounted(study: Study) -> Mapping[str, bool]:
     """Return what a study may not have beside this mechanism, with the reason, and whether it has it."""
     training = study.training
     extras = {name for name, _ in foreseen_in(study, 1, next(iter(study.federation.sites), "")).extra}
     return {
         "data without a patient_id: rows of one patient could not be told from those of several; name the column": (
-            study.data.patient_id is None
+            not study.data.patient_id
+        ),
+        f"peft.method = {study.peft.method!r}: it prunes by gradients that are not clipped; use lora": (
+            _prunes_ranks(study)
         ),
         "training.regulariser: it computes with rows beside the clipped gradients": training.regulariser is not None,
         "training.accumulate: rows go through the model in parts that fit by themselves; leave it out": (
