@@ -10,9 +10,10 @@ from client.rows import read_rows
 from client.settings import SiteSettings
 from client.shield import Shield
 from client.shielding import engine_for, patient_mechanism, suited
+from client.site_rows import SplitRows, prepare_rows
 from client.store import SiteStore
 from client.team import Team
-from client.trainer import SplitRows, Trainer, prepare_rows
+from client.trainer import Trainer
 from common.base_files import digest_manifest, manifest
 from common.bundle import Bundle
 from common.errors import ModelError, UserError

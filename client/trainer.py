@@ -7,12 +7,11 @@ site's own rows, trained from, and the difference goes through the gate, onto th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from client.consent import check_request
-from client.data import Rows
 from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.ledger import Ledger
@@ -23,7 +22,7 @@ from client.round_training import RoundWork, train_round
 from client.round_update import update_of
 from client.scoring import score
 from client.shield import Shield
-from client.split import Parts, split_patients
+from client.site_rows import SiteRows
 from client.step_log import StepLog
 from client.steps import Setting, Step
 from client.store import NOTHING, Kept, SiteStore
@@ -34,63 +33,14 @@ from common.compressing import compression_of
 from common.compression import Compression
 from common.errors import NotFiniteError, RefusedError
 from common.labels import rarest
-from common.metrics.measure import Labels
 from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
 from common.rank_slices import as_at_rank, padded
 from common.seeds import generator
 from common.state import AdapterSchema, AdapterState, Array
-from common.study import Study
-from common.tasks import AnyExample
 from common.unfreezing import matching, patterns_in
 from common.workbench import Workbench
 
 VALIDATION_RESAMPLES = 200
-
-
-@dataclass(frozen=True)
-class SplitRows:
-    """One part of a site's rows, tokenised once."""
-
-    examples: Sequence[AnyExample]
-    labels: Labels
-    patients: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-
-@dataclass(frozen=True)
-class SiteRows:
-    """A site's rows in their three parts, fixed for the life of the study."""
-
-    train: SplitRows
-    validation: SplitRows
-    test: SplitRows
-
-    def part(self, split: Split) -> SplitRows:
-        """Return the validation or test rows."""
-        return self.validation if split == "validation" else self.test
-
-
-def prepare_rows(rows: Rows, study: Study, bench: Workbench) -> SiteRows:
-    """Split rows by patient and tokenise each part."""
-    parts = split_of(rows, study)
-    return SiteRows(*(_encode(rows.take(i), bench) for i in (parts.train, parts.validation, parts.test)))
-
-
-def split_of(rows: Rows, study: Study) -> Parts:
-    """Return the positions of a site's training, validation and test rows."""
-    return split_patients(
-        rows.patients,
-        split_seed=study.evaluation.split_seed,
-        validation_fraction=study.evaluation.validation_fraction,
-        test_fraction=study.evaluation.test_fraction,
-    )
-
-
-def _encode(rows: Rows, bench: Workbench) -> SplitRows:
-    examples = bench.task.encode(bench.reader, rows.inputs, rows.labels, max_length=bench.max_length)
-    return SplitRows(examples, rows.labels, rows.patients)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from client.data import Rows
-from client.trainer import Trainer, split_of
+from client.site_rows import split_of
+from client.trainer import Trainer
 from common import plugins
 from common.compression import Compression
 from common.errors import NotFiniteError, StudyError

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.data import Rows
-from client.trainer import SplitRows, split_of
+from client.site_rows import SplitRows, split_of
 from common.metrics.classes import ClassMeasure
 from common.metrics.histogram import merge
 from common.metrics.mean_over_sites import mean_over_sites

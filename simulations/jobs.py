@@ -16,8 +16,8 @@ from client.execution import limited_threads
 from client.recipe import Recipe, recipe_of
 from client.regulariser import regularisers_of
 from client.scoring import score
+from client.site_rows import SplitRows
 from client.steps import Setting, Step
-from client.trainer import SplitRows
 from client.training import Trained, set_training_mode, train
 from common.errors import RefusedError
 from common.metrics.measure import Measure

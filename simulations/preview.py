@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from client.data import Rows
+from client.site_rows import split_of
 from client.table_files import read_raw
-from client.trainer import split_of
 from common.base_files import check_digest
 from common.bundle import Bundle
 from common.errors import UserError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from client.trainer import SplitRows
+from client.site_rows import SplitRows
 from common.errors import ParticipationError, StudyError
 from common.metrics.measure import Measure
 from common.study import Study, replaced

@@ -16,9 +16,10 @@ from client.row_gradients import Start
 from client.rows import read_rows
 from client.shield import Shield
 from client.shielding import engine_for, patient_mechanism
+from client.site_rows import SiteRows, prepare_rows, split_of
 from client.step_log import StepLog
 from client.store import SiteStore
-from client.trainer import SiteRows, Trainer, prepare_rows, split_of
+from client.trainer import Trainer
 from common.bundle import Bundle, read_bundle
 from common.compressing import compression_of
 from common.errors import DataError, StudyError

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from client.trainer import SplitRows
+from client.site_rows import SplitRows
 from common.lora_pairs import A
 from common.metrics.types import Floats
 from common.seeds import generator

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from client.prediction import PRIVATE
 from client.row_losses import row_losses
-from client.trainer import SplitRows
+from client.site_rows import SplitRows
 from common.adapter_folder import read_adapter
 from common.bundle import read_bundle
 from common.errors import UserError

@@ -19,7 +19,7 @@ from client.rows import read_rows
 from client.settings import SiteSettings, read_settings
 from client.site import check_member, find_base_model
 from client.site_folder import SiteFolder
-from client.trainer import prepare_rows
+from client.site_rows import prepare_rows
 from common.adapter_folder import Exported, read_adapter
 from common.bundle import Bundle
 from common.errors import UserError

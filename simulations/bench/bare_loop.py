@@ -13,7 +13,7 @@ from client.batches import scoring_batches, training_batches
 from client.data import Rows
 from client.execution import Execution
 from client.recipe import recipe_of
-from client.trainer import SiteRows, SplitRows, split_of
+from client.site_rows import SiteRows, SplitRows, split_of
 from common.seeds import generator
 from common.study import Study
 from common.tasks import Example

@@ -152,7 +152,7 @@ def _epoch(study: str, name: str, rate: float) -> dict[str, float]:
     """Train one epoch over all training rows in this process; return its seconds, and the process's peak memory."""
     from client.execution import limited_threads, resolve
     from client.recipe import recipe_of
-    from client.trainer import prepare_rows
+    from client.site_rows import prepare_rows
     from client.training import train
     from common.workbench import open_workbench
     from simulations.bench.memory import peak_mb

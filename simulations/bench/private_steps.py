@@ -21,7 +21,7 @@ from client.private_check import checked_engine
 from client.private_training import Protection, train_privately
 from client.recipe import Recipe, recipe_of
 from client.row_gradients import RowGradients
-from client.trainer import SplitRows
+from client.site_rows import SplitRows
 from client.training import train
 from common.privacy._accounting import Spending
 from common.tasks import AnyExample

@@ -21,9 +21,10 @@ from client.journal import Journal
 from client.policy import Policy, read_policy
 from client.policy_text import policy_text
 from client.site_folder import SiteFolder
+from client.site_rows import prepare_rows
 from client.store import SiteStore
 from client.table_files import read_raw
-from client.trainer import Trainer, prepare_rows
+from client.trainer import Trainer
 from common import endorsement, wire
 from common.bundle import Bundle
 from common.compressing import compression_of

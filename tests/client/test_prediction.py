@@ -10,7 +10,8 @@ import safetensors.numpy
 
 from client.data import Rows
 from client.prediction import Predictions, predict, write_predictions
-from client.trainer import Trainer, split_of
+from client.site_rows import split_of
+from client.trainer import Trainer
 from common.adapter_folder import write_adapter
 from common.errors import BundleError, DataError, ModelError
 from common.protocol import Request

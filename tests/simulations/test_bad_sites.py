@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from client.trainer import split_of
+from client.site_rows import split_of
 from common.errors import StudyError
 from common.metrics.measure import Labels
 from common.state import AdapterState, norm, subtract

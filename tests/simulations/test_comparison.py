@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from client.data import Rows
-from client.trainer import SplitRows, split_of
+from client.site_rows import SplitRows, split_of
 from common.metrics.classes import ClassMeasure
 from common.study import Study
 from common.tasks import Example

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from client.execution import Execution
-from client.trainer import SplitRows
+from client.site_rows import SplitRows
 from common.bundle import Bundle
 from common.errors import CheckpointError, UserError
 from common.metrics.classes import ClassMeasure

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from client.data import Rows
-from client.trainer import split_of
+from client.site_rows import split_of
 from common.errors import DataError, StudyError
 from common.protocol import Reply, Request, RoundPlan
 from common.state import digest_state

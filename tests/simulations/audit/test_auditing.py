@@ -97,3 +97,21 @@ def test_without_lora_tokens_are_not_measured_and_never_passed(tmp_path: Path) -
 def test_an_odd_number_of_shadows_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--shadows 3: expected an even number"):
         audit(tmp_path, Options(shadows=3))
+
+
+NOISE = ("privacy.mechanism=patient-dp", "privacy.epsilon=3.0", "training.batch_size=1000")
+
+
+def test_at_epsilon_3_the_audit_finds_no_canary_and_no_member(
+    leaky_overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """By chance alone 8 canaries have a mean exposure above the threshold of 3 bits in one of thousands of runs."""
+    folder = tmp_path_factory.mktemp("private") / "run"
+    run("quick", out=folder, rounds=2, overrides=[*leaky_overrides, *NOISE], comparison=False)
+    found = audit(folder, Options(resamples=200))
+    assert found.subject.guarantee is not None
+    assert found.subject.guarantee["epsilon"] == 3.0
+    assert found.verdict != "fail"
+    (exposure,) = [check for check in found.checks if check.key == "canary_exposure"]
+    assert exposure.metric.value is not None
+    assert exposure.metric.value < 3.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from client.data import Rows
-from client.trainer import split_of
+from client.site_rows import split_of
 from common.errors import DataError, StudyError
 from common.study import Study, replaced
 from simulations.audit.canaries import PREFIX, canaries_of, is_canary, planted
