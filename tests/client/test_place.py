@@ -54,6 +54,7 @@ def one_of_two(rank: int, study: Study, model: str, folder: str, recipe: Recipe)
     """What each process does: meet the other, train, leave the state behind."""
     with join(rank, 2, meeting=Path(folder) / "meeting", backend="gloo") as place:
         state, loss = trained(without_dropout(study, model), recipe, place)
+        torch.distributed.barrier()  # who leaves while the other still talks can end it with an abort; a team is killed
     save_file({**state, "loss": np.array([loss])}, f"{folder}/rank-{rank}.safetensors")
 
 
