@@ -83,9 +83,11 @@ def test_killed_twenty_times_a_round_is_charged_once_and_what_left_is_one_answer
         assert len(open_ledger(site.folder).read()[0].charges) <= 1
     for _ in range(2):  # what left once leaves again, and costs nothing
         assert not reaches(site, question, 10_000)
-        answers = set(left.read_bytes().split(b"\nEND\n")) - {b""}
-        assert len(answers) == 1
-        assert isinstance(site.read(wire.from_frame(answers.pop()), request), Reply)
+        answers = [wire.from_frame(frame) for frame in left.read_bytes().split(b"\nEND\n") if frame]
+        assert (
+            len({wire.digest_of(answer) for answer in answers}) == 1
+        )  # a frame's own bytes vary with its head's order
+        assert isinstance(site.read(answers[0], request), Reply)
         book, cohorts = open_ledger(site.folder).read()
         assert [charge.settled for charge in book.charges] == [True]
     (members,) = cohorts.values()
