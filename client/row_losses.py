@@ -12,6 +12,7 @@ from client.batches import scoring_batches, take
 from client.execution import Execution
 from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers
+from client.row_gradients import loss_of_each
 from client.scoring import SCORING_BATCH
 from common.tasks import AnyExample
 from common.workbench import Workbench
@@ -30,7 +31,5 @@ def row_losses(bench: Workbench, examples: Sequence[AnyExample], *, execution: E
             batch = to_device(task.collate(part, pad_id=pad_id(bench)), execution)
             with nullcontext() if frozen is None else frozen.given(part, pad_id=pad_id(bench)):
                 logits = task.logits(bench.model, bench.head, batch).float()
-            for place, row in enumerate(index):
-                alone = {name: tensor[place : place + 1] for name, tensor in batch.items()}
-                found[row] = float(task.loss(logits[place : place + 1], alone))
+            found[index] = loss_of_each(bench, logits, batch).cpu().numpy()
     return found
