@@ -57,7 +57,7 @@ def close_run(session: Session, state: ServerState) -> Outcome:
         if state.best is not None:
             kept_round, adapter = state.best.round, state.best.shared
         results = _evaluate(session, state, adapter, job.rounds + 2, ("test",))
-    session.record(RunFinished(state.round, kept_round))
+    session.record(RunFinished(state.round, kept_round, state.history[-1]["validation"] if state.history else None))
     return Outcome(
         state=state,
         adapter=adapter,

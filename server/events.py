@@ -15,12 +15,16 @@ failed: the site or the transport could not. absent: the site is not connected."
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins, or goes on after round `round`."""
+    """A run begins, or goes on after round `round`.
+
+    finished: that round, which a process that was killed behind its checkpoint has not said.
+    """
 
     run: str
     sites: tuple[str, ...]
     round: int
     rounds: int
+    finished: "RoundFinished | None" = None
 
 
 @dataclass(frozen=True)
@@ -72,23 +76,47 @@ class SiteAnswered:
 class RoundFinished:
     """A round's replies are folded in and the checkpoint is written.
 
-    validation: pooled metrics (as JSON) of the adapter that went into the round, round - 1's.
+    record: the round as `results.json` has it, its validation null: that comes with the replies to the next one.
+    validation: the record of it, sites and pooled, of the adapter that went into the round, round - 1's.
     """
 
     round: int
     rounds: int
-    seconds: float
-    accepted: int
-    train: Mapping[str, float]
-    validation: Mapping[str, Any]
+    record: Mapping[str, Any]
+    validation: Mapping[str, Any] | None
+
+    @property
+    def seconds(self) -> float:
+        """From the first question to the checkpoint."""
+        return float(self.record["seconds"]["total"])
+
+    @property
+    def accepted(self) -> int:
+        """How many replies count."""
+        return sum(each["status"] == "accepted" for each in self.record["participation"].values())
+
+    @property
+    def train(self) -> Mapping[str, float]:
+        """What sites say of their training, the mean weighted by examples."""
+        found: Mapping[str, float] = self.record["train"]["mean"]
+        return found
+
+    @property
+    def pooled(self) -> Mapping[str, Any]:
+        """Metrics of the adapter that went into the round, over all sites' validation rows."""
+        return (self.validation or {}).get("pooled") or {}
 
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The run is complete after this many rounds; `kept_round` made the adapter that is kept."""
+    """The run is complete after this many rounds; `kept_round` made the adapter that is kept.
+
+    validation: the record of it of the last round's adapter.
+    """
 
     rounds: int
     kept_round: int
+    validation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +152,13 @@ def from_json(content: Mapping[str, Any]) -> Event:
     if not isinstance(content, Mapping):
         raise TypeError(f"an event is a table, found {type(content).__name__}")
     kinds: Mapping[str, Callable[..., Event]] = {name: kind for kind, name in _NAMES.items()}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k not in ("event", "time")}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in content.items()
+        if name not in ("event", "time")
+    }
+    if values.get("finished") is not None:
+        values["finished"] = RoundFinished(**values["finished"])
     return kinds[content["event"]](**values)
 
 

@@ -55,7 +55,8 @@ def run_rounds(
     """
     record = recorder(job.folder / "events.jsonl", progress)
     exchange = Exchange(grid, clock)
-    record(RunStarted(state.run, tuple(sorted(job.sites)), state.round, job.rounds))
+    finished = _finished(job, state) if state.round else None
+    record(RunStarted(state.run, tuple(sorted(job.sites)), state.round, job.rounds, finished))
     if state.round == 0:
         checkpoint.write(job.folder / "checkpoint", state)
     roster = find_sites(
@@ -81,7 +82,7 @@ def play_round(session: Session, state: ServerState) -> ServerState:
     state = _folded(session, state, question, results, start)
     checkpoint.write(job.folder / "checkpoint", state)
     spool.drop(session.spool)
-    _tell(session, state, results)
+    session.record(_finished(job, state))
     return state
 
 
@@ -183,19 +184,11 @@ def _require_finite(session: Session, state: ServerState, shared: AdapterState) 
         raise ParticipationError(reason) from None
 
 
-def _tell(session: Session, state: ServerState, results: Results) -> None:
+def _finished(job: ServerJob, state: ServerState) -> RoundFinished:
+    """Return what is said of the last complete round."""
     record, before = state.history[-1], state.history[-2] if state.round > 1 else None
     validation = state.initial if before is None else before["validation"]
-    session.record(
-        RoundFinished(
-            round=state.round,
-            rounds=session.job.rounds,
-            seconds=record["seconds"]["total"],
-            accepted=len(accepted(results)),
-            train=record["train"]["mean"],
-            validation=validation["pooled"] if validation else {},
-        )
-    )
+    return RoundFinished(state.round, job.rounds, {**record, "validation": None}, validation)
 
 
 def _query(node: int) -> FlowerMessage:

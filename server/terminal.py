@@ -43,7 +43,7 @@ class Listener:
             detail = event.status if loss is None else f"loss {loss:.3f}"
             self.bars.update(self.rounds, detail=f"{event.site}: {event.reason or detail}")
         elif isinstance(event, RoundFinished):
-            self.bars.update(self.rounds, completed=event.round, detail=_figures(event.train, event.validation))
+            self.bars.update(self.rounds, completed=event.round, detail=_figures(event.train, event.pooled))
 
     def on_job(self, name: str, finished: int, of: int) -> None:
         """Show one finished rival."""

@@ -54,7 +54,7 @@ def test_the_rounds_end_once_patience_is_over(lab: MakeLab) -> None:
     assert outcome.kept_round == 5
     expected = "pooled log_loss was not better than round 2's 3 in rounds 3 to 4 (federation.patience = 2)"
     assert outcome.stopped_early == expected
-    assert made.events[-1] == RunFinished(5, 5)
+    assert made.events[-1] == RunFinished(5, 5, outcome.rounds[-1]["validation"])
     assert all(record["validation"] is not None for record in outcome.rounds)
 
 

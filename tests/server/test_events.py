@@ -16,15 +16,25 @@ from server.events import (
     recorder,
 )
 
+RECORD = {
+    "round": 1,
+    "seconds": {"total": 1.5},
+    "participation": {"a": {"status": "accepted"}, "b": {"status": "late"}},
+    "train": {"mean": {"loss": 0.5}, "sites": {}},
+    "validation": None,
+}
+VALIDATION = {"sites": {}, "pooled": {"auroc": {"value": 0.7}}}
+ROUND = RoundFinished(1, 2, RECORD, VALIDATION)
 EVENTS: list[Event] = [
     RunStarted("r", ("a", "b"), 0, 2),
     SiteChecked("a", False, "paused", {"torch": None}),
     RoundStarted(1, 2, "train", ("a", "b")),
     SitesAwaited(1, {"b": "not connected"}, "2026-11-25T10:00:00+00:00"),
     SiteAnswered(1, "a", "refused", "not finite", 300, 0.5, {}),
-    RoundFinished(1, 2, 1.5, 1, {"loss": 0.5}, {}),
+    ROUND,
     RunStopped(1, "too few"),
-    RunFinished(2, 2),
+    RunStarted("r", ("a", "b"), 1, 2, ROUND),
+    RunFinished(2, 2, VALIDATION),
 ]
 
 
@@ -48,6 +58,7 @@ def test_every_event_is_a_line_and_is_passed_on(tmp_path: Path) -> None:
         "reply",
         "round_finished",
         "run_stopped",
+        "run_started",
         "run_finished",
     ]
 
@@ -68,3 +79,9 @@ def test_a_line_cut_by_a_kill_spoils_no_other(tmp_path: Path) -> None:
     assert json.loads(whole)["event"] == "run_started"
     assert cut == '{"event": "rou'
     assert json.loads(last)["event"] == "run_finished"
+
+
+def test_a_round_says_what_terminals_show_of_it() -> None:
+    assert (ROUND.seconds, ROUND.accepted, ROUND.train) == (1.5, 1, {"loss": 0.5})
+    assert ROUND.pooled == {"auroc": {"value": 0.7}}
+    assert RoundFinished(1, 2, RECORD, None).pooled == {}
