@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from client.consent import check_request
 from client.execution import Execution, limited_threads
@@ -50,7 +50,8 @@ class Trainer:
     check_consent: looks, after each step and before anything is let out, whether the hospital still agrees, and raises
     RefusedError with one of PASSING_REASONS where it does not. step_log: where the site writes each step down.
     team: the further processes of a site that trains on several devices. shield: of its patients, where the study has
-    patient-level privacy; else `ledger`, where there is one, is told that nothing protects them.
+    patient-level privacy; else `ledger`, where there is one, is told that nothing protects them. inherited: private
+    tensors of the site's own that it begins with, where the study goes on from an earlier one; else the bundle's.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Trainer:
     team: Team | None = None
     shield: Shield | None = None
     ledger: Ledger | None = None
+    inherited: AdapterState = field(default_factory=dict)
 
     @property
     def schema(self) -> AdapterSchema:
@@ -100,7 +102,7 @@ class Trainer:
         self.store.check_run(request.run, limit=self.gate.policy.runs)
 
     def _answer_new(self, request: Request) -> Answer:
-        initial = {name: self.bundle.initial[name] for name in self.schema.private.names}
+        initial = {n: self.inherited.get(n, self.bundle.initial[n]) for n in self.schema.private.names}
         # Where nothing is private, an earlier answer need not be read, nor be readable.
         private = self.store.private(request, initial) if initial else {}
         left_out = self.store.left_out(request) if request.kind == "train" and self.compression.keeps_error else NOTHING

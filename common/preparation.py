@@ -10,15 +10,18 @@ from common.errors import SchemaError, StudyError
 from common.foreseen import foreseen_in
 from common.peft_methods._depth import stack_of
 from common.rank_check import check_carries, check_ranks
-from common.state import HEAD, AdapterSchema
+from common.state import HEAD, AdapterSchema, AdapterState, Array
 from common.strategy_check import STRATEGIES, check_shared_pairs
 from common.study import Study, replaced
 from common.unfreezing import check_patterns
 from common.workbench import Workbench, open_workbench
 
 
-def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
-    """Write the bundle of `study` to the folder `out`: base model checked, digest locked, initial adapter drawn."""
+def prepare(study: Study, base_folder: Path, out: Path, *, start: AdapterState | None = None) -> Bundle:
+    """Write the bundle of `study` to the folder `out`: base model checked, digest locked, initial adapter drawn.
+
+    start: shared tensors that the initial adapter has instead of those drawn, where a study goes on from another's end.
+    """
     digest = check_digest(base_folder, study.base_model.digest)
     locked = replaced(study, {"base_model.digest": digest})
     bench = open_workbench(locked, base_folder, seed=locked.seed)
@@ -32,6 +35,8 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         raise StudyError(str(error)) from None
     if not schema.shared.tensors:
         raise StudyError("peft.private makes every tensor private; a federation needs at least one that is shared")
+    if start is not None:
+        initial = _started(initial, start, schema)
     check_patterns(locked.training.unfreeze, schema)
     strategy = plugins.build(STRATEGIES, locked.aggregation.name, locked.aggregation.options, key="aggregation.name")
     check_shared_pairs(locked, strategy, schema)
@@ -48,6 +53,16 @@ def prepare(study: Study, base_folder: Path, out: Path) -> Bundle:
         adapter_config=bench.method.adapter_config(bench.model),
         peft_names=bench.method.peft_names([name for name in bench.parameters if not name.startswith(HEAD)]),
     )
+
+
+def _started(drawn: AdapterState, start: AdapterState, schema: AdapterSchema) -> dict[str, Array]:
+    try:
+        schema.shared.check(start)
+    except SchemaError as error:
+        raise StudyError(
+            f"the adapter to go on from is not one of this study ({error}); keep its base model, peft and task"
+        ) from None
+    return {name: start.get(name, array) for name, array in drawn.items()}
 
 
 def _check_rounds(study: Study, schema: AdapterSchema) -> None:

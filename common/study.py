@@ -217,10 +217,21 @@ class AttackSection(BaseModel):
         return dict(self.model_extra or {})
 
 
-class SimulationSection(Section):
-    """Where a simulation takes its rows: a path (relative to the study file) or `builtin:NAME`."""
+class KnownRowsSection(Section):
+    """Rows that an earlier phase had, at these sites (none named: at all)."""
 
     data: str
+    sites: tuple[SiteName, ...] = ()
+
+
+class SimulationSection(Section):
+    """Where a simulation takes its rows: a path (relative to the study file) or `builtin:NAME`.
+
+    without: rows that are left out where they are among `data`, so that a further phase trains on what is new.
+    """
+
+    data: str
+    without: tuple[KnownRowsSection, ...] = ()
     site_column: str | None = None
     partition: PartitionSection | None = None
     attack: AttackSection | None = None

@@ -32,10 +32,14 @@ COLUMN_KINDS = {get_args(kind.model_fields["type"].annotation)[0]: kind for kind
 
 def read_study(path: Path, *, overrides: Sequence[str] = ()) -> Study:
     """Return the study in `path` with `key=value` overrides applied, its plugins and their options checked."""
-    content = _parse(path)
+    return with_overrides(_parse(path), overrides, where=str(path))
+
+
+def with_overrides(content: dict[str, Any], overrides: Sequence[str], *, where: str) -> Study:
+    """Return the study that `content` describes with `key=value` overrides, which are written into it."""
     for text in overrides:
         _override(content, text)
-    return check_study(content, where=str(path))
+    return check_study(content, where=where)
 
 
 def _parse(path: Path) -> dict[str, Any]:

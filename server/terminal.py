@@ -96,6 +96,7 @@ def print_outcome(content: Mapping[str, Any], folder: Path, *, as_json: bool) ->
 
     from rich.console import Console
 
+    from server.report import continual
     from server.report.summary import summary
 
     if as_json:
@@ -104,6 +105,8 @@ def print_outcome(content: Mapping[str, Any], folder: Path, *, as_json: bool) ->
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     Console(highlight=False, emoji=False).print(_table(content))
     Console(highlight=False, markup=False, emoji=False).print(" ".join(summary(content)))
+    for text in continual.sentences(content):
+        console.print(text)
     console.print(f"report   {folder / 'report.html'}")
     console.print(f"adapter  {folder / 'adapter'}")
 

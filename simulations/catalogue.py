@@ -42,13 +42,21 @@ def load(name: str, *, overrides: Sequence[str] = ()) -> Study:
 
 def _anchored(study: Study, folder: Path) -> Study:
     changes: dict[str, object] = {}
-    if study.simulation is not None and not study.simulation.data.startswith(BUILTIN):
-        data = str(folder / Path(study.simulation.data).expanduser())
-        changes["simulation"] = study.simulation.model_copy(update={"data": data})
+    if study.simulation is not None:
+        without = tuple(
+            known.model_copy(update={"data": anchored_data(known.data, folder)}) for known in study.simulation.without
+        )
+        data = anchored_data(study.simulation.data, folder)
+        changes["simulation"] = study.simulation.model_copy(update={"data": data, "without": without})
     if study.base_model.source.startswith("dir:"):
         source = "dir:" + str(folder / Path(study.base_model.source.removeprefix("dir:")).expanduser())
         changes["base_model"] = study.base_model.model_copy(update={"source": source})
     return study.model_copy(update=changes)
+
+
+def anchored_data(data: str, folder: Path) -> str:
+    """Return what `simulation.data` means in a file that lies in `folder`."""
+    return data if data.startswith(BUILTIN) else str(folder / Path(data).expanduser())
 
 
 def simulation_of(study: Study) -> SimulationSection:
@@ -63,7 +71,11 @@ def simulation_of(study: Study) -> SimulationSection:
 
 def rows_path(study: Study, scratch: Path) -> Path:
     """Return the file with the study's rows; generated rows are written to the folder `scratch`. Raises DataError."""
-    data = simulation_of(study).data
+    return data_path(simulation_of(study).data, scratch)
+
+
+def data_path(data: str, scratch: Path) -> Path:
+    """Return the file that `simulation.data` names; generated rows are written to the folder `scratch`."""
     if not data.startswith(BUILTIN):
         return Path(data)
     if data.removeprefix(BUILTIN) not in plugins.available(ROWS):

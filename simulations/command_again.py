@@ -1,10 +1,11 @@
-"""The command that runs a simulation again, from what its user gave."""
+"""The command that runs a simulation, or a further phase of one, again: from what its user gave."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from common import plugins
 from common.study import Study
+from simulations.continuing.wish import Wish
 
 STRATEGIES = "server.aggregation"
 
@@ -45,3 +46,27 @@ def _plugin_words(study: Study) -> list[str]:
         return []
     file = plugins.load(STRATEGIES, name, key="aggregation.name").__file__
     return [] if file is None else ["--plugins", str(Path(file).parent)]
+
+
+def continue_words(
+    named: Path,
+    wish: Wish,
+    *,
+    rounds: int | None,
+    seed: int | None,
+    threads: int,
+    device: str,
+    comparison: bool,
+) -> list[str]:
+    """Return `["fedpeft", "continue", ...]`; the arguments are those of `simulations.continuing`."""
+    words = ["fedpeft", "continue", str(named), "--threads", str(threads)]
+    words += [] if wish.rows is None else ["--data", str(wish.rows)]
+    words += ["--replay"] if wish.replay else []
+    if wish.regulariser is not None:
+        option = {"ewc": "--ewc", "distillation": "--distill"}[wish.regulariser["kind"]]
+        words += [option, repr(wish.regulariser["weight"])]
+    words += [] if rounds is None else ["--rounds", str(rounds)]
+    words += [] if seed is None else ["--seed", str(seed)]
+    words += [] if device == "cpu" else ["--device", device]
+    words += ["--comparison"] if comparison else []
+    return [*words, *(f"--set={text}" for text in wish.overrides)]

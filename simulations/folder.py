@@ -44,6 +44,11 @@ class RunFolder:
         return self.path / "generated"
 
     @property
+    def earlier(self) -> Path:
+        """Of a run that goes on from another's end: what it begins with."""
+        return self.path / "earlier"
+
+    @property
     def adapter(self) -> Path:
         """The exported adapter."""
         return self.path / "adapter"
@@ -106,7 +111,7 @@ class RunFolder:
         """Remove what an unfinished preparation left, and nothing else."""
         if self.is_used() or not (self.path / _PREPARING).exists():
             return
-        for folder in (self.bundle, self.scratch):
+        for folder in (self.bundle, self.scratch, self.earlier):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (*self.path.glob(f".{_FACTS}.*"), self.path / _PREPARING):
             file.unlink()

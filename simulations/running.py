@@ -21,6 +21,8 @@ from server.model_card import render_card
 from server.report.render import write_report
 from simulations import stages
 from simulations.comparison import Budget, Scoring, compare
+from simulations.continuing.earlier import Beginning, read_earlier
+from simulations.continuing.forgetting import continual_json
 from simulations.folder import RunFolder, check_seeds
 from simulations.over_seeds import combine
 from simulations.privacy_spent import spent_by_site
@@ -43,6 +45,8 @@ class Options:
     progress: Progress
     done: Done
     command: Sequence[str] | None
+    beginning: Beginning | None = None
+    """What an earlier phase ended with, where this run goes on from there."""
 
 
 def run_study(study: Study, folder: Path, options: Options, *, seeds: int) -> Results:
@@ -80,8 +84,7 @@ def _run_once(study: Study, folder: RunFolder, options: Options) -> Results:
         check_same_study(study, folder)
         return read_results(folder.path)
     begin = time.perf_counter()
-    opening = stages.resume if options.resume and folder.is_used() else stages.start
-    sites = opening(study, folder, threads=options.threads, device=options.device)
+    sites = _open(study, folder, options)
     prepared = time.perf_counter()
     outcome = stages.play(sites, runtime=options.runtime, progress=options.progress)
     _write_private(sites, outcome)
@@ -98,11 +101,19 @@ def _run_once(study: Study, folder: RunFolder, options: Options) -> Results:
         runtime=options.runtime if isinstance(options.runtime, str) else "flower",
         command=options.command,
     )
+    earlier = read_earlier(folder)
+    found["continual"] = None if earlier is None else continual_json(sites, outcome, earlier)
     spent = spent_by_site(sites)
     if spent is not None:
         found["privacy"] = {**found["privacy"], "sites": spent}
     write_adapter(folder.adapter, sites.bundle, outcome.adapter, card=render_card(found))
     return _finish(folder.path, found)
+
+
+def _open(study: Study, folder: RunFolder, options: Options) -> VirtualSites:
+    if options.resume and folder.is_used():
+        return stages.resume(study, folder, threads=options.threads, device=options.device)
+    return stages.start(study, folder, threads=options.threads, device=options.device, beginning=options.beginning)
 
 
 def _compared(

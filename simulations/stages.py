@@ -22,6 +22,7 @@ from server.job import ServerJob
 from server.state import ServerState
 from simulations.catalogue import base_folder, rows_path
 from simulations.comparison import alone_jobs, personalised_jobs
+from simulations.continuing.earlier import Beginning, read_inherited, write_beginning
 from simulations.deadlines import without_deadlines
 from simulations.folder import RunFacts, RunFolder, new_run_name
 from simulations.jobs import Job, JobResult, run_jobs
@@ -32,13 +33,22 @@ RUNTIMES = ("inprocess", "ray")
 WORTH_PROCESSES_S = 30.0
 
 
-def start(study: Study, folder: RunFolder, *, threads: int, device: str) -> VirtualSites:
-    """Prepare a new run in `folder` and return its sites; whatever fails or interrupts it leaves nothing behind."""
+def start(
+    study: Study, folder: RunFolder, *, threads: int, device: str, beginning: Beginning | None = None
+) -> VirtualSites:
+    """Prepare a new run in `folder` and return its sites; whatever fails or interrupts it leaves nothing behind.
+
+    beginning: what an earlier phase ended with, where this one goes on from there.
+    """
     execution = suited(resolve(precision=study.training.precision, device=device, threads=threads), study)
     with folder.preparing():
         sites = read_sites(study, folder.scratch)
         check_sites(sites, study)
-        bundle = prepare(with_sites(study, sites), base_folder(study, folder.scratch), folder.bundle)
+        shared = None if beginning is None else beginning.shared
+        base = base_folder(study, folder.scratch)
+        bundle = prepare(with_sites(study, sites), base, folder.bundle, start=shared)
+        if beginning is not None:
+            write_beginning(folder, beginning)
         rows = digest_file(rows_path(study, folder.scratch))
         folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution))
         return resident_sites(str(folder.path))
@@ -146,7 +156,8 @@ def workers(execution: Execution, outcome: Outcome) -> int:
 def full_state(sites: VirtualSites, outcome: Outcome, site: str) -> AdapterState:
     """Return the kept shared tensors with a site's own private ones as its last trained round left them."""
     bundle = sites.bundle
-    initial = {name: bundle.initial[name] for name in bundle.schema.private.names}
+    inherited = read_inherited(sites.folder, site)
+    initial = {name: inherited.get(name, bundle.initial[name]) for name in bundle.schema.private.names}
     if not initial:
         return outcome.adapter
     store = SiteStore(sites.folder.sites / site, measure=task_of(bundle.study.task).measure)

@@ -13,7 +13,6 @@ from client.journal import Journal
 from client.ledger import Ledger
 from client.policy import Policy
 from client.row_gradients import Start
-from client.rows import read_rows
 from client.shield import Shield
 from client.shielding import engine_for, patient_mechanism
 from client.site_rows import SiteRows, prepare_rows, split_of
@@ -32,8 +31,10 @@ from server.enough import quorum_of
 from simulations.attacks import Attack
 from simulations.audit.canaries import Canaries, canaries_of, planted
 from simulations.bad_sites import BadSite, attacks_of, poisoned
-from simulations.catalogue import base_folder, rows_path, simulation_of
+from simulations.catalogue import base_folder, simulation_of
+from simulations.continuing.earlier import read_inherited
 from simulations.folder import RunFacts, RunFolder
+from simulations.new_rows import read_new_rows
 from simulations.sites import divide
 
 SIMULATED_POLICY = Policy(
@@ -49,8 +50,8 @@ SIMULATED_POLICY = Policy(
 
 
 def read_sites(study: Study, scratch: Path) -> dict[str, Rows]:
-    """Return each virtual site's rows by name; the study's `federation.sites` choose and name them."""
-    rows = read_rows(rows_path(study, scratch), study)
+    """Return each virtual site's rows by name; `federation.sites` choose and name them."""
+    rows = read_new_rows(study, scratch)
     groups = strata(task_of(study.task), rows.labels)
     return divide(rows, simulation_of(study), seed=study.seed, roster=study.federation.sites, strata=groups)
 
@@ -99,6 +100,7 @@ class VirtualSites:
             ),
             step_log=StepLog(home / "steps.jsonl"),
             shield=self._shield(site, mechanism),
+            inherited=read_inherited(self.folder, site),
         )
 
     def _shield(self, site: str, mechanism: PatientDP | None) -> Shield | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any  # results are JSON
 
-from server.report import charts, comparison, diagnostics, facts, privacy, rounds
+from server.report import charts, comparison, continual, diagnostics, facts, privacy, rounds
 from server.report.layout import Figure, Section, Table
 from server.report.lead import labels_of, lead_of
 from server.report.modes import present_modes
@@ -35,6 +35,7 @@ def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Sect
         _benefit(results),
         _matrix(results),
         _seeds(results),
+        _continual(results),
         Section("ROC and calibration", figures=_kept(charts.roc_chart(curves), charts.calibration_chart(curves))),
         _training(results),
         _diagnostics(results),
@@ -83,6 +84,15 @@ def _seeds(results: Mapping[str, Any]) -> Section:
     seeds = ", ".join(str(seed) for seed in results.get("seeds") or ())
     text = f"Seeds {seeds}. Everything per hospital above is of seed {results.get('seed')}."
     return Section("Over seeds", (text,), tables=(table,)) if table else Section("Over seeds")
+
+
+def _continual(results: Mapping[str, Any]) -> Section:
+    texts = continual.sentences(results)
+    if not texts:
+        return Section("Further phase")
+    return Section(
+        "Further phase", (*texts, continual.MEANING), tables=tuple(continual.tables(results, lead_of(results)))
+    )
 
 
 def _training(results: Mapping[str, Any]) -> Section:

@@ -1,0 +1,75 @@
+"""Which rows of a table are new: an earlier phase did not have them.
+
+A row is known by its site, where a column names it, by its patient, its input as the model reads it, and its label: so
+a patient's further visit is new, and the same visit in a longer table is not. Each known row accounts for one row.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from client.data import Rows
+from client.rows import read_rows
+from common.errors import DataError
+from common.study import KnownRowsSection, Study
+from simulations.catalogue import data_path, simulation_of
+
+_Key = tuple[str, str, str, str]
+
+
+def read_new_rows(study: Study, scratch: Path) -> Rows:
+    """Return the study's rows without those that `simulation.without` names. Raises DataError if none is left."""
+    simulation = simulation_of(study)
+    rows = read_rows(data_path(simulation.data, scratch), study)
+    known = [_known(section, study, scratch) for section in simulation.without]
+    new = without_known(rows, known, site_column=simulation.site_column)
+    if not len(new):
+        raise DataError(
+            f"all {len(rows)} rows were there in an earlier phase; give a table with new ones, or let all rows "
+            "be trained on again: --replay"
+        )
+    return new
+
+
+def _known(section: KnownRowsSection, study: Study, scratch: Path) -> Rows:
+    rows, column = read_rows(data_path(section.data, scratch), study), simulation_of(study).site_column
+    if column is None or not section.sites or column not in rows.columns:
+        return rows
+    return rows.take(np.flatnonzero(np.isin([text.strip() for text in rows.columns[column]], section.sites)))
+
+
+def without_known(rows: Rows, known: Sequence[Rows], *, site_column: str | None) -> Rows:
+    """Return the rows that are not among `known`, in their order; each known row accounts for one."""
+    left = Counter(key for part in known for key in _keys(part, site_column))
+    new = []
+    for position, key in enumerate(_keys(rows, site_column)):
+        if left[key]:
+            left[key] -= 1
+        else:
+            new.append(position)
+    return rows.take(np.array(new, dtype=np.int64))
+
+
+def _keys(rows: Rows, site_column: str | None) -> Iterable[_Key]:
+    labels = (repr(np.asarray(label).tolist()) for label in rows.labels)
+    sites = repeat("", len(rows)) if site_column is None else (s.strip() for s in rows.columns.get(site_column, ()))
+    return zip(sites, rows.patients, rows.inputs, labels, strict=True)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return all these rows of one study, one part after the other."""
+    first, *others = parts
+    for part in others:
+        first = replace(
+            first,
+            inputs=[*first.inputs, *part.inputs],
+            labels=np.concatenate([first.labels, part.labels]),
+            patients=[*first.patients, *part.patients],
+            features={name: [*values, *part.features[name]] for name, values in first.features.items()},
+            columns={name: [*values, *part.columns[name]] for name, values in first.columns.items()},
+        )
+    return first
