@@ -18,7 +18,7 @@ from common import keys
 from common.enrolment import Enrolment, write_enrolment
 from common.errors import UserError
 from common.files import write_bytes
-from common.study import NAME
+from common.names import NAME
 from common.study_file import first_error
 from common.visible import visible
 

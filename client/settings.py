@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from client.site_folder import SiteFolder
 from common import keys
 from common.errors import UserError
-from common.study import SiteName
+from common.names import SiteName
 from common.study_file import first_error
 
 FROZEN = ConfigDict(extra="forbid", frozen=True)

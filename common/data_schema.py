@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self  # raw TOML values have no narr
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 FROZEN = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+OPEN = ConfigDict(**{**FROZEN, "extra": "allow"})
+"""Of sections whose further keys are a plugin's own options, which the plugin checks."""
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 

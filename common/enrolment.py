@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common import keys
 from common.errors import UserError
 from common.files import canonical_json, write_json
-from common.study import SiteName
+from common.names import SiteName
 
 MAX_BYTES = 64 * 1024
 

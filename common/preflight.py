@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import SchemaError
 from common.files import canonical_json, digest_bytes
+from common.names import NAME
 from common.protocol import Kind
-from common.study import NAME
 
 MESSAGE_KIND = "query.preflight"
 KIND: Final = "preflight"

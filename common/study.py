@@ -4,26 +4,22 @@ A study names no path, device or source of a site. The `simulation` section is f
 ignore it, and neither it nor the base model's location is in the study's digest.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self  # options of plugins are typed by the plugins
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
-from common.data_schema import FROZEN, DataSection
+from common.data_schema import FROZEN, OPEN, DataSection
 from common.files import digest_json
-from common.study_audit import AuditSection, CanariesSection
+from common.names import NAME, SiteName
 from common.study_compression import CompressionSection
 from common.study_privacy import PrivacySection
 from common.study_regulariser import RegulariserSection
+from common.study_simulation import SimulationSection
 from common.unfreezing import Steps, check_order
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-SiteName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Patterns = tuple[str, ...]
-OPEN = ConfigDict(**{**FROZEN, "extra": "allow"})
-"""Of sections whose further keys are a plugin's own options, which the plugin checks."""
 
 
 class Section(BaseModel):
@@ -188,60 +184,6 @@ class EvaluationSection(Section):
     def _room_for_training(self) -> Self:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction + test_fraction leave no rows to train on")
-        return self
-
-
-class PartitionSection(BaseModel):
-    """How rows without a site column go to virtual sites; keys other than these are the partition's own options."""
-
-    model_config = OPEN
-    name: str
-    sites: int = Field(ge=1)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The partition's own options."""
-        return dict(self.model_extra or {})
-
-
-class AttackSection(BaseModel):
-    """Which sites of a simulation are bad, and how; keys other than these are the attack's own options."""
-
-    model_config = OPEN
-    name: str
-    sites: tuple[SiteName, ...] = Field(min_length=1)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The attack's own options."""
-        return dict(self.model_extra or {})
-
-
-class KnownRowsSection(Section):
-    """Rows that an earlier phase had, at these sites (none named: at all)."""
-
-    data: str
-    sites: tuple[SiteName, ...] = ()
-
-
-class SimulationSection(Section):
-    """Where a simulation takes its rows: a path (relative to the study file) or `builtin:NAME`.
-
-    without: rows that are left out where they are among `data`, so that a further phase trains on what is new.
-    """
-
-    data: str
-    without: tuple[KnownRowsSection, ...] = ()
-    site_column: str | None = None
-    partition: PartitionSection | None = None
-    attack: AttackSection | None = None
-    canaries: CanariesSection | None = None
-    audit: AuditSection = AuditSection()
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.site_column is None) == (self.partition is None):
-            raise ValueError("give either site_column or partition")
         return self
 
 

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from common.errors import CheckpointError, UserError
 from common.files import write_json
-from common.study import NAME
+from common.names import NAME
 
 State = Literal["submitted", "running", "finished", "stopped", "failed", "cancelled"]
 """stopped: too few sites answered, resumable. failed: a defect or a process that died, resumable."""

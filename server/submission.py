@@ -16,8 +16,8 @@ from common.bundle import Bundle, read_bundle
 from common.endorsement import FILE as ENDORSEMENT
 from common.endorsement import endorse, read_endorsement
 from common.errors import CheckpointError, StudyError, UserError
+from common.names import NAME
 from common.ownership import check_owner
-from common.study import NAME
 from common.thin_app import thin_app
 from server.coordinator.flower_command import FlowerTimeoutError, UnknownRunError
 from server.coordinator.folder import CoordinatorFolder

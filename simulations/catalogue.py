@@ -6,8 +6,9 @@ from pathlib import Path
 from common import plugins
 from common.base_files import locate
 from common.errors import DataError, StudyError
-from common.study import SimulationSection, Study
+from common.study import Study
 from common.study_file import read_study
+from common.study_simulation import SimulationSection
 
 STUDIES = Path(__file__).parent / "studies"
 ROWS, MODELS = "simulations.builtin_rows", "simulations.tiny_models"

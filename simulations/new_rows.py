@@ -15,7 +15,8 @@ import numpy as np
 from client.data import Rows
 from client.rows import read_rows
 from common.errors import DataError
-from common.study import KnownRowsSection, Study
+from common.study import Study
+from common.study_simulation import KnownRowsSection
 from simulations.catalogue import data_path, simulation_of
 
 _Key = tuple[str, str, str, str]

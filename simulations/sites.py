@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from client.data import Rows
 from common.errors import DataError
+from common.names import NAME
 from common.plugins import build
 from common.rendering import is_missing, shown
 from common.seeds import generator
-from common.study import NAME, PartitionSection, SimulationSection
+from common.study_simulation import PartitionSection, SimulationSection
 from simulations.partitions import Partition
 
 

@@ -18,8 +18,8 @@ from common.errors import UserError
 from common.files import write_bytes
 from common.keys import transport_pem
 from common.locking import exclusive
+from common.names import SiteName
 from common.ownership import check_owner
-from common.study import SiteName
 from server.coordinator.folder import CoordinatorFolder
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self  # keys of a study, which the study chec
 
 from pydantic import Field, model_validator
 
-from common.study import NAME, Section
+from common.names import NAME
+from common.study import Section
 from simulations.availability import Availability
 
 RowName = Annotated[str, Field(min_length=1, max_length=60)]

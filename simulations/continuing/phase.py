@@ -14,8 +14,9 @@ from common.adapter_reference import adapter_folder
 from common.carried import split_carried
 from common.errors import BundleError, StudyError, UserError
 from common.state import AdapterState
-from common.study import KnownRowsSection, Study
+from common.study import Study
 from common.study_file import with_overrides
+from common.study_simulation import KnownRowsSection
 from server.outcome_json import check_format
 from simulations.catalogue import BUILTIN, simulation_of
 from simulations.continuing.earlier import Beginning, Earlier

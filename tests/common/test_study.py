@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from common.study import PartitionSection, SimulationSection, Study, replaced
+from common.study import Study, replaced
+from common.study_simulation import PartitionSection, SimulationSection
 
 MINIMAL: Mapping[str, Any] = {"name": "s", "base_model": {"source": "dir:x"}, "task": {"labels": ["no", "yes"]}}
 STUDY = Study.model_validate(MINIMAL)

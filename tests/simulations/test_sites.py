@@ -3,7 +3,7 @@ import pytest
 
 from client.data import Rows
 from common.errors import DataError
-from common.study import SimulationSection
+from common.study_simulation import SimulationSection
 from simulations.sites import by_column, divide
 
 
