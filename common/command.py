@@ -34,6 +34,7 @@ COMMANDS = (
     "server.commands",
     "server.strategy_commands",
     "client.commands",
+    "client.distilling.commands",
     "client.site_commands",
     "common.journal_commands",
     "common.base_model_commands",

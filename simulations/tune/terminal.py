@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Final  # values of a study
 
 from server.report.formats import duration
-from simulations.search_cost import search_warning
-from simulations.tune.facts import Facts
 from simulations.tune.searching import Search
 from simulations.tune.trials import KILLED, Trial
 
@@ -87,8 +85,3 @@ def lines(found: Search, out: Path) -> list[str]:
 def _counts(found: Search) -> str:
     states = [each.state for each in found.trials]
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no trial"
-
-
-def warning(facts: Facts, trials: int) -> str | None:
-    """Return what searching costs where a study hides its patients."""
-    return search_warning(facts.base, trials)
