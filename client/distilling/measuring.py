@@ -74,7 +74,8 @@ def _speed(bench: Workbench, rows: SiteRows, execution: Execution) -> float:
 
 def _words(shape: Shape) -> str:
     layers = "1 layer" if shape.layers == 1 else f"{shape.layers} layers"
+    heads = "1 head" if shape.heads == 1 else f"{shape.heads} heads"
     return (
-        f"a BERT of {layers} with {shape.hidden} units in {shape.heads} heads and {shape.intermediate} in between, "
+        f"a BERT of {layers} with {shape.hidden} units in {heads} and {shape.intermediate} in between, "
         f"{shape.vocabulary:,} tokens and {shape.positions} positions"
     )

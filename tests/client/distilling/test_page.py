@@ -15,9 +15,9 @@ from common.adapter_reference import adapter_folder, base_folder
 
 
 @pytest.mark.parametrize("name", ["quick", "quick-scores"])
-def test_the_snippet_predicts_what_fedpeft_does(
+def test_the_snippet_predicts_what_fedpeft_does(  # type: ignore[no-untyped-def] # conftest's
     name: str, make_lesson, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # type: ignore[no-untyped-def] # conftest's
+) -> None:
     lesson, out = make_lesson(name), tmp_path / "student"
     distil(lesson.adapter, lesson.rows, out, Settings(epochs=1), base=lesson.base, told=lambda *_: None)
     page = (out / "README.md").read_text()
