@@ -44,13 +44,14 @@ def predict(
     inputs = read_inputs(data, study).inputs
     execution = resolve(precision=study.training.precision, threads=threads)
     bench = open_workbench(study, base_folder, attention=execution.attention).to(execution.device)
-    bench.write({**exported.shared, **_private_tensors(exported, private)})
+    bench.write({**exported.shared, **private_tensors(exported, private)})
     examples = bench.task.encode(bench.reader, inputs, None, max_length=bench.max_length)
     with limited_threads(execution.threads):
         return Predictions(predicted_rows(bench, examples, execution=execution))
 
 
-def _private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
+def private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
+    """Return a site's own tensors of an adapter, from its `private.safetensors` in `folder`. Raises BundleError."""
     schema = exported.schema.private
     if not schema.tensors:
         return {}

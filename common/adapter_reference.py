@@ -49,5 +49,8 @@ def _base_of(adapter: Path, source: str) -> Path:
             f"name its folder with --base-model: {folder.name} under generated/ of the run"
         )
     if source.startswith("dir:"):
+        beside = adapter.resolve().parent
+        if (beside / "config.json").is_file():  # a student's: its adapter lies in its own folder
+            return beside
         raise ModelError("this adapter's base model lay in a folder, which it does not name; give it with --base-model")
     return locate(source)

@@ -178,7 +178,10 @@ def tune(
     overrides: Overrides = None,
     plugins: PluginFolders = None,
 ) -> None:
-    """Choose a learning rate for the federation and for each rival, on validation rows only."""
+    """Choose a learning rate for the federation and for each rival, on validation rows only.
+
+    For other keys than the learning rate, and many trials, use fedpeft tune.
+    """
     from tempfile import TemporaryDirectory
 
     from common.errors import UserError
