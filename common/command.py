@@ -38,6 +38,7 @@ COMMANDS = (
     "common.base_model_commands",
     "common.method_commands",
     "common.privacy_commands",
+    "common.registry_commands",
     "common.task_commands",
     "common.doctor",
 )
