@@ -57,8 +57,7 @@ def list_versions(registry: Folder = DEFAULT, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({name: _summary(store, name) for name in store.names()}, indent=2))
         return
     for name in store.names():
-        versions, pruned = store.versions(name), [n for n in store.model(name).numbers() if store.is_pruned(name, n)]
-        _say(list_lines(versions, store.current(name), pruned))
+        _say(list_lines(store.versions(name), store.current(name), store.pruned(name)))
         for problem in store.problems(name, files=False):
             typer.echo(str(problem), err=True)
     if not store.names():
@@ -69,7 +68,7 @@ def _summary(store: "Registry", name: str) -> dict[str, object]:
     return {
         "promoted": store.current(name).version,
         "versions": [each.to_json()["version"] for each in store.versions(name)],
-        "pruned": [number for number in store.model(name).numbers() if store.is_pruned(name, number)],
+        "pruned": store.pruned(name),
         "problems": [str(problem) for problem in store.problems(name, files=False)],
     }
 

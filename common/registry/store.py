@@ -178,6 +178,11 @@ class Registry:
         """Whether a version has given up its files."""
         return self.model(name).is_pruned(number)
 
+    def pruned(self, name: str) -> list[int]:
+        """Return the numbers of the versions that have given up their files."""
+        model = self.model(name)
+        return [number for number in model.numbers() if model.is_pruned(number)]
+
     def problems(self, name: str, *, files: bool = True) -> list[Problem]:
         """Return everything that is wrong with a name; without `files` only its entries are read, not the adapters."""
         return list(problems(self.model(name), files=files))
