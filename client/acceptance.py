@@ -6,15 +6,21 @@ alone: with the few rows of one site, an interval that had to stay above the bou
 the interval is said, for whoever decides otherwise.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final  # JSON values
 
 import numpy as np
 
+from common.labels import rarest
 from common.metrics.measure import Labels, Measure, MetricInfo
 from common.metrics.types import Floats, Metric
+from common.tasks import Task
 
+FEWEST: Final = 5
+"""Patients of the rarest label; with fewer the order of two or three decides a metric such as AUROC."""
 _ROUNDING: Final = 1e-12
 """A loss of exactly the bound is allowed, however its digits were rounded."""
 
@@ -59,10 +65,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is known of the rows that both are scored on: labels (n, ...), and the patient of each."""
+    """What is known of the rows that both are scored on: labels (n, ...), and the patient of each.
+
+    rarest: how many patients have the rarest label; None where the task tells no labels apart.
+    """
 
     labels: Labels
     patients: Sequence[str]
+    rarest: int | None = None
+
+    @classmethod
+    def of(cls, task: Task, labels: Labels, patients: Sequence[str]) -> HeldOut:
+        """Count the patients of the rarest label too."""
+        return cls(labels, patients, rarest(task, labels, patients) if task.groups(labels) else None)
 
 
 def judge(
@@ -77,8 +92,9 @@ def judge(
 ) -> Verdict:
     """Decide from the scores (n, width) of both; None stands for no version in use.
 
-    Where the leading metric is not defined on these rows, such as AUROC with one class only, the task's loss is
-    compared instead, with the same bound. Rows that say nothing at all change nothing: the version in use stays.
+    Where the leading metric is not defined on these rows, such as AUROC with one class only, or rests on fewer than
+    FEWEST patients of a label, the task's loss is compared instead, with the same bound.
+    Rows that say nothing at all change nothing: the version in use stays.
     """
     judged = Verdict(True, "", max_loss, len(rows.patients), len(set(rows.patients)))
     if not np.isfinite(candidate).all():
@@ -89,8 +105,12 @@ def judge(
         return _with(judged, accepted=True, why="the scores of the version in use are not finite numbers")
     if not judged.rows:
         return _with(judged, accepted=False, why="there are no validation rows to compare on")
-    whys: list[str] = []
-    for name in (measure.infos[0].name, measure.tuning):
+    leading, whys = measure.infos[0], list[str]()
+    names = [leading.name, measure.tuning]
+    if rows.rarest is not None and 0 < rows.rarest < FEWEST:
+        whys.append(f"{leading.label} says little, with {rows.rarest} patients of the rarest label (at least {FEWEST})")
+        names = names[1:]
+    for name in names:
         found = _compare(measure, name, candidate, current, rows, resamples=resamples, rng=rng)
         if found.gain.value is not None:
             return _decided(judged, found, found.gain.value, instead_of="; ".join(whys))

@@ -138,7 +138,7 @@ def compare(settings: SiteSettings, candidate: Model, rival: Model | None, *, ma
         measure,
         scores(candidate),
         None if rival is None else scores(rival),
-        HeldOut(taken.labels, taken.patients),
+        HeldOut.of(task_of(study.task), taken.labels, taken.patients),
         max_loss=max_loss,
         resamples=study.evaluation.resamples,
         rng=generator(study.seed, site=settings.site, purpose="acceptance"),

@@ -114,7 +114,7 @@ def _judged(
         task_of(study.task).measure,
         scores(candidate),
         scores(current),
-        HeldOut(taken.labels, taken.patients),
+        HeldOut.of(task_of(study.task), taken.labels, taken.patients),
         max_loss=max_loss,
         resamples=study.evaluation.resamples,
         rng=generator(study.seed, site=site, purpose="acceptance"),

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
-from client.acceptance import HeldOut, Verdict, judge
+from client.acceptance import FEWEST, HeldOut, Verdict, judge
 from common.metrics.classes import ClassMeasure
 from common.metrics.measure import Measure, MetricInfo
 from common.metrics.multilabel import MultiLabelMeasure
 from common.metrics.sums import SumMeasure, SumMetric, ratio
 from common.metrics.types import Floats
+from common.tasks.sequence_classification import SequenceClassification
 
 SEEDS = st.integers(0, 2**32 - 1)
 BOUNDS = st.floats(0, 0.5)
@@ -91,6 +92,18 @@ def test_one_class_alone_is_judged_by_its_loss(seed: int, rows: int, label: int)
     assert found.compared.gain.value == pytest.approx(gain)
     assert found.is_accepted is (gain >= 0)
     assert "AUROC is not defined here (one class only)" in found.why
+
+
+@pytest.mark.parametrize(("patients", "name"), [(FEWEST - 1, "log_loss"), (FEWEST, "auroc")])
+def test_a_rank_of_few_patients_decides_nothing(patients: int, name: str) -> None:
+    labels = np.array([0] * 20 + [1] * patients)
+    new, old = scores(1, len(labels)), scores(2, len(labels))
+    task = SequenceClassification(("no", "yes"))
+    rows = HeldOut.of(task, labels, [f"p{i}" for i in range(len(labels))])
+    found = verdict(new, old, rows)
+    assert found.compared is not None
+    assert found.compared.metric.name == name
+    assert ("AUROC says little, with 4 patients" in found.why) is (name == "log_loss")
 
 
 def test_an_interval_holds_the_gain_and_is_said() -> None:
