@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from client.adoption import Adopted
     from client.site_folder import SiteFolder
     from common.registry.store import Registry
 
@@ -38,12 +39,8 @@ def adopt(
     as_json: AsJson = False,
 ) -> None:
     """Use a new global adapter, unless it loses too much on this site's own validation rows."""
-    import json
-
     from client import adoption
-    from client.verdict_text import table
     from common.errors import UserError
-    from common.visible import visible
 
     place = _site(folder)
     if rollback is (candidate is not None):
@@ -53,18 +50,27 @@ def adopt(
         typer.echo(f"this site uses {version.name}@{version.number} again")
         return
     found = adoption.adopt(place, candidate, max_loss=max_loss, against_initial=against_initial)
+    _show(found, as_json=as_json)
+    if strict and not found.verdict.is_accepted:
+        raise typer.Exit(KEPT)
+
+
+def _show(found: "Adopted", *, as_json: bool) -> None:
+    import json
+
+    from client.verdict_text import table
+    from common.visible import visible
+
     verdict = found.verdict
     if as_json:
         about = {"name": found.name, "against": found.against, "in_use": found.in_use}
         typer.echo(json.dumps({**about, **verdict.to_json()}, indent=2))
-    else:
-        for line in table({found.name: verdict}):
-            typer.echo(line)
-        against = f" (compared with {found.against})" if found.against else ""
-        typer.echo(visible(f"{'accepted' if verdict.is_accepted else 'not accepted'}: {verdict.why}{against}"))
-        typer.echo(f"this site uses {found.in_use or 'no version'}")
-    if strict and not verdict.is_accepted:
-        raise typer.Exit(KEPT)
+        return
+    for line in table({found.name: verdict}):
+        typer.echo(line)
+    against = f" (compared with {found.against})" if found.against else ""
+    typer.echo(visible(f"{'accepted' if verdict.is_accepted else 'not accepted'}: {verdict.why}{against}"))
+    typer.echo(f"this site uses {found.in_use or 'no version'}")
 
 
 def adapter(folder: Folder, as_json: AsJson = False) -> None:
