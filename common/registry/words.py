@@ -139,7 +139,7 @@ def event_lines(name: str, events: Sequence[Event]) -> list[str]:
     """Return what happened, the oldest first."""
     rows = []
     for each in events:
-        what = "rolled back to" if each.event == "rolled back" else each.event
-        what = what if each.version is None else f"{what} {name}@{each.version}"
+        word = "rolled back to" if each.event == "rolled back" else each.event
+        what = word if each.version is None else f"{word} {name}@{each.version}"
         rows.append([each.time[:19].replace("T", " "), what, each.reason])
     return aligned(rows)
