@@ -31,10 +31,11 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Play:
     return made
 
 
-def stated(folder: Path) -> dict[str, float]:
-    """The leading metric of each site's validation rows, after the last round."""
+def stated(folder: Path) -> dict[str, dict[str, float]]:
+    """The metrics of each site's validation rows, after the last round."""
     rounds = json.loads((folder / "results.json").read_text())["rounds"]
-    return {site: found["auroc"]["value"] for site, found in rounds[-1]["validation"]["sites"].items()}
+    sites = rounds[-1]["validation"]["sites"].items()
+    return {site: {name: metric["value"] for name, metric in found.items()} for site, found in sites}
 
 
 @pytest.mark.parametrize("private", [(), ("peft.private=['head.*']",)], ids=["shared", "private head"])
@@ -48,10 +49,13 @@ def test_it_compares_what_both_runs_state(play: Play, tmp_path: Path, private: t
     wanted = stated(old), stated(new)
     for site, verdict in found.items():
         assert verdict.compared is not None
-        assert verdict.compared.candidate.value == pytest.approx(wanted[1][site])
+        info = verdict.compared.metric
+        old_value, new_value = (figures[site][info.name] for figures in wanted)
+        assert verdict.compared.candidate.value == pytest.approx(new_value)
         if not private:  # the old version's own heads stayed in its run
-            assert verdict.compared.current.value == pytest.approx(wanted[0][site])
-            assert verdict.is_accepted is (wanted[1][site] - wanted[0][site] >= -0.02)
+            assert verdict.compared.current.value == pytest.approx(old_value)
+            gain = new_value - old_value if info.higher_is_better else old_value - new_value
+            assert verdict.is_accepted is (gain >= -0.02)
 
 
 def test_a_run_is_no_better_than_itself(play: Play) -> None:
@@ -66,7 +70,7 @@ def test_another_rank_and_another_template_are_compared_on_the_same_rows(play: P
     found, wanted = gate(play(1), other, max_loss=1.0), stated(other)
     for site, verdict in found.items():
         assert verdict.compared is not None
-        assert verdict.compared.current.value == pytest.approx(wanted[site])
+        assert verdict.compared.current.value == pytest.approx(wanted[site][verdict.compared.metric.name])
 
 
 def test_other_private_tensors_are_refused(play: Play) -> None:
