@@ -50,6 +50,7 @@ class Policy(BaseModel):
     require_privacy: only studies whose guarantee is of patients. Of such studies: count_step, to a multiple of which
     counts of rows are rounded; exact_metrics, whether metrics may leave outside the guarantee, without noise;
     patient_id, the column that they must take for the patient: under another one everybody would be new.
+    adopt_max_loss: what a new global adapter may lose on the site's own validation rows and still be used here.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -71,6 +72,7 @@ class Policy(BaseModel):
     count_step: int = Field(default=10, ge=1)
     exact_metrics: bool = False
     patient_id: str = ""
+    adopt_max_loss: float = Field(default=0.02, ge=0)
 
     @field_validator("coordinators")
     @classmethod

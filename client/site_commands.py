@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client import privacy_commands, site_process_commands
+from client import adoption_commands, privacy_commands, site_process_commands
 
 if TYPE_CHECKING:
     from client.site_folder import SiteFolder
@@ -172,5 +172,6 @@ def _site(folder: Path) -> SiteFolder:
     return site
 
 
+adoption_commands.register(site_app)
 privacy_commands.register(site_app)
 site_process_commands.register(site_app)

@@ -5,6 +5,7 @@ keys/                      transport, transport.pub, signing.key, storage.key, r
 coordinator/               the coordinator's certificate authority, as it was handed over
 approved/<16 hex digits>/  each approved bundle, with approval.json
 state/                     the journal, steps.jsonl, and per study answers, private tensors and what was spent
+state/adapters/            a registry of the global adapters that the site has taken over, and which one is in use
 state/privacy/             the privacy ledger: what was spent of each patient, over all studies
 run/                       socket, token, supervisor; logs/
 """
@@ -73,6 +74,11 @@ class SiteFolder:
     def ledger(self) -> Path:
         """What was spent of each patient."""
         return self.state / "privacy"
+
+    @property
+    def adapters(self) -> Path:
+        """The registry of the global adapters that the site has taken over."""
+        return self.state / "adapters"
 
     @property
     def paused(self) -> Path:

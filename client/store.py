@@ -98,6 +98,15 @@ class SiteStore:
         done = [r for r in self._rounds(run, "train") if r <= round_number]
         return self._read(self._path(run, "train", max(done))).kept.private if done else initial
 
+    def trained_runs(self) -> list[str]:
+        """Return the runs of which a trained round is kept, the one that was answered last at the end."""
+        files = sorted(self._runs.glob("*/train-??????.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        return list(dict.fromkeys(path.parent.name for path in reversed(files)))[::-1]
+
+    def last_private(self, run: str) -> AdapterState:
+        """Return the private tensors that the last trained round of a run left; it must have one."""
+        return self._read(self._path(run, "train", self._rounds(run, "train")[-1])).kept.private
+
     def trained(self, run: str) -> dict[int, Reply]:
         """Return the kept replies of trained rounds as they left, by round; only the last rounds are kept."""
         found = {number: self._read(self._path(run, "train", number)).answer for number in self._rounds(run, "train")}

@@ -1,27 +1,33 @@
-"""What a user names as an adapter, by its own folder or its run's, and where the base model of it is."""
+"""What a user names as an adapter: its folder, its run's, or a version in a registry; and where its base model is."""
 
 from pathlib import Path
 
 from common.adapter_folder import TENSORS, read_adapter
 from common.base_files import locate
 from common.errors import ModelError, UserError
+from common.registry.reference import resolve, version_at
 
 
 def adapter_folder(named: Path) -> Path:
     """Return the exported adapter's folder that `named` means.
 
-    named: an adapter's folder, or a run's, whose adapter lies in `adapter/`.
+    named: an adapter's folder; a run's, whose adapter lies in `adapter/`; or a name in a registry, REGISTRY/NAME for
+        its promoted version and REGISTRY/NAME@3 for the third, of which every file is checked.
 
     Raises:
-        UserError: there is no adapter.
+        UserError: there is no adapter, or the version's files are not as they were.
     """
     for folder in (named, named / "adapter"):
         if (folder / TENSORS).is_file():
             return folder
+    version = version_at(named)
+    if version is not None:
+        registry, reference = version
+        return registry.adapter(reference.name, resolve(registry, reference))
     found = "a folder without one" if named.is_dir() else "a file" if named.exists() else "nothing"
     raise UserError(
         f"{named}: expected an adapter's folder (with {TENSORS}) or that of a finished run, found {found}; "
-        "name what `fedpeft simulate --out` or a coordinator's run left"
+        "name what `fedpeft simulate --out` or a coordinator's run left, or REGISTRY/NAME"
     )
 
 

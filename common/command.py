@@ -3,7 +3,7 @@
     0    done
     1    a defect: the traceback is shown
     2    the user's mistake: one line on stderr
-    3    a run ended without enough participation
+    3    a run ended without enough participation; a site did not use an adapter (`fedpeft site adopt --strict`)
     130  interrupted
 
 A module of `COMMANDS` has `register(app)` and imports nothing but typer and the standard library at its top, so that
@@ -41,6 +41,8 @@ COMMANDS = (
     "common.base_model_commands",
     "common.method_commands",
     "common.privacy_commands",
+    "common.registry_commands",
+    "simulations.gate_commands",
     "common.task_commands",
     "common.doctor",
 )

@@ -4,6 +4,7 @@
     ├── UserError            a mistake in what the user gave: one line on stderr, exit 2
     │   ├── StudyError       the study file, or an option that overrides it
     │   ├── BundleError      a prepared study that is damaged or does not fit
+    │   │   └── DamagedError a version in a registry whose file is cut off or changed (`common.registry.reading`)
     │   ├── DataError        rows, columns, labels, sites
     │   ├── ModelError       the base model's files or digest
     │   ├── DeviceError      a device that is not there

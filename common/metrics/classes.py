@@ -59,9 +59,11 @@ class ClassMeasure:
         *,
         resamples: int,
         rng: np.random.Generator,
+        metric: str | None = None,
     ) -> Metric:
-        """Return the difference of AUROCs; see `common.metrics.evaluation.paired_difference`."""
-        return paired_difference(first, second, labels, patients, metric="auroc", resamples=resamples, rng=rng)
+        """Return the difference of a metric, AUROC by default; see `common.metrics.evaluation.paired_difference`."""
+        chosen = metric or INFOS[0].name
+        return paired_difference(first, second, labels, patients, metric=chosen, resamples=resamples, rng=rng)
 
     def summary(self, scores: Floats, labels: Labels, patients: Sequence[str]) -> ScoreHistogram | None:  # noqa: ARG002 # the seam's argument
         """Return the score histogram."""

@@ -80,8 +80,12 @@ class Measure(Protocol):
         *,
         resamples: int,
         rng: np.random.Generator,
+        metric: str | None = None,
     ) -> Metric:
-        """Return the leading metric of `first` minus that of `second` on the same rows, with its paired interval."""
+        """Return a metric, by default the leading one, of `first` minus that of `second` on the same rows.
+
+        With its paired interval: both are computed on the same resampled patients.
+        """
         ...
 
     def summary(self, scores: Floats, labels: Labels, patients: Sequence[str]) -> Summary | None:

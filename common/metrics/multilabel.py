@@ -88,18 +88,20 @@ class MultiLabelMeasure:
         *,
         resamples: int,
         rng: np.random.Generator,
+        metric: str | None = None,
     ) -> Metric:
-        """Return the difference of AUROCs, over the same resampled patients."""
+        """Return the difference of a metric, AUROC by default, over the same resampled patients."""
+        chosen = metric or INFOS[0].name
         reason = _unusable(first) or _unusable(second)
         if reason is not None:
             return Metric(None, len(patients), reason=reason)
-        ours, theirs = (_mean_over_labels("auroc", scores, labels) for scores in (first, second))
+        ours, theirs = (_mean_over_labels(chosen, scores, labels) for scores in (first, second))
 
         def difference(weights: Floats) -> Floats:
             return ours(weights) - theirs(weights)
 
-        found = with_interval({"auroc": difference}, list(patients), resamples=resamples, rng=rng)
-        return _explained("auroc", found["auroc"])
+        found = with_interval({chosen: difference}, list(patients), resamples=resamples, rng=rng)
+        return _explained(chosen, found[chosen])
 
     def summary(self, scores: Floats, labels: Labels, patients: Sequence[str]) -> ScoreHistogram | None:  # noqa: ARG002 # the seam's argument
         """Return one curve for each label."""

@@ -127,19 +127,20 @@ class SumMeasure:
         *,
         resamples: int,
         rng: np.random.Generator,
+        metric: str | None = None,
     ) -> Metric:
-        """Return the leading metric of `first` minus that of `second`, over the same resampled patients."""
+        """Return a metric, by default the leading one, of `first` minus that of `second`, on the same resamples."""
         reason = _unusable(first) or _unusable(second)
         if reason is not None:
             return Metric(None, len(patients), reason=reason)
-        leading = self.metrics[0]
-        ours, theirs = _statistic(leading.of, first), _statistic(leading.of, second)
+        chosen = next((each for each in self.metrics if each.info.name == metric), self.metrics[0])
+        ours, theirs = _statistic(chosen.of, first), _statistic(chosen.of, second)
 
         def difference(weights: Floats) -> Floats:
             return ours(weights) - theirs(weights)
 
         found = with_interval({"difference": difference}, list(patients), resamples=resamples, rng=rng)
-        return _explained(leading, found["difference"])
+        return _explained(chosen, found["difference"])
 
     def summary(self, scores: Floats, labels: Labels, patients: Sequence[str]) -> RowSums | None:  # noqa: ARG002 # see `evaluate`
         """Return the sums over rows and patients."""

@@ -160,6 +160,7 @@ def test_the_digest_is_of_every_rule() -> None:
         Policy(count_step=1),
         Policy(exact_metrics=True),
         Policy(patient_id="patient"),
+        Policy(adopt_max_loss=0.1),
     ]
     assert len(changed) == len(Policy.model_fields)
     assert len({policy.digest for policy in [Policy(), *changed]}) == 1 + len(changed)

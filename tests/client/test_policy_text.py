@@ -28,6 +28,7 @@ POLICIES = st.builds(
     require_privacy=st.booleans(),
     count_step=BOUNDS,
     exact_metrics=st.booleans(),
+    adopt_max_loss=st.floats(min_value=0, max_value=1e30),
 )
 
 
