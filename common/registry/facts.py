@@ -21,6 +21,14 @@ class Found:
     receipts: Receipts | None
 
 
+def continued_from(found: Found) -> str | None:
+    """Return the digest of the adapter that the run, as a further phase, began with; None where it was a first one."""
+    place: object = found.results or {}
+    for key in ("continual", "earlier", "digests", "adapter"):
+        place = place.get(key) if isinstance(place, Mapping) else None
+    return place if isinstance(place, str) else None
+
+
 def entry(
     found: Found, *, number: int, name: str, parent: int | None, created: str, files: Mapping[str, str]
 ) -> Version:

@@ -12,14 +12,14 @@ from pathlib import Path
 from common.errors import SchemaError, UserError
 from common.files import write_json
 from common.locking import exclusive
+from common.names import NAME
 from common.registry import history, run_folder
-from common.registry.facts import entry
+from common.registry.facts import Found, continued_from, entry
 from common.registry.layout import PRUNED, ModelFolder
 from common.registry.reading import DamagedError, Problem, file_problems, problems, read_version
 from common.registry.retention import to_prune
 from common.registry.versions import Version
 from common.registry.writing import clear, drop_files, put
-from common.study import NAME
 
 FORMAT = 1
 
@@ -47,7 +47,8 @@ class Registry:
     def add(self, run: Path, *, name: str | None = None, parent: int | None = None) -> Version:
         """Add the adapter of a finished run, or of an adapter's folder, as a new version; the files are copied.
 
-        name: the model's, by default the study's. parent: number of the version that it was continued from.
+        name: the model's, by default the study's. parent: number of the version that it was continued from; not given,
+            the one whose adapter a further phase says that it began with.
 
         Raises:
             UserError: the run is not finished or none; the adapter is a version already; there is no such parent.
@@ -56,6 +57,7 @@ class Registry:
         found = run_folder.read(source)
         name = found.exported.study.name if name is None else name
         with self._writing(name, make=True) as model:
+            parent = self._parent_of(model, found) if parent is None else parent
             self._check_new(model, found.exported.digests["adapter"], parent)
             number = max(model.numbers(), default=0) + 1
             created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -67,6 +69,10 @@ class Registry:
             )
             history.note(model.history, "added", number, version.run or "an adapter's folder")
         return version
+
+    def _parent_of(self, model: ModelFolder, found: Found) -> int | None:
+        numbers = {each.digests.adapter: each.number for each in self._readable(model)}
+        return numbers.get(continued_from(found) or "")
 
     def _check_new(self, model: ModelFolder, adapter: str, parent: int | None) -> None:
         known = self._readable(model)

@@ -273,3 +273,15 @@ def test_several_writers_wait_for_each_other(make_run: MakeRun, tmp_path: Path) 
     assert [each.number for each in registry.versions("quick")] == [1, 2, 3, 4, 5, 6]
     assert registry.problems("quick") == []
     assert len(registry.events("quick")) == 6
+
+
+def test_a_further_phase_has_the_version_that_it_began_with_as_its_parent(
+    registry: Registry, make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "phase", 9)
+    content = json.loads((run / "results.json").read_text())
+    began = registry.version("quick", 2).digests.adapter
+    (run / "results.json").write_text(
+        json.dumps({**content, "continual": {"earlier": {"digests": {"adapter": began}}}})
+    )
+    assert registry.add(run).parent == 2
