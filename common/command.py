@@ -33,6 +33,8 @@ COMMANDS = (
     "server.commands",
     "server.strategy_commands",
     "client.commands",
+    "client.export_commands",
+    "client.serve_commands",
     "client.site_commands",
     "common.journal_commands",
     "common.base_model_commands",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast  # tokenizers are untyped
@@ -75,6 +75,15 @@ class Workbench:
             for name, tensor in self._tensors().items():
                 tensor.copy_(torch.tensor(np.asarray(state[name], order="C")))
 
+    def write_some(self, state: Mapping[str, Tensor]) -> None:
+        """Copy these into those of the model's tensors that have their names, and leave the others as they are."""
+        import torch
+
+        tensors = self._tensors()
+        with torch.no_grad():
+            for name, value in state.items():
+                tensors[name].copy_(value)
+
     def read(self) -> dict[str, Array]:
         """Return copies of trainable tensors, float32 on the CPU, of statistics of `own_norms`, of what is carried."""
         found = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
@@ -91,8 +100,18 @@ class Workbench:
         return self
 
 
-def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager", seed: int = 0) -> Workbench:
-    """Load the base model, attach the study's method and head, drawn from `seed`; nothing global is touched."""
+def open_workbench(
+    study: Study,
+    base_folder: Path,
+    *,
+    attention: str = "eager",
+    seed: int = 0,
+    load: Callable[..., nn.Module] = models.load_base,
+) -> Workbench:
+    """Load the base model, attach the study's method and head, drawn from `seed`; nothing global is touched.
+
+    load: as `models.load_base`, for a folder whose weights are kept in another form.
+    """
     import torch
 
     from common.seeds import integer_seed
@@ -101,7 +120,7 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
         "PeftMethod", plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
     )
     task = task_of(study.task)
-    base = models.load_base(base_folder, attention=attention, architecture=task.architecture)
+    base = load(base_folder, attention=attention, architecture=task.architecture)
     reader = task.open_reader(base_folder)
     of_base, hidden = list(base.parameters()), models.hidden_size(base)
     max_length = _max_length(study.task.max_length, base, method.virtual_tokens)

@@ -1,0 +1,7 @@
+"""`fedpeft serve`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add `serve`."""
