@@ -131,11 +131,7 @@ def open_workbench(
             method.start(model, reader)
         head = task.build_head(hidden_size=hidden)
     parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
-    if not parameters:
-        raise StudyError(
-            f"peft.method = {study.peft.method!r} trains nothing but the task's head, and {study.task.kind} has none; "
-            "expected a method that changes the base model, such as lora"
-        )
+    _check_trains(parameters, study)
     return Workbench(
         method=method,
         task=task,
@@ -148,6 +144,14 @@ def open_workbench(
         frozen_dropout=study.training.frozen_dropout,
         own_norms=own_norms(model, parameters, study.peft.private),
     )
+
+
+def _check_trains(parameters: Mapping[str, nn.Parameter], study: Study) -> None:
+    if not parameters:
+        raise StudyError(
+            f"peft.method = {study.peft.method!r} trains nothing but the task's head, and {study.task.kind} has none; "
+            "expected a method that changes the base model, such as lora"
+        )
 
 
 def _max_length(wanted: int, base: Any, virtual_tokens: int) -> int:
