@@ -85,7 +85,8 @@ def _first_wrong(section: DataSection, raw: Raw) -> str:
             try:
                 values_of([cell], column, name=name)
             except DataError:
-                return f"row {number}, column {name!r}: found a text of {len(cell)} characters, expected {expected(column)}"
+                length = f"a text of {len(cell)} characters"
+                return f"row {number}, column {name!r}: found {length}, expected {expected(column)}"
     return "a row is not what the study's columns say"
 
 

@@ -63,7 +63,7 @@ def _weight_change(layer: Any, a: Matrix, b: Matrix) -> Tensor:
 
     own = layer.get_base_layer().weight
     change = torch.from_numpy(layer.scaling[ADAPTER] * b @ a).to(own)
-    return change.T if layer.fan_in_fan_out else change.reshape(own.shape)
+    return change.T if getattr(layer, "fan_in_fan_out", False) else change.reshape(own.shape)
 
 
 def _layers(model: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
