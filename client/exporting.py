@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from client.export import Format, Order
-from client.export._folder import new_folder
+from client.export._folder import new_folder, size_text
 from client.opening import Place
 from common import plugins
 from common.errors import StudyError, UserError
@@ -22,7 +22,7 @@ def export_to(
     with new_folder(out) as folder:
         lines = list(chosen.write(Order(place, private, data, threads), folder))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    yield f"wrote {out}: format {name}, {size / 1e6:.1f} MB"
+    yield f"wrote {out}: format {name}, {size_text(size)}"
     yield from lines
 
 

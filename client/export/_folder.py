@@ -32,6 +32,15 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise
 
 
+def size_text(size_bytes: int) -> str:
+    """Return a size for people.
+
+    >>> size_text(90_266_000), size_text(61_420)
+    ('90.3 MB', '61 kB')
+    """
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
+
+
 def copy_reader(base: Path, folder: Path) -> None:
     """Copy what the base model's folder says of reading inputs: its tokenizer, or its images' settings."""
     for path in base.iterdir():

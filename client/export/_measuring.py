@@ -11,6 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from client.execution import limited_threads
+from client.export._folder import size_text
 from client.opening import Opened
 from client.rows import read_rows
 from client.scoring import score
@@ -88,4 +89,4 @@ def table(found: Sequence[Measured], *, metric: str, rows: int) -> list[str]:
 
 def _line(each: Measured) -> str:
     value = "-" if each.value is None else f"{each.value:.4f}"
-    return f"{each.name:8} {each.size_bytes / 1e6:7.1f} MB {each.rows_per_s:9.1f} {value:>10}"
+    return f"{each.name:8} {size_text(each.size_bytes):>10} {each.rows_per_s:9.1f} {value:>10}"

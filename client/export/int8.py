@@ -23,6 +23,7 @@ class Int8:
 
     def write(self, order: Order, folder: Path) -> Iterator[str]:
         """Write the model, load it again, and say how far its outputs moved; measure with data. Raises UserError."""
+        from client.export._folder import size_text
         from client.export._probe import largest_difference, outputs, probes
 
         if is_whole_model(order.place.folder):
@@ -34,7 +35,7 @@ class Int8:
         small = open_model(Place(folder, folder), precision="fp32")
         difference = largest_difference(wanted, outputs(small.bench, examples))
         size = (folder / WEIGHTS).stat().st_size
-        yield f"weights {full / 1e6:.1f} MB in float32, {size / 1e6:.1f} MB in 8 bits ({full / size:.1f} times smaller)"
+        yield f"weights {size_text(full)} in float32, {size_text(size)} in 8 bits ({full / size:.1f} times smaller)"
         yield f"on made-up rows no output moved by more than {difference:.1e}"
         if order.data is not None:
             yield from _compared(order, folder, full=full, size=size)
