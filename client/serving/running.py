@@ -24,6 +24,7 @@ ENDING_S = 30
 def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until a signal. Raises UserError: nothing can be served so."""
     check_host(host, settings.token)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to load an adapter into
     service = Service(settings)
     listener = _listen(host, port)
     address = f"http://{_written(host)}:{listener.getsockname()[1]}"
