@@ -37,13 +37,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Opened:
-    """A model with what it is of. `site_tensors` names those that each site has of its own."""
+    """A model with what it is of."""
 
     study: Study
     bench: Workbench
     execution: Execution
     digests: Mapping[str, str]
-    site_tensors: tuple[str, ...] = ()
 
 
 def place_of(named: Path, base_model: Path | None = None) -> Place:
@@ -84,7 +83,7 @@ def open_without_private(
     check_digest(place.base, study.base_model.digest)
     execution = resolve(precision=precision or study.training.precision, device=device, threads=threads)
     bench = open_workbench(study, place.base, attention=execution.attention).to(execution.device)
-    return Opened(study, bench, execution, exported.digests, exported.schema.private.names)
+    return Opened(study, bench, execution, exported.digests)
 
 
 def private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
@@ -117,6 +116,7 @@ def _open_whole(folder: Path, private: Path | None, device: str, threads: int, p
         whole.study_to_open,
         folder,
         attention=execution.attention,
+        to_train=False,
         load=models.load_base if whole.format != "int8" else _Int8Loader(kept),
     )
     if (folder / whole.trained_file).is_file():  # a decoder with a merged adapter has no other tensor

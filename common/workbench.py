@@ -107,10 +107,12 @@ def open_workbench(
     attention: str = "eager",
     seed: int = 0,
     load: Callable[..., nn.Module] = models.load_base,
+    to_train: bool = True,
 ) -> Workbench:
     """Load the base model, attach the study's method and head, drawn from `seed`; nothing global is touched.
 
-    load: as `models.load_base`, for a folder whose weights are kept in another form.
+    load: as `models.load_base`, for a folder whose weights are kept in another form. to_train: whether there must be
+    something to train.
     """
     import torch
 
@@ -131,7 +133,8 @@ def open_workbench(
             method.start(model, reader)
         head = task.build_head(hidden_size=hidden)
     parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
-    _check_trains(parameters, study)
+    if to_train:
+        _check_trains(parameters, study)
     return Workbench(
         method=method,
         task=task,

@@ -1,5 +1,7 @@
 """The README of a model that was exported whole: what it is, and Python that uses it."""
 
+import re
+
 from client.opening import Opened
 from common.errors import UserError
 from common.usage import usage_of
@@ -22,7 +24,7 @@ def merged_readme(opened: Opened) -> str:
     code = usage.code(max_length=opened.study.task.max_length, head_files=files)
     for old, new in PLAIN:
         code = code.replace(old, new)
-    if "peft" in code.casefold():
+    if re.search(r"\bpeft\b|PeftModel", code):
         raise UserError(f"task.kind = {opened.study.task.kind!r}: its usage cannot be written without peft")
     text = "The adapter is in the weights: this is a plain transformers model, with the task's head beside it."
     return _page(opened, text, usage.warning, code)
