@@ -118,9 +118,7 @@ def open_workbench(
 
     from common.seeds import integer_seed
 
-    method = cast(
-        "PeftMethod", plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
-    )
+    method = _method_of(study)
     task = task_of(study.task)
     base = load(base_folder, attention=attention, architecture=task.architecture)
     reader = task.open_reader(base_folder)
@@ -147,6 +145,11 @@ def open_workbench(
         frozen_dropout=study.training.frozen_dropout,
         own_norms=own_norms(model, parameters, study.peft.private),
     )
+
+
+def _method_of(study: Study) -> PeftMethod:
+    found = plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
+    return cast("PeftMethod", found)
 
 
 def _check_trains(parameters: Mapping[str, nn.Parameter], study: Study) -> None:
