@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    adapter: Annotated[Path, typer.Option(help="An exported adapter's folder, or its run's.")],
+    adapter: Annotated[Path, typer.Option(help="An adapter's folder, its run's, or that of a model exported whole.")],
     data: Annotated[Path, typer.Option(help="Rows to score: CSV, TSV or Parquet with the study's columns.")],
     out: Annotated[
         Path,
@@ -25,12 +25,11 @@ def predict(
     threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU.")] = 1,
 ) -> None:
     """Score the rows of a file with an adapter."""
+    from client.opening import place_of
     from client.prediction import predict as score
     from client.prediction import write_predictions
-    from common.adapter_reference import adapter_folder, base_folder
 
-    folder = adapter_folder(adapter)
-    base = base_folder(folder, base_model)
-    predictions = score(folder, data, base_folder=base, private=private, threads=threads)
+    place = place_of(adapter, base_model)
+    predictions = score(place.folder, data, base_folder=place.base, private=private, threads=threads)
     write_predictions(predictions, out)
     typer.echo(f"wrote {out}: {len(predictions.rows)} rows")

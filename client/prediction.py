@@ -4,20 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.numpy
-
-from client.execution import limited_threads, resolve
+from client.execution import limited_threads
+from client.opening import Place, open_model
 from client.rows import read_inputs
 from client.scoring import predicted_rows
-from common.adapter_folder import Exported, read_adapter
-from common.base_files import check_digest
-from common.errors import BundleError, SchemaError, UserError
+from common.errors import UserError
 from common.files import write_bytes
-from common.state import AdapterState
-from common.workbench import open_workbench
-
-PRIVATE = "private.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,36 +30,12 @@ def predict(
 
     private: the folder with a site's own `private.safetensors`, needed where the study has private groups.
     """
-    exported = read_adapter(adapter)
-    study = exported.study
-    check_digest(base_folder, study.base_model.digest)
-    inputs = read_inputs(data, study).inputs
-    execution = resolve(precision=study.training.precision, threads=threads)
-    bench = open_workbench(study, base_folder, attention=execution.attention).to(execution.device)
-    bench.write({**exported.shared, **private_tensors(exported, private)})
+    opened = open_model(Place(adapter, base_folder), private=private, threads=threads)
+    bench = opened.bench
+    inputs = read_inputs(data, opened.study).inputs
     examples = bench.task.encode(bench.reader, inputs, None, max_length=bench.max_length)
-    with limited_threads(execution.threads):
-        return Predictions(predicted_rows(bench, examples, execution=execution))
-
-
-def private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
-    """Return a site's own tensors of an adapter, from its `private.safetensors` in `folder`. Raises BundleError."""
-    schema = exported.schema.private
-    if not schema.tensors:
-        return {}
-    if folder is None:
-        raise BundleError(
-            f"this study keeps {len(schema.tensors)} tensors at each site (peft.private); "
-            f"name the folder with a site's own with --private, the one that holds {PRIVATE}"
-        )
-    try:
-        state = safetensors.numpy.load_file(folder / PRIVATE)
-        schema.check(state)
-    except FileNotFoundError:
-        raise BundleError(f"--private {folder}: there is no {PRIVATE} in it") from None
-    except (safetensors.SafetensorError, SchemaError) as error:
-        raise BundleError(f"--private {folder}: {PRIVATE} does not fit the study: {error}") from None
-    return dict(state)
+    with limited_threads(threads):
+        return Predictions(predicted_rows(bench, examples, execution=opened.execution))
 
 
 def write_predictions(predictions: Predictions, out: Path) -> None:

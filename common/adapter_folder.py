@@ -50,7 +50,7 @@ def write_adapter(folder: Path, bundle: Bundle, shared: AdapterState, *, card: s
             **({"carried": carried} if carried else {}),
         },
     })  # fmt: skip
-    write_json(folder / "task.json", _task(bundle.study))
+    write_json(folder / "task.json", task_json(bundle.study))
     head = {name: array for name, array in shared.items() if name.startswith(HEAD)}
     if head:
         write_bytes(folder / "head.safetensors", to_safetensors(head))
@@ -89,7 +89,8 @@ def _for_peft(study: Study, shared: AdapterState) -> AdapterState:
     return method.for_peft(shared) if isinstance(method, RewritesForPeft) else shared
 
 
-def _task(study: Study) -> dict[str, Any]:
+def task_json(study: Study) -> dict[str, Any]:
+    """Return what `task.json` says of the study's task."""
     return {
         "kind": study.task.kind,
         "target": study.task.target,

@@ -36,6 +36,8 @@ COMMANDS = (
     "server.strategy_commands",
     "client.commands",
     "client.distilling.commands",
+    "client.export_commands",
+    "client.serve_commands",
     "client.site_commands",
     "common.journal_commands",
     "common.base_model_commands",

@@ -11,7 +11,7 @@ from common import plugins
 from common.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from common.tasks import Architecture
 
@@ -78,7 +78,7 @@ def load_base(folder: Path, *, attention: str = "eager", architecture: Architect
         found_class, config = base_class(folder, architecture)
         model, found = found_class.from_pretrained(
             folder,
-            attn_implementation=attention if hasattr(config, "num_attention_heads") else "eager",
+            attn_implementation=_attention(config, attention),
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
@@ -90,6 +90,33 @@ def load_base(folder: Path, *, attention: str = "eager", architecture: Architect
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from None
     _check_whole(folder, found, architecture)
+    return _frozen(model, architecture)
+
+
+def base_of_weights(
+    folder: Path, weights: Mapping[str, Tensor], *, attention: str = "eager", architecture: Architecture = "encoder"
+) -> nn.Module:
+    """Return the same as `load_base` of the config in `folder` with these weights, by the names that a file has."""
+    import torch
+
+    found_class, config = base_class(folder, architecture)
+    make = getattr(found_class, "from_config", None) or found_class._from_config
+    with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten
+        model = make(config, attn_implementation=_attention(config, attention), **_without_pooler(config, architecture))
+    lacking = set(model.load_state_dict(dict(weights), strict=False).missing_keys)
+    model.tie_weights()
+    given = {id(tensor) for name, tensor in model.named_parameters(remove_duplicate=False) if name not in lacking}
+    own = dict(model.named_parameters(remove_duplicate=False))
+    untied = {name for name in lacking if name not in own or id(own[name]) not in given}
+    _check_whole(folder, {"missing_keys": untied, "mismatched_keys": ()}, architecture)
+    return _frozen(model.float(), architecture)
+
+
+def _attention(config: Any, wanted: str) -> str:
+    return wanted if hasattr(config, "num_attention_heads") else "eager"
+
+
+def _frozen(model: Any, architecture: Architecture) -> nn.Module:
     if architecture == "causal-lm":
         _write_plainly(model)
     model.requires_grad_(False)

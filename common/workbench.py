@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast  # tokenizers are untyped
@@ -75,6 +75,15 @@ class Workbench:
             for name, tensor in self._tensors().items():
                 tensor.copy_(torch.tensor(np.asarray(state[name], order="C")))
 
+    def write_some(self, state: Mapping[str, Tensor]) -> None:
+        """Copy these into those of the model's tensors that have their names, and leave the others as they are."""
+        import torch
+
+        tensors = self._tensors()
+        with torch.no_grad():
+            for name, value in state.items():
+                tensors[name].copy_(value)
+
     def read(self) -> dict[str, Array]:
         """Return copies of trainable tensors, float32 on the CPU, of statistics of `own_norms`, of what is carried."""
         found = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
@@ -91,17 +100,27 @@ class Workbench:
         return self
 
 
-def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager", seed: int = 0) -> Workbench:
-    """Load the base model, attach the study's method and head, drawn from `seed`; nothing global is touched."""
+def open_workbench(
+    study: Study,
+    base_folder: Path,
+    *,
+    attention: str = "eager",
+    seed: int = 0,
+    load: Callable[..., nn.Module] = models.load_base,
+    to_train: bool = True,
+) -> Workbench:
+    """Load the base model, attach the study's method and head, drawn from `seed`; nothing global is touched.
+
+    load: as `models.load_base`, for a folder whose weights are kept in another form. to_train: whether there must be
+    something to train.
+    """
     import torch
 
     from common.seeds import integer_seed
 
-    method = cast(
-        "PeftMethod", plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
-    )
+    method = _method_of(study)
     task = task_of(study.task)
-    base = models.load_base(base_folder, attention=attention, architecture=task.architecture)
+    base = load(base_folder, attention=attention, architecture=task.architecture)
     reader = task.open_reader(base_folder)
     of_base, hidden = list(base.parameters()), models.hidden_size(base)
     max_length = _max_length(study.task.max_length, base, method.virtual_tokens)
@@ -112,11 +131,8 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
             method.start(model, reader)
         head = task.build_head(hidden_size=hidden)
     parameters = {**method.trainable(model), **{HEAD + name: p for name, p in head.named_parameters()}}
-    if not parameters:
-        raise StudyError(
-            f"peft.method = {study.peft.method!r} trains nothing but the task's head, and {study.task.kind} has none; "
-            "expected a method that changes the base model, such as lora"
-        )
+    if to_train:
+        _check_trains(parameters, study)
     return Workbench(
         method=method,
         task=task,
@@ -129,6 +145,19 @@ def open_workbench(study: Study, base_folder: Path, *, attention: str = "eager",
         frozen_dropout=study.training.frozen_dropout,
         own_norms=own_norms(model, parameters, study.peft.private),
     )
+
+
+def _method_of(study: Study) -> PeftMethod:
+    found = plugins.build("common.peft_methods", study.peft.method, study.peft.options, key="peft.method")
+    return cast("PeftMethod", found)
+
+
+def _check_trains(parameters: Mapping[str, nn.Parameter], study: Study) -> None:
+    if not parameters:
+        raise StudyError(
+            f"peft.method = {study.peft.method!r} trains nothing but the task's head, and {study.task.kind} has none; "
+            "expected a method that changes the base model, such as lora"
+        )
 
 
 def _max_length(wanted: int, base: Any, virtual_tokens: int) -> int:

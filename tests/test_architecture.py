@@ -50,6 +50,7 @@ PLUGIN_FOLDERS = (
     "common/tasks",
     "common/privacy",
     "client/data",
+    "client/export",
     "server/aggregation",
     "simulations/partitions",
     "simulations/attacks",

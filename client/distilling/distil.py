@@ -22,7 +22,7 @@ from client.distilling.soft_targets import SoftTargets, distance_of, teacher_log
 from client.distilling.vocabulary import kept_ids, write_tokenizer
 from client.distilling.writing import student_study, study_of_all, write_student
 from client.execution import limited_threads, resolve
-from client.prediction import private_tensors
+from client.opening import private_tensors
 from client.recipe import Recipe
 from client.rows import read_rows
 from client.site_rows import prepare_rows

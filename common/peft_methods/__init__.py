@@ -90,6 +90,18 @@ class RewritesForPeft(Protocol):
 
 
 @runtime_checkable
+class Merges(Protocol):
+    """What a method has besides if what it trained can become a part of the base model's own tensors."""
+
+    def merge(self, model: nn.Module) -> nn.Module:
+        """Return a plain base model that computes what `model` does; `model` is of no use afterwards.
+
+        Raises:
+            StudyError: with these options it cannot be.
+        """
+
+
+@runtime_checkable
 class ExemptFromDecay(Protocol):
     """What a method has besides if some of its matrices are not weights, so that weight decay has no meaning there."""
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from common.carried import CARRIED
 from common.errors import SchemaError
-from common.lora_pairs import pairs_of
+from common.lora_pairs import Matrix, as_matrices, pairs_of
 from common.peft_methods._peft import ADAPTER
 from common.state import AdapterState, Array
 
@@ -50,6 +50,20 @@ class CarriedLayers:
                 hooks.callback(_hooked(layer, carried[pair.a], carried[pair.b]).remove)
             self._hooks = hooks.pop_all()
         self.state = {name: np.array(array) for name, array in carried.items()}
+
+    def weight_changes(self, model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+        """Return s B A of every carried pair, in the shape of its layer's weight, by the layer's canonical name."""
+        layers = _layers(model, parameters) if self.state else {}
+        found = {pair: pair.layer.removeprefix(CARRIED) for pair in pairs_of(self.state)}
+        return {name: _weight_change(layers[name], *as_matrices(self.state, pair)) for pair, name in found.items()}
+
+
+def _weight_change(layer: Any, a: Matrix, b: Matrix) -> Tensor:
+    import torch
+
+    own = layer.get_base_layer().weight
+    change = torch.from_numpy(layer.scaling[ADAPTER] * b @ a).to(own)
+    return change.T if getattr(layer, "fan_in_fan_out", False) else change.reshape(own.shape)
 
 
 def _layers(model: Any, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:

@@ -42,6 +42,13 @@ def restore(base: nn.Module) -> nn.Module:
     return base
 
 
+def merge(base: nn.Module) -> nn.Module:
+    """Let every trained tensor of `base` stay as it is, forget the originals, and return it."""
+    if hasattr(base, KEPT):
+        delattr(base, KEPT)
+    return base.requires_grad_(False)
+
+
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that are to be trained, by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -76,6 +76,12 @@ def detach(model: Any) -> nn.Module:
     return base
 
 
+def merge(model: Any) -> nn.Module:
+    """Return the base model with what peft's layers change added to its weights."""
+    base: nn.Module = model.merge_and_unload()
+    return base
+
+
 def config_json(model: Any) -> dict[str, Any]:
     """Return the adapter's configuration as plain JSON, free of local paths."""
     return plain_config(model.peft_config[ADAPTER])

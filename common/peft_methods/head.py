@@ -46,6 +46,10 @@ class Head:
         """Return the base model, which never changed."""
         return model
 
+    def merge(self, model: nn.Module) -> nn.Module:
+        """Return the base model, which never changed."""
+        return model
+
     def adapter_config(self, model: nn.Module) -> None:  # noqa: ARG002 - for no model
         """PEFT knows no adapter without tensors."""
         return None

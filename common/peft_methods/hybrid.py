@@ -17,6 +17,7 @@ from common.errors import StudyError
 from common.peft_methods import (
     AllocatesRanks,
     ExemptFromDecay,
+    Merges,
     PeftMethod,
     RankAllocation,
     StartsFromText,
@@ -98,6 +99,14 @@ class Hybrid:
         """Return the base model as it was before both."""
         inner, outer = self._parts
         return inner.detach(outer.detach(model))
+
+    def merge(self, model: nn.Module) -> nn.Module:
+        """Return the base model with what both have made of it. Raises StudyError where one of them cannot."""
+        inner, outer = self._parts
+        if not isinstance(inner, Merges) or not isinstance(outer, Merges):
+            stays = self.first if isinstance(_built(self.second, "second"), Merges) else self.second
+            raise StudyError(f"what {stays['method']} trained cannot be merged into the base model's weights")
+        return inner.merge(outer.merge(model))
 
     def start(self, model: nn.Module, tokenizer: Any) -> None:
         """Let each of the two set its tensors that depend on the tokenizer."""

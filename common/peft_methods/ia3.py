@@ -87,6 +87,10 @@ class Ia3:
         """Return the base model with its own layers."""
         return _peft.detach(model)
 
+    def merge(self, model: nn.Module) -> nn.Module:
+        """Return the base model with the change added to its weights."""
+        return _peft.merge(model)
+
     def adapter_config(self, model: nn.Module) -> Mapping[str, Any]:
         """Return peft's configuration."""
         return _peft.config_json(model)

@@ -59,6 +59,10 @@ class LastLayers:
         """Return the base model with its original tensors."""
         return _own.restore(model)
 
+    def merge(self, model: nn.Module) -> nn.Module:
+        """Return the base model as it was trained."""
+        return _own.merge(model)
+
     def adapter_config(self, model: nn.Module) -> None:  # noqa: ARG002 - for no model
         """PEFT has no such method."""
         return None

@@ -58,6 +58,10 @@ class LayerNorm:
         """Return the base model with its original tensors."""
         return _own.restore(model)
 
+    def merge(self, model: nn.Module) -> nn.Module:
+        """Return the base model as it was trained."""
+        return _own.merge(model)
+
     def adapter_config(self, model: nn.Module) -> Mapping[str, Any]:
         """Return the configuration of PEFT's LN tuning of the same norms."""
         from peft import LNTuningConfig

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SNIPPET = """\
 import json
 
+import numpy as np
 import torch
 from peft import PeftModel
 from PIL import Image, ImageOps
@@ -46,7 +47,7 @@ images = ["a-picture.png", "another.jpg"]
 def picture(file):
     image = ImageOps.exif_transpose(Image.open(file))
     if image.mode.startswith("I;16"):  # 16-bit grey, in 8 bits
-        image = Image.fromarray(((image.__array__().astype("uint32") + 128) // 257).astype("uint8"))
+        image = Image.fromarray(((np.asarray(image).astype("uint32") + 128) // 257).astype("uint8"))
     return image.convert("RGB")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from client.prediction import PRIVATE
+from client.opening import PRIVATE
 from client.row_losses import row_losses
 from client.site_rows import SplitRows
 from common.adapter_folder import read_adapter

@@ -15,11 +15,13 @@ from typing import TypeVar
 from common.quiet import silence
 from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, measure_mean
 from simulations.bench.deployment import deployment_figures
+from simulations.bench.eight_bits import eight_bits_figures
 from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
 from simulations.bench.private_steps import measure_private
 from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
 from simulations.bench.server_memory import server_memory_figures
+from simulations.bench.serving import serving_figures
 
 T = TypeVar("T")
 STUDY = "heart-lora"
@@ -98,6 +100,14 @@ def _flexlora() -> Iterator[Mapping[str, float]]:
     return flexlora_figures(_apart)
 
 
+def _serve() -> Iterator[Mapping[str, float]]:
+    return serving_figures(_apart)
+
+
+def _int8() -> Iterator[Mapping[str, float]]:
+    return eight_bits_figures(_apart)
+
+
 SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
@@ -106,6 +116,8 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "server_memory": _server_memory,
     "flexlora": _flexlora,
     "private": _private,
+    "serve": _serve,
+    "int8": _int8,
     "deployment": _deployment,
 }
 

@@ -83,6 +83,20 @@ def test_carried_is_as_folded_into_the_base(kind: str, rslora: bool, make_random
     torch.testing.assert_close(found, said(model, kind), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_carried_is_merged_as_changes_of_weights(kind: str, make_random_model: Make) -> None:
+    method = Lora(rank=4, targets=KINDS[kind])
+    model = method.attach(make_random_model(kind)).eval().double()
+    parameters, layers = method.trainable(model), CarriedLayers()
+    layers.put(model, parameters, change_of(parameters, 3))
+    wanted, changes = said(model, kind), layers.weight_changes(model, parameters)
+    base = method.merge(model)
+    with torch.no_grad():
+        for name, change in changes.items():
+            base.get_submodule(name).weight += change  # type: ignore[operator] # a layer's weight is a tensor
+    torch.testing.assert_close(said(base, kind), wanted, rtol=1e-10, atol=1e-10)
+
+
 def test_there_is_no_dropout_on_it_and_gradients_pass_through(make_random_model: Make) -> None:
     method = Lora(rank=2, dropout=0.9, targets=("query",))
     model = method.attach(make_random_model("bert"))

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from common import plugins
 from common.errors import StudyError
-from common.peft_methods import PeftMethod
+from common.peft_methods import Merges, PeftMethod
+from common.peft_methods.bottleneck import Bottleneck
 
 PACKAGE = "common.peft_methods"
 METHODS = plugins.available(PACKAGE)
@@ -124,3 +125,19 @@ def test_detaching_gives_the_base_model_back(method: PeftMethod, base: nn.Module
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
     assert torch.equal(hidden(detached, inputs(detached)), before)
     assert not any(p.requires_grad for p in detached.parameters())
+
+
+def test_what_merges_gives_a_plain_model_that_computes_the_same(method: PeftMethod, base: nn.Module) -> None:
+    if not isinstance(method, Merges):
+        assert method.virtual_tokens or isinstance(method, Bottleneck)  # what stands beside the weights
+        pytest.skip("nothing to merge")
+    names, kind = set(base.state_dict()), type(base)
+    model = attached(method, base).double()
+    randomise(method.trainable(model))
+    given = {name: t.double() if t.is_floating_point() else t for name, t in inputs(base).items()}
+    with torch.no_grad():
+        wanted = hidden(model.eval(), given)
+        merged = method.merge(model)
+        found = hidden(merged, given)
+    assert (type(merged), set(merged.state_dict())) == (kind, names)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
