@@ -32,6 +32,7 @@ COMMANDS = (
     "simulations.audit.commands",
     "server.commands",
     "server.strategy_commands",
+    "server.tracking.commands",
     "client.commands",
     "client.site_commands",
     "common.journal_commands",
