@@ -8,6 +8,10 @@ from server.tracking.destination import Destination, destination
 
 
 def tracking_of(coordinator: Path) -> list[Destination]:
-    """Return the destinations; folders count from the coordinator's. Raises UserError."""
+    """Return the destinations; folders count from the coordinator's.
+
+    Raises:
+        UserError: one is wrong. What is written there is not repeated, since it may hold a password.
+    """
     settings = read_settings(CoordinatorFolder(coordinator).settings)
     return [destination(text, base=coordinator) for text in settings.tracking.to]

@@ -12,6 +12,7 @@ from typing import IO, Final
 
 from server.tracking.destination import Destination, missing_package
 from server.tracking.keeping_up import catching_up
+from server.tracking.process import BEHIND
 
 END_S: Final = 60.0
 """So long tracking may take after the run's end, all destinations together; half of it where the run failed."""
@@ -68,8 +69,9 @@ def _begin(run: Path, to: Destination, tell: Tell) -> Companion | None:
 
 
 def _hand_on(lines: IO[str], tell: Tell) -> None:
-    for line in lines:
-        tell(line.rstrip("\n"))
+    with lines:
+        for line in lines:
+            tell(line.rstrip("\n"))
 
 
 def _end(run: Path, companions: Sequence[Companion], tell: Tell, deadline: float) -> None:
@@ -85,7 +87,7 @@ def _end(run: Path, companions: Sequence[Companion], tell: Tell, deadline: float
             each.process.kill()
             each.process.wait(timeout=_KILLED_S)
             tell(f"tracking: {each.to.kind} did not take everything in time; {catch_up}")
-            code = 0
+            code = BEHIND
         each.reader.join(timeout=_KILLED_S)
-        if code not in (0, 1):  # of 1 it has said why
+        if code not in (0, BEHIND):  # else it has said why
             tell(f"tracking: the process for {each.to.kind} ended by itself ({code}); {catch_up}")

@@ -24,6 +24,9 @@ RETRY_S: Final = 2.0
 """Seconds from the first failure to the next attempt; doubled by each that fails, up to the next."""
 MOST_RETRY_S: Final = 60.0
 
+BEHIND: Final = 3
+"""The exit status where something is not tracked at the end; Python's own for a defect is 1."""
+
 Say = Callable[[str], None]
 
 
@@ -75,7 +78,7 @@ def main(arguments: list[str]) -> int:
         if _stdin_ends(POLL_S):
             return 0
     with exclusive(lock_of(run, to.kind)):
-        return 0 if track(KeepingUp(run, to), _stdin_ends, say) else 1
+        return 0 if track(KeepingUp(run, to), _stdin_ends, say) else BEHIND
 
 
 if __name__ == "__main__":
