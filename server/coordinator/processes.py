@@ -10,6 +10,7 @@ from time import monotonic
 from common import supervision
 from common.errors import UserError
 from common.leftovers import find_leftovers
+from common.loopback import are_free
 from common.ownership import check_owner
 from common.supervision import Program, ProgramState
 from common.watch import Check
@@ -69,6 +70,8 @@ def start(coordinator: Path) -> None:
 
 def _prepare(folder: CoordinatorFolder, settings: ServerSettings) -> list[Program]:
     check_door(settings.listen, settings.port)
+    if settings.metrics.port is not None and not are_free(settings.metrics.port):
+        raise UserError(f"port {settings.metrics.port} of [metrics] in server.toml is taken on this machine; change it")
     ports = choose_ports(folder)
     write_connection(folder, ports)
     return write_programs(folder, settings, ports)

@@ -20,7 +20,7 @@ from common.command import main
 from server.events import RoundFinished
 from simulations.run import run
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 PATIENCE_S = 90.0
 
 
@@ -50,7 +50,8 @@ class Server:
             )
         end = time.monotonic() + PATIENCE_S
         while not self.answers():
-            assert self.process.poll() is None and time.monotonic() < end, (self.folder / "server.log").read_text()
+            is_coming = self.process.poll() is None and time.monotonic() < end
+            assert is_coming, (self.folder / "server.log").read_text()
             Event().wait(0.1)
 
     def answers(self) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from server.events import RunStarted, from_json
-from server.tracking.points import batches, results_points, round_points, validation_points
 from server.trackers import Batch, Point
+from server.tracking.points import batches, results_points, round_points, validation_points
 
 
 def events(run: Path) -> list[tuple[int, Any]]:
