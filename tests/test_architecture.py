@@ -51,6 +51,7 @@ PLUGIN_FOLDERS = (
     "common/privacy",
     "client/data",
     "server/aggregation",
+    "server/trackers",
     "simulations/partitions",
     "simulations/attacks",
 )
