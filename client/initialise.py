@@ -157,4 +157,8 @@ signing_key = {toml_value(coordinator.signing_key)}
 
 [trainer]
 # socket_group = "fedpeft"  # the group of the gateway, where it runs as another user than the trainer
+
+# For Prometheus, by node_exporter's textfile collector; see docs/tracking.md.
+# [metrics]
+# textfile = "state/metrics/fedpeft.prom"
 """

@@ -55,6 +55,20 @@ class TrainerSection(BaseModel):
     socket_group: str | None = Field(default=None, min_length=1)
 
 
+class MetricsSection(BaseModel):
+    """textfile: where the trainer writes its figures for node_exporter's textfile collector; None: nowhere."""
+
+    model_config = FROZEN
+    textfile: Path | None = None
+
+    @field_validator("textfile")
+    @classmethod
+    def _is_read_by_it(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix != ".prom":
+            raise ValueError("node_exporter reads files that end in .prom alone, such as state/metrics/fedpeft.prom")
+        return path
+
+
 class SiteSettings(BaseModel):
     """One site's settings file.
 
@@ -75,6 +89,7 @@ class SiteSettings(BaseModel):
     step_log: bool = True
     coordinator: CoordinatorSection
     trainer: TrainerSection = TrainerSection()
+    metrics: MetricsSection = MetricsSection()
 
     @model_validator(mode="after")
     def _one_kind_of_many(self) -> Self:
@@ -95,7 +110,9 @@ class SiteSettings(BaseModel):
         """Return the settings with paths that count from `folder`; ~ is the user's home."""
         data = None if self.data is None else folder / self.data.expanduser()
         models = tuple(folder / path.expanduser() for path in self.base_models)
-        return self.model_copy(update={"data": data, "base_models": models})
+        textfile = self.metrics.textfile
+        metrics = MetricsSection(textfile=None if textfile is None else folder / textfile.expanduser())
+        return self.model_copy(update={"data": data, "base_models": models, "metrics": metrics})
 
     @property
     def rows(self) -> Path:

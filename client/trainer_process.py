@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -45,6 +46,16 @@ def run(
     return service.stop(GRACE_S)
 
 
+def with_metrics(hospital: Responder, folder: SiteFolder, textfile: Path | None) -> Responder:
+    """Return the hospital, its work counted in `textfile` where there is to be one."""
+    if textfile is None:
+        return hospital
+    from client.metrics import registry_of
+    from client.textfile import measured
+
+    return measured(hospital, partial(registry_of, folder), textfile)
+
+
 def main(arguments: list[str]) -> int:
     """Open the hospital of the site's folder and serve it, to SIGTERM."""
     silence(os.environ)
@@ -56,8 +67,9 @@ def main(arguments: list[str]) -> int:
         from client.hospital import Hospital
         from client.settings import read_settings
 
-        hospital = Hospital(folder)
-        run(hospital, folder, stop, group=read_settings(folder).trainer.socket_group, preload=hospital.preload)
+        hospital, settings = Hospital(folder), read_settings(folder)
+        answering = with_metrics(hospital, folder, settings.metrics.textfile)
+        run(answering, folder, stop, group=settings.trainer.socket_group, preload=hospital.preload)
     except UserError as error:
         sys.stderr.write(f"trainer: {error}\n")
         return 2

@@ -54,7 +54,9 @@ def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> 
         )
     users = {TRAINER: trainer_user, SUPERNODE: gateway_user, GATEWAY: gateway_user}
     texts = {
-        f"fedpeft-{each.name}.service": unit(folder, each, user=users[each.name], group=group, several=several)
+        f"fedpeft-{each.name}.service": unit(
+            folder, each, user=users[each.name], group=group, several=several, textfile=settings.metrics.textfile
+        )
         for each in site_programs(folder, kept_ports(folder))
     }
     texts["permissions.sh"] = permissions(folder, trainer=trainer_user, gateway=gateway_user, group=group)
@@ -64,13 +66,23 @@ def write_units(folder: SiteFolder, *, trainer_user: str, gateway_user: str) -> 
     return [out / name for name in texts]
 
 
-def unit(folder: SiteFolder, program: Program, *, user: str, group: str | None, several: bool = False) -> str:
+def unit(
+    folder: SiteFolder,
+    program: Program,
+    *,
+    user: str,
+    group: str | None,
+    several: bool = False,
+    textfile: Path | None = None,
+) -> str:
     """Return the text of one unit; it restarts whatever the exit status, since a refused SuperNode exits with 0.
 
-    several: whether the trainer has further processes, which it speaks to on the loopback.
+    several: whether the trainer has further processes, which it speaks to on the loopback. textfile: of its figures.
     """
     own = program.name == TRAINER
     writable = [folder.run / "trainer", folder.state] if own else [folder.run / "flwr-home"]
+    if own and textfile is not None and not textfile.is_relative_to(folder.state.resolve()):
+        writable.append(textfile.parent)
     lines = [
         "[Unit]",
         f"Description=fedpeft {program.name} of a site",

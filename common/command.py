@@ -34,6 +34,7 @@ COMMANDS = (
     "simulations.tune.commands",
     "server.commands",
     "server.strategy_commands",
+    "server.tracking.commands",
     "client.commands",
     "client.distilling.commands",
     "client.export_commands",

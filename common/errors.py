@@ -16,6 +16,7 @@
     │   └── NotFiniteError   they are, but for NaN or infinity among the values
     ├── RefusedError         a site declines to answer; carries a fixed word, never data
     ├── MemberError          a further process of a site is gone (`client.team`)
+    ├── TrackingError        a tracker takes nothing now (`server.trackers`); training goes on
     ├── TrainerFailure       a trainer gave a gateway no answer; likewise (`client.trainer_connection`)
     └── ParticipationError   a run ended without enough sites: exit 3
 

@@ -1,6 +1,6 @@
 """No library of ours talks to the network by itself, and none talks over our own output.
 
-Flower, Ray and Hugging Face read these variables when they are imported, so `silence` runs before any of them is.
+Flower, Ray, MLflow and Hugging Face read these variables when they are imported: `silence` runs before any of them is.
 """
 
 import logging
@@ -17,6 +17,7 @@ NO_REPORTING: Mapping[str, str] = MappingProxyType(
         "FLWR_TELEMETRY_ENABLED": "0",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
 )
@@ -28,7 +29,15 @@ OFFLINE: Mapping[str, str] = MappingProxyType(
 """No download from the Hugging Face hub; a study whose base model is `hub:` lifts these three, nothing else does."""
 
 CALM: Mapping[str, str] = MappingProxyType(
-    {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
+    {
+        "GIT_PYTHON_REFRESH": "quiet",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "MLFLOW_CONFIGURE_LOGGING": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
 )
 """No progress bars or advice between our own lines, and no tokenizer threads beside torch's."""
 

@@ -32,6 +32,7 @@ from server.bounded_replies import bounded_replies, reply_bytes
 from server.closing import Outcome
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.roster import keys_of, signers_of
+from server.coordinator.tracking import tracking_of
 from server.exchange import SYSTEM_CLOCK
 from server.model_card import render_card
 from server.preflight import check_sites
@@ -42,6 +43,8 @@ from server.results import of_real_sites
 from server.rounds import run_rounds
 from server.run_folder import ENDED, RESUME, RunFolder, RunState, State
 from server.state import ServerState, fresh_state
+from server.tracking.beside import tracked
+from server.tracking.destination import Destination
 
 LOG = logging.getLogger("fedpeft")
 _DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
@@ -57,7 +60,17 @@ def main(grid: Grid, context: Context) -> None:
     with logging_to(run.log), run.alone(), noting(run, str(context.run_id)):
         if not shorten_backoff():
             LOG.warning("Flower's back-off has other names than in 1.41: replies take longer")
-        play(grid, run)
+        with tracked(run.path, destinations(run.coordinator), LOG.warning):
+            play(grid, run)
+
+
+def destinations(coordinator: Path) -> list[Destination]:
+    """Return where the coordinator's settings have its runs tracked to; a mistake in them ends no run."""
+    try:
+        return tracking_of(coordinator)
+    except UserError as error:
+        LOG.warning("tracking: %s", error)
+        return []
 
 
 def play(grid: Grid, run: RunFolder) -> None:

@@ -26,6 +26,11 @@ class EventReader:
 
     def new(self) -> Iterator[Event]:
         """Yield the events written since; a line that is cut, or of another version, is passed over."""
+        for _, event in self.timed():
+            yield event
+
+    def timed(self) -> Iterator[tuple[str, Event]]:
+        """Yield the events written since, each after its time (ISO, UTC)."""
         if not self.run.events.exists():
             return
         with self.run.events.open("rb") as file:
@@ -34,14 +39,15 @@ class EventReader:
                 if not line.endswith(b"\n"):
                     return
                 self.position += len(line)
-                event = _event(line)
-                if event is not None:
-                    yield event
+                found = _timed_event(line)
+                if found is not None:
+                    yield found
 
 
-def _event(line: bytes) -> Event | None:
+def _timed_event(line: bytes) -> tuple[str, Event] | None:
     try:
-        return from_json(json.loads(line))
+        content = json.loads(line)
+        return str(content["time"]), from_json(content)
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -13,6 +13,13 @@ PluginFolders = Annotated[
     list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
 ]
 
+Tracks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track", metavar="KIND[=TARGET]", help="Also track to mlflow=URI, tensorboard[=DIR] or csv; may be repeated."
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -45,6 +52,7 @@ def simulate(
     plugins: PluginFolders = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     comparison: Annotated[bool, typer.Option(help="Also train every site alone and all rows pooled.")] = True,
+    track: Tracks = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,
 ) -> None:
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
@@ -59,7 +67,7 @@ def simulate(
         with progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
-                device=device, overrides=overrides or [], resume=resume, comparison=comparison,
+                device=device, overrides=overrides or [], resume=resume, comparison=comparison, track=track or [],
                 progress=listener.on_event, done=listener.on_job,
             )  # fmt: skip
     except KeyboardInterrupt:

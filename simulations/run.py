@@ -6,6 +6,7 @@ Nothing of Flower, Ray or Hugging Face is imported before their reporting is tur
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,11 @@ def no_report(name: str, finished: int, of: int) -> None:  # a Done that shows n
     """Do nothing with a finished job."""
 
 
+def say(line: str) -> None:
+    """Write a line for people; progress bars that are drawn meanwhile move below it."""
+    sys.stderr.write(f"{line}\n")
+
+
 def run(
     study: Study | str | Path,
     *,
@@ -36,6 +42,7 @@ def run(
     overrides: Sequence[str] = (),
     resume: bool = False,
     comparison: bool = True,
+    track: Sequence[str] = (),
     progress: Progress = ignore,
     done: Callable[[str, int, int], None] = no_report,
 ) -> Results:
@@ -47,6 +54,7 @@ def run(
         overrides: `section.key=value`.
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
         threads: of torch, per process. comparison: also train the rivals.
+        track: `mlflow=URI`, `tensorboard=DIR`, `csv`: where figures go as well; what fails is said on stderr.
         progress, done: called with each event of the rounds, and after each rival.
 
     Raises:
@@ -54,17 +62,19 @@ def run(
     """
     silence(os.environ)
     silence_libraries()
+    from server.tracking.destination import destination
     from simulations.catalogue import load
     from simulations.command_again import command_words
-    from simulations.running import Options, overridden, run_study
+    from simulations.running import Options, Tracked, overridden, run_study
     from simulations.stages import find_runtime
 
     find_runtime(runtime)  # before anything is written
+    tracked = Tracked(tuple(destination(text, base=Path.cwd()) for text in track), say)
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
     chosen = overridden(chosen, rounds=rounds, seed=seed)
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
         overrides=overrides, comparison=comparison,
     )  # fmt: skip
-    options = Options(runtime, threads, device, resume, comparison, progress, done, command)
+    options = Options(runtime, threads, device, resume, comparison, progress, done, command, tracked=tracked)
     return run_study(chosen, Path(out), options, seeds=seeds)

@@ -19,6 +19,8 @@ from server.closing import Outcome
 from server.events import Progress
 from server.model_card import render_card
 from server.report.render import write_report
+from server.tracking.beside import tracked
+from server.tracking.destination import Destination
 from simulations import stages
 from simulations.comparison import Budget, Scoring, compare
 from simulations.continuing.earlier import Beginning, read_earlier
@@ -31,6 +33,14 @@ from simulations.resuming import check_same_study
 from simulations.virtual import VirtualSites
 
 Done = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where a run is tracked to, and who is told what fails there."""
+
+    to: Sequence[Destination] = ()
+    tell: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Options:
     command: Sequence[str] | None
     beginning: Beginning | None = None
     """What an earlier phase ended with, where this run goes on from there."""
+    tracked: Tracked = Tracked()
 
 
 def run_study(study: Study, folder: Path, options: Options, *, seeds: int) -> Results:
@@ -80,6 +91,12 @@ def _replaced(study: Study, changes: Mapping[str, int]) -> Study:
 
 
 def _run_once(study: Study, folder: RunFolder, options: Options) -> Results:
+    """Play one run, or read what it has left; tracking, where it lags, catches up in both cases."""
+    with tracked(folder.path, options.tracked.to, options.tracked.tell):
+        return _results(study, folder, options)
+
+
+def _results(study: Study, folder: RunFolder, options: Options) -> Results:
     if options.resume and folder.is_used() and folder.results.exists():
         check_same_study(study, folder)
         return read_results(folder.path)

@@ -52,6 +52,7 @@ PLUGIN_FOLDERS = (
     "client/data",
     "client/export",
     "server/aggregation",
+    "server/trackers",
     "simulations/partitions",
     "simulations/attacks",
 )

@@ -10,6 +10,7 @@ from time import monotonic
 from common import supervision
 from common.errors import UserError
 from common.leftovers import find_leftovers
+from common.loopback import are_free
 from common.ownership import check_owner
 from common.supervision import Program, ProgramState
 from common.watch import Check
@@ -19,6 +20,7 @@ from server.coordinator.ports import check_door, choose_ports, read_ports
 from server.coordinator.programs import checks, write_programs
 from server.coordinator.registration import link_is_up, synchronise
 from server.coordinator.settings import ServerSettings, read_settings
+from server.coordinator.tracking import tracking_of
 
 HEALTHY_S = 90.0
 """Until all programs answer; a SuperLink imports for 6 s."""
@@ -44,10 +46,11 @@ def start(coordinator: Path) -> None:
     """Start all programs, wait until they answer, and tell the SuperLink what changed on the roster.
 
     Raises:
-        UserError: they run already, or one does not come up; then none is left running.
+        UserError: they run already, or one does not come up; then none is left running. Or `[tracking]` is wrong.
     """
     folder = CoordinatorFolder(coordinator.resolve())
     settings = read_settings(folder.settings)
+    tracking_of(folder.path)
     if supervision.is_running(folder.run):
         raise UserError(f"the coordinator of {coordinator} runs already; fedpeft server status {coordinator}")
     check_owner(folder.path)
@@ -67,6 +70,8 @@ def start(coordinator: Path) -> None:
 
 def _prepare(folder: CoordinatorFolder, settings: ServerSettings) -> list[Program]:
     check_door(settings.listen, settings.port)
+    if settings.metrics.port is not None and not are_free(settings.metrics.port):
+        raise UserError(f"port {settings.metrics.port} of [metrics] in server.toml is taken on this machine; change it")
     ports = choose_ports(folder)
     write_connection(folder, ports)
     return write_programs(folder, settings, ports)

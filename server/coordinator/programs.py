@@ -1,7 +1,7 @@
 """The programs of a coordinator, and how each is asked whether it answers. Only the front door is reached from outside.
 
 SuperLink and its executor listen on the loopback; they share a secret, without which nobody becomes a ServerApp. The
-order of stopping is that of starting, backwards: watch, door, executor with the runs that it started, SuperLink.
+order of stopping is that of starting, backwards: watch, metrics if asked for, door, executor with its runs, SuperLink.
 """
 
 import sys
@@ -30,10 +30,12 @@ def write_programs(folder: CoordinatorFolder, settings: ServerSettings, ports: P
     door = folder.run / "door.json"
     write_bytes(door, door_settings(folder, settings, ports).model_dump_json(indent=2).encode(), mode=0o600)
     watched = WatchConfig(folder=folder.run, checks=tuple(checks(folder, settings, ports)))
+    measures = [] if settings.metrics.port is None else [Program("metrics", metrics(folder), shared, priority=35)]
     return [
         Program("superlink", superlink(folder, ports), shared, priority=10, stop_wait_s=STOP_S, steady_s=3),
         Program("superexec", superexec(folder, ports), shared, priority=20, stop_wait_s=STOP_S, steady_s=2),
         Program("door", front_door(door), shared, priority=30, stop_wait_s=STOP_S, steady_s=2),
+        *measures,
         watch_program(watched, folder.run / "watch.json", environment=shared, priority=40),
     ]
 
@@ -94,6 +96,11 @@ def front_door(config: Path) -> tuple[str, ...]:
     """Return the command of a front door with this settings file."""
     # -P: no module is taken from the working folder.
     return (sys.executable, "-P", "-m", "server.front_door", str(config))
+
+
+def metrics(folder: CoordinatorFolder) -> tuple[str, ...]:
+    """Return the command of what Prometheus reads."""
+    return (sys.executable, "-P", "-m", "server.metrics.process", str(folder.path))
 
 
 def door_settings(folder: CoordinatorFolder, settings: ServerSettings, ports: Ports) -> DoorSettings:

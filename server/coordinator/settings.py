@@ -40,6 +40,20 @@ def is_address(text: str) -> bool:
     return True
 
 
+class TrackingSection(BaseModel):
+    """to: where each run is tracked to, such as `mlflow=http://127.0.0.1:5000`, `tensorboard=DIR` or `csv`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    to: tuple[str, ...] = ()
+
+
+class MetricsSection(BaseModel):
+    """port: of this machine's loopback, at which Prometheus reads `/metrics`; None: none is open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+
 class ServerSettings(BaseModel):
     """What a coordinator decides.
 
@@ -53,6 +67,8 @@ class ServerSettings(BaseModel):
     port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
     listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0"
     limits: Limits = Limits()
+    tracking: TrackingSection = TrackingSection()
+    metrics: MetricsSection = MetricsSection()
 
     @property
     def address(self) -> str:
@@ -100,4 +116,12 @@ listen = {json.dumps(settings.listen)}
 # How much one site may ask of the front door; these are the values where nothing is said.
 [limits]
 {limits}
+
+# Where each run's figures go besides its own folder; see docs/tracking.md.
+# [tracking]
+# to = ["mlflow=http://127.0.0.1:5000", "tensorboard=tensorboard", "csv"]
+
+# For Prometheus: http://127.0.0.1:PORT/metrics, for this machine alone.
+# [metrics]
+# port = 9477
 """

@@ -14,7 +14,7 @@ from server.coordinator.certificates import CertificateFolder
 from server.coordinator.flower_command import PROGRAMS, environment, write_connection
 from server.coordinator.folder import CoordinatorFolder
 from server.coordinator.ports import Ports, choose_ports, read_ports
-from server.coordinator.programs import STOP_S, door_settings, front_door, superexec, superlink
+from server.coordinator.programs import STOP_S, door_settings, front_door, metrics, superexec, superlink
 from server.coordinator.registration import link_is_up
 from server.coordinator.settings import ServerSettings, read_settings
 
@@ -69,7 +69,12 @@ def units(folder: CoordinatorFolder, settings: ServerSettings, ports: Ports, *, 
     def unit(what: str, command: Sequence[str], *extra: str, after: str | None = None) -> str:
         return _unit(f"fedpeft coordinator: {what}", command, folder.path, shared, user=user, extra=extra, after=after)
 
-    return {
+    measures = (
+        {}
+        if settings.metrics.port is None
+        else {"fedpeft-metrics.service": unit("metrics", metrics(folder), *inner, after=link)}
+    )
+    return measures | {
         link: unit("SuperLink", superlink(folder, ports), *inner, sync),
         superexec_unit: unit("executor of runs", superexec(folder, ports), *inner, after=link),
         holder: unit("holder of long polls", front_door(folder.units / "holder.json"), *inner, after=link),

@@ -45,7 +45,7 @@ def run_phase(
         phase.named, phase.wish, rounds=phase.rounds, seed=phase.seed, threads=threads, device=device,
         comparison=comparison,
     )  # fmt: skip
-    options = Options("inprocess", threads, device, resume, comparison, progress, done, command, beginning)
+    options = Options("inprocess", threads, device, resume, comparison, progress, done, command, beginning=beginning)
     return run_study(study, out, options, seeds=1)
 
 

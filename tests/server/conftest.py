@@ -1,5 +1,6 @@
 """A small federation for the server's tests: sites whose answers are known, a grid on virtual time."""
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -190,3 +191,25 @@ def lab(tmp_path: Path) -> Callable[..., Lab]:
         return Lab(tmp_path / folder, sites)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tracked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real, short simulation of three sites and two rounds; to be copied by who writes into it."""
+    from simulations.run import run
+
+    out = tmp_path_factory.mktemp("tracked") / "run"
+    run("quick", out=out, rounds=2, overrides=["training.local_epochs=1", "evaluation.resamples=10"], comparison=False)
+    return out
+
+
+@pytest.fixture
+def own_run(tracked_run: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test: what tracking reads."""
+    wanted = ("events.jsonl", "results.json", "report.html", "bundle", "adapter")
+    copied = tmp_path / "run"
+    copied.mkdir()
+    for name in wanted:
+        source = tracked_run / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copied / name)
+    return copied
