@@ -14,6 +14,7 @@ from client.data import Rows
 from client.scoring import score
 from client.site_rows import SiteRows, SplitRows, prepare_rows
 from common.errors import UserError
+from common.metrics.measure import Labels
 from common.metrics.types import Metric
 from common.protocol import Split
 from common.rank_slices import as_at_rank
@@ -98,18 +99,39 @@ def _parts(rows: Mapping[str, SiteRows], split: Split) -> dict[str, SplitRows]:
 
 
 def _compared(sites: VirtualSites, models: Models, rows: Mapping[str, SplitRows]) -> dict[str, Any]:
-    """Return `{"before", "after", "change"}` of these rows: the first two as a budget of the comparison."""
+    """Return `{"before", "after", "change"}` of these rows: the first two by site and pooled, as in the comparison."""
     study = sites.bundle.study
-    measure = task_of(study.task).measure
-    scoring = Scoring(rows, measure, study.evaluation.resamples, study.seed)
+    scoring = Scoring(rows, task_of(study.task).measure, study.evaluation.resamples, study.seed)
     one_model = not (study.peft.private or study.federation.ranks)
     before, after = (_outputs(sites, state, rows) for state in (models.before, models.after))
     change = {site: scoring.benefit(site, after[site], before[site]).to_json() for site in rows}
     return {
-        "before": scoring.budget(before, one_model=one_model).to_json(),
-        "after": scoring.budget(after, one_model=one_model).to_json(),
-        "change": {"sites": change, "pooled": _pooled(scoring, after, before, one_model=one_model).to_json()},
+        "before": _levels(scoring, before, one_model=one_model),
+        "after": _levels(scoring, after, one_model=one_model),
+        "change": {"sites": change, "pooled": _change(scoring, after, before, one_model=one_model).to_json()},
     }
+
+
+def _levels(scoring: Scoring, outputs: Outputs, *, one_model: bool) -> dict[str, Any]:
+    """Return the metrics of every site, and of all rows together where one model scored them: of rows, not bins."""
+    sites = {site: _json(scoring.scores(site, outputs[site]).metrics) for site in scoring.rows}
+    if not (one_model and scoring.rows):
+        return {"sites": sites, "pooled": {}}
+    labels, patients = _everyone(scoring)
+    rng = generator(scoring.seed, purpose="bootstrap pooled")
+    together = np.concatenate([outputs[site] for site in scoring.rows])
+    pooled = scoring.measure.evaluate(together, labels, patients, resamples=scoring.resamples, rng=rng)
+    return {"sites": sites, "pooled": _json(pooled.metrics)}
+
+
+def _json(metrics: Mapping[str, Metric]) -> dict[str, object]:
+    return {name: metric.to_json() for name, metric in metrics.items()}
+
+
+def _everyone(scoring: Scoring) -> tuple[Labels, list[str]]:
+    """Return the labels and patients of all sites; patients of different sites are different ones."""
+    labels = np.concatenate([part.labels for part in scoring.rows.values()])
+    return labels, [f"{site}|{patient}" for site, part in scoring.rows.items() for patient in part.patients]
 
 
 def _outputs(sites: VirtualSites, state: _State, rows: Mapping[str, SplitRows]) -> Outputs:
@@ -121,14 +143,13 @@ def _outputs(sites: VirtualSites, state: _State, rows: Mapping[str, SplitRows]) 
     return outputs
 
 
-def _pooled(scoring: Scoring, after: Outputs, before: Outputs, *, one_model: bool) -> Metric:
-    """Return the change over the rows of all sites; patients of different sites are different ones."""
+def _change(scoring: Scoring, after: Outputs, before: Outputs, *, one_model: bool) -> Metric:
+    """Return the change over the rows of all sites."""
     parts = scoring.rows
-    count = sum(len(part) for part in parts.values())
     if not one_model or not parts:
+        count = sum(len(part) for part in parts.values())
         return Metric(None, count, reason="each site has a model of its own" if parts else "no rows")
-    labels = np.concatenate([part.labels for part in parts.values()])
-    patients = [f"{site}|{patient}" for site, part in parts.items() for patient in part.patients]
+    labels, patients = _everyone(scoring)
     first, second = (np.concatenate([outputs[site] for site in parts]) for outputs in (after, before))
     if not scoring.measure.infos[0].higher_is_better:
         first, second = second, first

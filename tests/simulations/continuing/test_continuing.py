@@ -115,6 +115,8 @@ def test_what_is_forgotten_is_the_difference_of_what_both_adapters_predict(
         change = roc_auc_score(part.labels, scores["after"]) - roc_auc_score(part.labels, scores["before"])
         assert found["change"]["sites"][site]["value"] == pytest.approx(change, abs=1e-12)
     pooled = [roc_auc_score(every["labels"], every[name]) for name in ("after", "before")]
+    for name, value in zip(("after", "before"), pooled, strict=True):
+        assert found[name]["pooled"]["auroc"]["value"] == pytest.approx(value, abs=1e-12)
     assert found["change"]["pooled"]["value"] == pytest.approx(pooled[0] - pooled[1], abs=1e-12)
     assert found["change"]["pooled"]["low"] <= found["change"]["pooled"]["value"] <= found["change"]["pooled"]["high"]
 
