@@ -36,6 +36,7 @@ def run(
     overrides: Sequence[str] = (),
     resume: bool = False,
     comparison: bool = True,
+    contributions: bool = False,
     progress: Progress = ignore,
     done: Callable[[str, int, int], None] = no_report,
 ) -> Results:
@@ -46,7 +47,8 @@ def run(
         runtime: `inprocess`, `ray`, or a function that plays the rounds. rounds, seed: override the study's.
         overrides: `section.key=value`.
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
-        threads: of torch, per process. comparison: also train the rivals.
+        threads: of torch, per process. comparison: also train the rivals. contributions: also run
+            the federation without each site, one more run for each.
         progress, done: called with each event of the rounds, and after each rival.
 
     Raises:
@@ -64,7 +66,7 @@ def run(
     chosen = overridden(chosen, rounds=rounds, seed=seed)
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
-        overrides=overrides, comparison=comparison,
+        overrides=overrides, comparison=comparison, contributions=contributions,
     )  # fmt: skip
-    options = Options(runtime, threads, device, resume, comparison, progress, done, command)
+    options = Options(runtime, threads, device, resume, comparison, progress, done, command, contributions)
     return run_study(chosen, Path(out), options, seeds=seeds)

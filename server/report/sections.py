@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any  # results are JSON
 
-from server.report import charts, comparison, diagnostics, facts, privacy, rounds
+from server.report import charts, comparison, diagnostics, evidence, facts, privacy, provenance, rounds
 from server.report.layout import Figure, Section, Table
 from server.report.lead import labels_of, lead_of
 from server.report.modes import present_modes
@@ -33,9 +33,16 @@ def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Sect
     found = [
         _comparison(results),
         _benefit(results),
+        evidence.weakest_section(results),
+        evidence.subgroups_section(results),
+        evidence.limits_section(results),
+        evidence.cohort_section(results),
+        Section("ROC and calibration", figures=_kept(charts.roc_chart(curves), charts.calibration_chart(curves))),
+        evidence.recalibration_section(results),
+        evidence.decision_section(results),
+        evidence.contributions_section(results),
         _matrix(results),
         _seeds(results),
-        Section("ROC and calibration", figures=_kept(charts.roc_chart(curves), charts.calibration_chart(curves))),
         _training(results),
         _diagnostics(results),
         _participation(results),
@@ -126,6 +133,7 @@ def _reproduction(results: Mapping[str, Any]) -> Section:
     again = facts.command(results)
     text = AGAIN_WITH_NOISE if privacy.has_privacy(results) else AGAIN
     folded = ("The study as it ran", facts.study_text(results))
-    return Section(
-        "Running it again", (text if again else NOT_AGAIN,), (), facts.recorded_tables(results), again, folded
+    tables = _tables(
+        provenance.provenance_table(results), provenance.receipts_table(results), *facts.recorded_tables(results)
     )
+    return Section("Provenance: running it again", (text if again else NOT_AGAIN,), (), tables, again, folded)
