@@ -3,6 +3,7 @@
 Newton's method, on all sets of weights at once, so that a bootstrap's thousand fits are one.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,8 @@ STEPS: Final = 40
 LONGEST: Final = 2.0
 """Of one step, in standardised units: a longer one overshoots where the curve is flat."""
 SMALLEST_P: Final = 1e-12
-_CONVERGED: Final = 1e-9
+_CONVERGED: Final = 1e-6
+"""Of the last step: Newton's error after it is of the size of its square."""
 _FARTHEST: Final = 50.0
 """Beyond it the labels are parted without an error, and there is no finite fit."""
 
@@ -40,17 +42,26 @@ def fit_line(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """
     centre, scale = float(x.mean()), float(x.std()) or 1.0
     z = (x - centre) / scale
-    found = np.zeros((*weights.shape[:-1], 2))
+    found = _climbed(lambda each, start: _newton_step(z, y, each, start), weights, numbers=2)
+    return found[..., 0] / scale, found[..., 1] - found[..., 0] * centre / scale
+
+
+def _climbed(step_of: Callable[[Floats, Floats], Floats], weights: Floats, *, numbers: int) -> Floats:
+    """Return the best parameters (..., numbers) for each set of weights, from those that are best for all together."""
+    start = np.zeros(numbers)
+    if weights.ndim > 1:
+        whole = _climbed(step_of, weights.mean(axis=tuple(range(weights.ndim - 1))), numbers=numbers)
+        start = whole if np.isfinite(whole).all() else start
+    found = np.broadcast_to(start, (*weights.shape[:-1], numbers)).copy()
     step = np.ones_like(found)
     with np.errstate(all="ignore"):
         for _ in range(STEPS):
-            step = _newton_step(z, y, weights, found)
+            step = step_of(weights, found)
             found = found + step
             if not (np.abs(step) > _CONVERGED).any():
                 break
     fits = (np.abs(step) <= _CONVERGED).all(axis=-1) & (np.abs(found) < _FARTHEST).all(axis=-1)
-    slope = np.where(fits, found[..., 0] / scale, np.nan)
-    return slope, np.where(fits, found[..., 1] - found[..., 0] * centre / scale, np.nan)
+    return np.where(fits[..., None], found, np.nan)
 
 
 def _newton_step(z: Floats, y: Floats, weights: Floats, found: Floats) -> Floats:
@@ -67,17 +78,13 @@ def _newton_step(z: Floats, y: Floats, weights: Floats, found: Floats) -> Floats
 
 def fit_shift(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Return the intercept of the largest weighted likelihood with the slope fixed at 1; NaN where there is none."""
-    found = np.zeros(weights.shape[:-1])
-    step = np.ones_like(found)
-    with np.errstate(all="ignore"):
-        for _ in range(STEPS):
-            p = expit(x + found[..., None])
-            step = (weights * (y - p)).sum(axis=-1) / (weights * p * (1 - p)).sum(axis=-1)
-            step = np.clip(step, -LONGEST, LONGEST)
-            found = found + step
-            if not (np.abs(step) > _CONVERGED).any():
-                break
-    return np.where((np.abs(step) <= _CONVERGED) & (np.abs(found) < _FARTHEST), found, np.nan)
+
+    def step_of(each: Floats, found: Floats) -> Floats:
+        p = expit(x + found)
+        step = (each * (y - p)).sum(axis=-1) / (each * p * (1 - p)).sum(axis=-1)
+        return np.asarray(np.clip(step, -LONGEST, LONGEST)[..., None])
+
+    return _climbed(step_of, weights, numbers=1)[..., 0]
 
 
 def calibration_slope(x: Floats, y: Floats) -> Statistic:

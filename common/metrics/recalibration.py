@@ -6,7 +6,7 @@ stays, so that AUROC does where the line rises. Intervals are by resampling test
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final  # JSON values
 
 import numpy as np
@@ -20,7 +20,9 @@ from common.metrics.scoring_rules import brier, log_loss
 from common.metrics.types import Floats, Metric, Statistic
 
 SCORES: Final = ("calibration_error", "brier", "log_loss")
-LINE: Final = ("calibration_slope", "calibration_intercept")
+SLOPE: Final = "calibration_slope"
+INTERCEPT: Final = "calibration_intercept"
+LINE: Final = (SLOPE, INTERCEPT)
 LEAST_ROWS: Final = 10
 """Validation rows below which a map would be noise."""
 _LOG_TEMPERATURE: Final = (-5.0, 5.0)
@@ -166,7 +168,11 @@ def recalibrate(
     }
     for name in SCORES:
         statistics[f"change {name}"] = _difference(statistics[f"after {name}"], statistics[f"before {name}"])
+    if found.method == "platt":
+        statistics[f"before {SLOPE}"] = calibration_slope(log_odds(probabilities[:, 1]), _positive(labels))
     metrics = with_interval(statistics, list(patients), resamples=resamples, rng=rng)
+    if found.method == "platt":
+        metrics[f"after {SLOPE}"] = _divided(metrics[f"before {SLOPE}"], found.parameters["slope"])
     return Recalibration(
         map=found,
         rows=len(validation[1]),
@@ -176,13 +182,25 @@ def recalibrate(
     )
 
 
+def _divided(slope: Metric, by: float) -> Metric:
+    """Return the slope after a line whose own slope is `by`: no fit is needed for it."""
+    if by == 0:
+        return Metric(None, slope.n)
+    ends = [None if end is None else end / by for end in (slope.low, slope.high)]
+    low, high = ends if by > 0 else reversed(ends)
+    return replace(slope, value=None if slope.value is None else slope.value / by, low=low, high=high)
+
+
 def _statistics(probabilities: Floats, labels: NDArray[np.int64]) -> dict[str, Statistic]:
     rules = {"calibration_error": calibration_error, "brier": brier, "log_loss": log_loss}
     found = {name: rule(probabilities, labels) for name, rule in rules.items()}
     if probabilities.shape[1] > 2:
         return found
-    x, y = log_odds(probabilities[:, 1]), (labels == 1).astype(np.float64)
-    return {**found, LINE[0]: calibration_slope(x, y), LINE[1]: calibration_intercept(x, y)}
+    return {**found, INTERCEPT: calibration_intercept(log_odds(probabilities[:, 1]), _positive(labels))}
+
+
+def _positive(labels: NDArray[np.int64]) -> Floats:
+    return (labels == 1).astype(np.float64)
 
 
 def _named(part: str, statistics: Mapping[str, Statistic]) -> dict[str, Statistic]:

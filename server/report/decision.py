@@ -1,21 +1,23 @@
 """The decision curve (Vickers and Elkin 2006, https://doi.org/10.1177/0272989X06295361): chart, and a few numbers."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any  # results are JSON
 
-from server.report.formats import DASH, percent, plain
+from server.report.formats import DASH, joined, percent, plain
 from server.report.ink import DASHES, SERIES, STAND_INS, label, new_axes, svg_dash, to_svg
 from server.report.layout import Cell, Figure, Key, Table, table
 from server.report.modes import curve_name
 from server.report.values import section
 
 MEANING = (
-    "Net benefit is the share of patients rightly acted on, less that of those needlessly acted on, weighed by the risk "
-    "from which one would act: who acts from 20 % on counts four needless actions as bad as one missed patient. At a "
-    "given threshold the highest line is the best rule; a model is of use only where it is above both acting on "
+    "Net benefit is the share of patients rightly acted on, less that of those needlessly acted on, weighed by the "
+    "risk from which one would act: who acts from 20 % on counts four needless actions as bad as one missed patient. "
+    "At a given threshold the highest line is the best rule; a model is of use only where it is above both acting on "
     "everybody and acting on nobody. All test rows are counted together."
 )
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+MOST_SPANS = 3
 ALL, NONE = "Act on everybody", "Act on nobody"
 
 
@@ -69,12 +71,14 @@ def useful_range(results: Mapping[str, Any]) -> str:
     values = section(curve, "modes").get("federated")
     if not values:
         return ""
-    rivals = zip(values, curve["all"], strict=True)
-    above = [t for t, (own, everybody) in zip(curve["thresholds"], rivals, strict=True) if own > max(everybody, 0.0)]
-    if not above:
+    above = [own > max(everybody, 0.0) for own, everybody in zip(values, curve["all"], strict=True)]
+    spans = [list(span) for is_above, span in groupby(range(len(above)), key=lambda place: above[place]) if is_above]
+    if not spans:
         return "At no threshold is the joint model above both acting on everybody and on nobody."
-    share = "" if len(above) == round((above[-1] - above[0]) * 100) + 1 else ", with gaps"
-    return (
-        f"The joint model is above both simple rules from a threshold of {percent(above[0])} to {percent(above[-1])}"
-        f"{share}; the curve has no interval."
-    )
+    spans = sorted(sorted(spans, key=len)[-MOST_SPANS:])
+    listed = joined([f"from {_percent(curve, span[0])} to {_percent(curve, span[-1])}" for span in spans])
+    return f"The joint model is above both simple rules for thresholds {listed}. The curve has no interval."
+
+
+def _percent(curve: Mapping[str, Any], place: int) -> str:
+    return f"{100 * curve['thresholds'][place]:.0f} %"

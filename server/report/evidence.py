@@ -1,4 +1,4 @@
-"""The report's sections for who judges an adapter: patients, weakest places, subgroups, calibration, decisions, limits."""
+"""The report's sections for who judges an adapter: patients, weak places, subgroups, calibration, decisions, limits."""
 
 from collections.abc import Mapping
 from typing import Any  # results are JSON
@@ -16,8 +16,8 @@ COHORT = (
     "total would give them away; totals are of what was told."
 )
 SUBGROUPS = (
-    "Each part has its own interval; where these overlap, a difference may be chance. Parts of few patients are hidden, "
-    "and others that would tell of them. Pooled is over the hospitals that show the part."
+    "Each part has its own interval; where these overlap, a difference may be chance. Parts of few patients are "
+    "hidden, and others that would tell of them. Pooled is over the hospitals that show the part."
 )
 
 

@@ -70,14 +70,14 @@ def _parts_of_patients(results: Mapping[str, Any]) -> Iterator[str]:
     if not section(results, "cohort"):
         yield "The patients are not described: the study does not ask for it, or no hospital lets it out."
     if hidden := hidden_count(results):
-        yield f"{_counted_are(hidden, 'cell')} of the description hidden, as being of few patients or telling of them."
+        yield f"Of the description, {_counted_are(hidden, 'cell')} hidden, as being of few patients or telling of them."
     columns = examined(results)
     if not columns:
         yield "No subgroup was examined: how it does for women, men, the young or the old is not known."
         return
     yield f"Subgroups were examined by {joined(columns)}, by nothing else, and not by two at once."
     if hidden := hidden_subgroups(results):
-        yield f"{_counted_are(hidden, 'subgroup')} of single hospitals hidden, as being of few patients."
+        yield f"At single hospitals {_counted_are(hidden, 'subgroup')} hidden: of few patients, or telling of them."
     missing = _untold(results, "subgroups")
     if missing:
         yield f"Subgroups are not told of by {joined(missing)}."

@@ -27,7 +27,11 @@ def recalibration_table(results: Mapping[str, Any], sites: Sequence[str]) -> Tab
     has_line = any(find(found, site, "method") == "platt" for site in told)
     columns = {**COLUMNS, **(LINE if has_line else {})}
     rows = [[Cell(site), *_cells(section(found, site), columns)] for site in told]
-    return table("Before \N{RIGHTWARDS ARROW} after, on test rows", ["Hospital", *columns.values()], rows)
+    return table(
+        f"Before {ARROW} after, on test rows; below, the change, and of slope and intercept the interval before",
+        ["Hospital", *columns.values()],
+        rows,
+    )
 
 
 def _cells(site: Mapping[str, Any], columns: Mapping[str, str]) -> list[Cell]:
@@ -47,7 +51,7 @@ def _change(site: Mapping[str, Any], name: str) -> Cell:
 def _line(site: Mapping[str, Any], name: str) -> Cell:
     before = estimate(site, "before", name)
     bounds = interval(before)
-    return _pair(before, estimate(site, "after", name), f"before: {bounds}" if bounds else "")
+    return _pair(before, estimate(site, "after", name), bounds)
 
 
 def _pair(before: Estimate, after: Estimate, detail: str) -> Cell:

@@ -8,6 +8,8 @@ from server.report.formats import counted, interval, plain
 from server.report.lead import Lead, lead_of
 from server.report.values import Estimate, estimate, find, section
 
+Place = tuple[str, str | None]
+"""Name of a hospital or subgroup, and of the hospital that a subgroup is at, where it is of one alone."""
 BY_CHANCE = "The worst of several is in part so by chance: its interval says how much."
 
 
@@ -38,7 +40,7 @@ def weakest_subgroup(results: Mapping[str, Any]) -> Weakest | None:
     """Return the subgroup with the worst leading metric: over all hospitals where pooled, else at one of them."""
     lead = lead_of(results)
     pooled = section(results, "subgroups", "pooled")
-    found = {(name, None): estimate(pooled, name, lead.name) for name in pooled}
+    found: dict[Place, Estimate] = {(name, None): estimate(pooled, name, lead.name) for name in pooled}
     everyone = estimate(results, "comparison", "federated", "pooled", lead.name).value
     worst = _worst(found, everyone, lead)
     if worst is not None:
@@ -47,12 +49,12 @@ def weakest_subgroup(results: Mapping[str, Any]) -> Weakest | None:
     return _worst(dict(_at_sites(results, lead)), mean, lead)
 
 
-def _at_sites(results: Mapping[str, Any], lead: Lead) -> Iterator[tuple[tuple[str, str | None], Estimate]]:
+def _at_sites(results: Mapping[str, Any], lead: Lead) -> Iterator[tuple[Place, Estimate]]:
     for site, levels in section(results, "subgroups", "sites").items():
         yield from (((name, site), estimate(levels, name, lead.name)) for name in levels)
 
 
-def _worst(found: Mapping[tuple[str, str | None], Estimate], reference: float | None, lead: Lead) -> Weakest | None:
+def _worst(found: Mapping[Place, Estimate], reference: float | None, lead: Lead) -> Weakest | None:
     """A value alone is not the worst of anything."""
     known = {place: each.value for place, each in found.items() if each.value is not None}
     if len(known) < 2 or reference is None:
