@@ -15,7 +15,7 @@ from server.report.layout import Cell, Table, table
 from server.report.lead import labels_of, lead_of
 from server.report.limits import limits
 from server.report.modes import present_modes
-from server.report.provenance import provenance_table, receipts_table
+from server.report.provenance import provenance_tables
 from server.report.rounds import training_rows
 from server.report.summary import summary
 from server.report.values import estimate, find, number, rounds_of, section, site_names
@@ -185,5 +185,4 @@ def _is_peft(results: Mapping[str, Any]) -> bool:
 
 
 def _fact_tables(results: Mapping[str, Any]) -> list[Table]:
-    found = [provenance_table(results), receipts_table(results), facts.parameters_table(results)]
-    return [each for each in found if each is not None] + list(facts.recorded_tables(results))
+    return [*provenance_tables(results), facts.parameters_table(results), *facts.recorded_tables(results)]

@@ -15,6 +15,14 @@ def provenance_json(results: Mapping[str, Any]) -> dict[str, Any]:
     return {**{part: results.get(part) for part in PARTS}, "rounds": len(rounds_of(results))}
 
 
+def provenance_tables(results: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of a run whose adapter has a digest."""
+    if find(results, "digests", "adapter") is None:
+        return []
+    receipts = receipts_table(results)
+    return [provenance_table(results), *([] if receipts is None else [receipts])]
+
+
 def provenance_table(results: Mapping[str, Any]) -> Table:
     """The run in a few lines: which round was kept, the adapter's digest, its parent, how many receipts there are."""
     parent, receipts = results.get("parent"), section(results, "receipts")

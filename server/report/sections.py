@@ -48,6 +48,7 @@ def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Sect
         _participation(results),
         _cost(results),
         _privacy(results),
+        _provenance(results),
         _reproduction(results),
     ]
     return [part for part in found if not part.is_empty]
@@ -133,7 +134,10 @@ def _reproduction(results: Mapping[str, Any]) -> Section:
     again = facts.command(results)
     text = AGAIN_WITH_NOISE if privacy.has_privacy(results) else AGAIN
     folded = ("The study as it ran", facts.study_text(results))
-    tables = _tables(
-        provenance.provenance_table(results), provenance.receipts_table(results), *facts.recorded_tables(results)
+    return Section(
+        "Running it again", (text if again else NOT_AGAIN,), (), facts.recorded_tables(results), again, folded
     )
-    return Section("Provenance: running it again", (text if again else NOT_AGAIN,), (), tables, again, folded)
+
+
+def _provenance(results: Mapping[str, Any]) -> Section:
+    return Section("Provenance", tables=_tables(*provenance.provenance_tables(results)))
