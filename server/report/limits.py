@@ -62,6 +62,10 @@ def _sites(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"Whether joining helps cannot be told, by the interval, for {joined(unclear)}."
     if section(results, "comparison") and not benefits:
         yield "No hospital trained a model of its own, so that whether joining helps is not known."
+    tried = section(results, "contributions", "sites")
+    harmful = [site for site in tried if verdict(estimate(tried, site, "mean", "difference")) == "worse"]
+    if harmful:
+        yield f"The mean over hospitals is better, by an interval that excludes zero, without {joined(harmful)}."
     if not section(results, "contributions"):
         yield "What each hospital adds was not tried; in a simulation, --contributions does."
 

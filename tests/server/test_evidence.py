@@ -46,7 +46,9 @@ def test_pooled_subgroups_are_the_metrics_of_the_rows_of_all_sites() -> None:
     )
     pooled = content["subgroups"]["pooled"]["sex=f"]
     for name in ("auroc", "brier", "accuracy"):
-        assert pooled[name]["value"] == pytest.approx(whole.metrics[name].value, abs=pooled[name].get("error", 0) + 1e-9)
+        assert pooled[name]["value"] == pytest.approx(
+            whole.metrics[name].value, abs=pooled[name].get("error", 0) + 1e-9
+        )
     assert content["subgroups"]["sites"]["site-0"]["sex=f"]["auroc"] == a.scores.metrics["auroc"].to_json()
     assert content["subgroups"]["patients"] == {"site-0": {"sex=f": 40}, "site-1": {"sex=f": 30}}
 
