@@ -60,8 +60,8 @@ def _climbed(step_of: Callable[[Floats, Floats], Floats], weights: Floats, *, nu
             found = found + step
             if not (np.abs(step) > _CONVERGED).any():
                 break
-    fits = (np.abs(step) <= _CONVERGED).all(axis=-1) & (np.abs(found) < _FARTHEST).all(axis=-1)
-    return np.where(fits[..., None], found, np.nan)
+    fits = np.asarray((np.abs(step) <= _CONVERGED) & (np.abs(found) < _FARTHEST)).all(axis=-1, keepdims=True)
+    return np.where(fits, found, np.nan)
 
 
 def _newton_step(z: Floats, y: Floats, weights: Floats, found: Floats) -> Floats:

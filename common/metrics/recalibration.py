@@ -200,7 +200,7 @@ def _statistics(probabilities: Floats, labels: NDArray[np.int64]) -> dict[str, S
 
 
 def _positive(labels: NDArray[np.int64]) -> Floats:
-    return (labels == 1).astype(np.float64)
+    return np.asarray(labels == 1, dtype=np.float64)
 
 
 def _named(part: str, statistics: Mapping[str, Statistic]) -> dict[str, Statistic]:
