@@ -80,7 +80,7 @@ def _subgroups(
     found = {site: _flat(each) for site, each in told.items() if each.subgroups is not None}
     if not found:
         return None
-    names = list(dict.fromkeys(name for each in found.values() for name in each))
+    names = _in_order([name for each in found.values() for name in each])
     first = [info.name for info in measure.infos]
     pooled = {}
     for name in names:
@@ -98,6 +98,12 @@ def _subgroups(
         },
         "pooled": pooled,
     }
+
+
+def _in_order(names: Sequence[str]) -> list[str]:
+    """Return each name once, those of a column together: a site without a level lacks its name."""
+    columns = list(dict.fromkeys(name.partition("=")[0] for name in names))
+    return sorted(dict.fromkeys(names), key=lambda name: columns.index(name.partition("=")[0]))
 
 
 def _flat(evidence: SiteEvidence) -> dict[str, Subgroup | None]:

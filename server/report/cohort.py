@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any  # results are JSON
 
+from common.cohort_statistics import MISSING
 from server.report.formats import DASH, count, percent
 from server.report.layout import Cell, Table, table
 from server.report.values import find, number, section
@@ -47,7 +48,9 @@ def _label_name(results: Mapping[str, Any], name: str) -> str:
 
 
 def _is_known(cohort: Mapping[str, Any], sites: Sequence[str], path: tuple[str, ...]) -> bool:
-    """Whether a level has rows or is hidden at some hospital: one that is nowhere needs no line."""
+    """Whether a level needs a line: it has rows, or, where it is no missing value, is hidden, at some hospital."""
+    if path[-1] == MISSING:
+        return any(number(cohort, "sites", site, *path) for site in sites)
     return any(
         find(cohort, "sites", site, *path[:-1]) is None or find(cohort, "sites", site, *path) != 0 for site in sites
     )

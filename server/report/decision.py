@@ -76,8 +76,14 @@ def useful_range(results: Mapping[str, Any]) -> str:
     if not spans:
         return "At no threshold is the joint model above both acting on everybody and on nobody."
     spans = sorted(sorted(spans, key=len)[-MOST_SPANS:])
-    listed = joined([f"from {_percent(curve, span[0])} to {_percent(curve, span[-1])}" for span in spans])
+    listed = joined([_span(curve, span) for span in spans])
     return f"The joint model is above both simple rules for thresholds {listed}. The curve has no interval."
+
+
+def _span(curve: Mapping[str, Any], span: Sequence[int]) -> str:
+    if len(span) == 1:
+        return f"of {_percent(curve, span[0])}"
+    return f"from {_percent(curve, span[0])} to {_percent(curve, span[-1])}"
 
 
 def _percent(curve: Mapping[str, Any], place: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any  # results are JSON
 
+from common.cohort_statistics import MISSING
 from server.report.cohort import MOST_SITES
 from server.report.layout import Cell, Table, score_cell, table
 from server.report.lead import Lead
@@ -16,7 +17,7 @@ def subgroups_table(results: Mapping[str, Any], sites: Sequence[str], lead: Lead
         return None
     told = [site for site in sites if site in section(found, "sites")]
     shown = told if len(told) <= MOST_SITES else []
-    names = list(section(found, "pooled"))
+    names = [name for name in section(found, "pooled") if _is_worth_a_line(found, name, lead)]
     rows = [
         [
             Cell(name.replace("=", ": ")),
@@ -26,6 +27,13 @@ def subgroups_table(results: Mapping[str, Any], sites: Sequence[str], lead: Lead
         for name in names
     ]
     return table(f"{lead.label} of the joint model on parts of the test rows", ["Subgroup", "Pooled", *shown], rows)
+
+
+def _is_worth_a_line(found: Mapping[str, Any], name: str, lead: Lead) -> bool:
+    """A part of rows without a value is none of the study's own: hidden everywhere, it says nothing."""
+    sites = section(found, "sites")
+    shown = any(estimate(sites, site, name, lead.name).value is not None for site in sites)
+    return shown or not name.endswith(f"={MISSING}")
 
 
 def _at_site(levels: Mapping[str, Any], name: str, lead: Lead) -> Cell:

@@ -65,6 +65,13 @@ def test_a_hidden_subgroup_is_null_with_its_reason_and_in_no_total() -> None:
     assert nobody["subgroups"]["pooled"]["sex=f"]["auroc"]["reason"] == HIDDEN
 
 
+def test_the_parts_of_a_column_stand_together() -> None:
+    (a, *_), (b, *_) = subgroup(1), subgroup(2)
+    first = SiteEvidence(10, subgroups={"sex": {"f": a}, "age": {"old": b}})
+    content = found(first, SiteEvidence(10, subgroups={"sex": {"f": a, "missing": b}, "age": {"old": b}}))
+    assert list(content["subgroups"]["pooled"]) == ["sex=f", "sex=missing", "age=old"]
+
+
 def test_without_summaries_ranking_is_not_pooled() -> None:
     a, *_ = subgroup(1, released=False)
     content = found(SiteEvidence(10, subgroups={"sex": {"f": a}}))

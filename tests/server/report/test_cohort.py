@@ -26,6 +26,13 @@ def test_a_hidden_cell_says_so_and_its_total_is_a_least_one(evidence_results):
     assert hidden_count(evidence_results) == 3
 
 
+def test_a_missing_value_has_a_line_only_where_some_hospital_tells_of_one(evidence_results):
+    names = [row[0].text for row in cohort_table(evidence_results, ["Cleveland", "Zurich-Basel"]).rows]
+    assert "sex: missing" not in names
+    evidence_results["cohort"]["sites"]["Cleveland"]["categories"]["sex"]["missing"] = 12
+    assert cells(evidence_results, "sex: missing")[0].text == "12"
+
+
 def test_many_hospitals_have_one_column(evidence_results):
     sites = evidence_results["cohort"]["sites"]
     sites |= {f"site-{i}": sites["Cleveland"] for i in range(20)}
