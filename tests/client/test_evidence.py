@@ -190,3 +190,22 @@ def test_a_task_without_classes_has_no_calibration(make_study: Callable[..., Stu
     study = replaced(make_study(*ASKS), {"task": {"kind": "regression", "target": "outcome"}})
     found = reporter(study).recalibration(rows, validation=scores(1), test=scores(2))
     assert found.reason == "the task has no classes"
+
+
+class Noting:
+    """What a ledger is told of patients whom nothing protects."""
+
+    def __init__(self) -> None:
+        self.patients: set[str] = set()
+
+    def note_unprotected(self, study: str, patients: set[str]) -> None:
+        self.patients |= patients
+
+
+@pytest.mark.parametrize("release_cohort", [True, False])
+def test_the_ledger_knows_of_whom_a_cohort_tells(
+    release_cohort: bool, make_trainer: Callable[..., Trainer], ask_closing: Callable[..., Request]
+) -> None:
+    trainer, ledger = make_trainer(*ASKS, policy=OPEN.model_copy(update={"release_cohort": release_cohort})), Noting()
+    closing(replace(trainer, ledger=ledger), ask_closing)  # type: ignore[arg-type] # all of a ledger that is asked
+    assert (set(trainer.rows.train.patients) <= ledger.patients) is release_cohort
