@@ -8,6 +8,7 @@ from typing import TypeVar
 from client.approval import Signed
 from client.data import Rows
 from client.data.table import with_default_column
+from client.explain_evidence import evidence_lines
 from client.explain_plans import plan_lines
 from client.ledger import Ledger
 from client.policy import Policy, leaving_schema, objections, reply_bytes
@@ -153,6 +154,7 @@ def _figure_lines(study: Study, policy: Policy) -> Iterator[str]:
     else:
         yield "counts        training rows; rows and patients of each part that is scored; loss, steps, seconds"
     yield f"summaries     {_SUMMARIES if policy.release_histograms else 'no'}"
+    yield from evidence_lines(study, policy)
 
 
 def _tensor_lines(schema: AdapterSchema) -> Iterator[str]:

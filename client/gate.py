@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from client.budget import Budget
+from client.evidence_gate import allowed, let_out
 from client.journal import Decision, Entry
 from client.policy import Policy
 from client.private_reply import says_more
@@ -57,7 +58,7 @@ class Objection:
 
 NOT_FINITE = Objection("not finite", "TRAINING_DIVERGED")
 NO_COUNTS: Mapping[Split, int] = MappingProxyType({})
-FEW, NOT_RELEASED = "fewer patients than the site releases", "the site does not release this metric"
+FEW = "fewer patients than the site releases"
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,15 @@ def _entry(
         tensors=len(reply.update) + len(reply.extra) if reply else 0,
         size_bytes=_size(reply) if reply else 0,
         digest=answers.payload_digest(reply) if reply else None,
-        metrics=sorted({f"{split} {m}" for split, e in evaluations.items() for m in e.scores.metrics}),
+        metrics=sorted({f"{split} {name}" for split, e in evaluations.items() for name in _told(e)}),
         histograms=sorted(split for split, e in evaluations.items() if e.summary is not None),
         examples=reply.examples if reply else None,
     )
+
+
+def _told(evaluation: SplitEvaluation) -> list[str]:
+    """Name the metrics that are told, and the parts of the evidence."""
+    return [*evaluation.scores.metrics, *(evaluation.evidence.parts if evaluation.evidence is not None else ())]
 
 
 def _size(reply: Reply) -> int:
@@ -220,8 +226,13 @@ def _not_let_out(reply: Reply, update: AdapterState, policy: Policy) -> Objectio
         return Objection(f"update norm over {policy.max_update_norm}")
     if not all(policy.lets_out(name) for name in update):
         return Objection("a tensor that the policy does not let out")
-    unknown = any(set(e.scores.metrics) - set(metric_names()) for e in reply.evaluations.values())
+    unknown = any(set(m) - set(metric_names()) for e in reply.evaluations.values() for m in _all_metrics(e))
     return Objection("a metric that nobody knows") if unknown else None
+
+
+def _all_metrics(evaluation: SplitEvaluation) -> list[Mapping[str, Metric]]:
+    evidence = evaluation.evidence
+    return [evaluation.scores.metrics, *([] if evidence is None else [s.scores.metrics for s in evidence.shown()])]
 
 
 def _unasked(reply: Reply, request: Request) -> Objection | None:
@@ -234,12 +245,15 @@ def _unasked(reply: Reply, request: Request) -> Objection | None:
 
 
 def _withhold(evaluation: SplitEvaluation, policy: Policy, rarest: int) -> SplitEvaluation:
-    """Drop the histogram unless allowed, every value that rests on too few patients, and metrics not allowed."""
+    """Drop histogram and evidence unless allowed, what rests on too few patients, and metrics not allowed."""
     scores = evaluation.scores
     if scores.patients < policy.minimum_patients or rarest < policy.minimum_class_patients:
         return SplitEvaluation(replace(scores, metrics={m: _hidden(v, FEW) for m, v in scores.metrics.items()}))
-    metrics = {m: v if m in policy.metrics else _hidden(v, NOT_RELEASED) for m, v in scores.metrics.items()}
-    return SplitEvaluation(replace(scores, metrics=metrics), evaluation.summary if policy.release_histograms else None)
+    return SplitEvaluation(
+        allowed(scores, policy),
+        evaluation.summary if policy.release_histograms else None,
+        None if evaluation.evidence is None else let_out(evaluation.evidence, policy),
+    )
 
 
 def _hidden(metric: Metric, reason: str) -> Metric:

@@ -23,7 +23,8 @@ Decision = Literal["released", "repeated", "refused"]
 class Entry:
     """What left or was refused: which study, run and round, how many tensors, bytes and examples, and one digest.
 
-    kind: `preflight` is what was said before round 1, as one of round 0. metrics: "split name" each. histograms: the
+    kind: `preflight` is what was said before round 1, as one of round 0. metrics: "split name" each, and
+    "test cohort", "test subgroups", "test recalibration" where these left. histograms: the
     splits whose score histograms left.
     """
 

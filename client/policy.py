@@ -26,6 +26,8 @@ REFUSED_METHOD = "full"
 """Fine-tuning all of the model is refused unless a hospital names it: its update says the most of single patients."""
 TEXT_BYTES = 4096
 """Of metrics and figures in one reply; score histograms, where they may leave, add some for each row."""
+EVIDENCE_BYTES = 64 * 1024
+"""Of a cohort and of subgroups, where a study asks for some."""
 CLOSING_MESSAGES = 2
 LARGEST_RATIO = 100.0
 """Of the weights that a loss gives to two classes: beyond it, an update is of the few patients of one class alone."""
@@ -44,7 +46,9 @@ class Policy(BaseModel):
     leaves in answer to one study, each answer counted once. max_update_norm: Euclidean, over all tensors.
     minimum_patients: with fewer to train on nothing is answered, and metrics of fewer are withheld.
     minimum_class_patients: metrics are withheld too where fewer patients are of one class, or have one number or text
-    of few (see `common.labels.rarest`). metrics: names that may leave. hours: see `client.hours`; none is any time.
+    of few (see `common.labels.rarest`). metrics: names that may leave. release_cohort: whether what describes the
+    patients and parts of them may leave where a study asks for it. small_cell: of fewer patients none of that. hours:
+    see `client.hours`; none is any time.
     runs: how many runs of a study are answered; a new run can ask everything again.
     privacy_epsilon, privacy_delta: the most that all studies with a guarantee together may spend of one patient.
     require_privacy: only studies whose guarantee is of patients. Of such studies: count_step, to a multiple of which
@@ -64,6 +68,8 @@ class Policy(BaseModel):
     minimum_class_patients: int = Field(default=5, ge=0)
     metrics: tuple[str, ...] = Field(default_factory=metric_names)
     release_histograms: bool = False
+    release_cohort: bool = False
+    small_cell: int = Field(default=10, ge=0)
     hours: tuple[str, ...] = ()
     runs: int = Field(default=1, ge=1)
     privacy_epsilon: float = Field(default=8.0, gt=0)
@@ -159,7 +165,8 @@ def reply_bytes(bundle: Bundle, site: str) -> int:
 def study_bytes(bundle: Bundle, site: str) -> int:
     """Return about how many bytes leave in answer to one run: tensors each round, and what is said beside them."""
     rounds = bundle.study.federation.rounds
-    return rounds * reply_bytes(bundle, site) + (rounds + CLOSING_MESSAGES) * TEXT_BYTES
+    evidence = EVIDENCE_BYTES if bundle.study.evaluation.asks_more else 0
+    return rounds * reply_bytes(bundle, site) + (rounds + CLOSING_MESSAGES) * TEXT_BYTES + evidence
 
 
 def is_nearly_full(bundle: Bundle) -> bool:

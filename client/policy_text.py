@@ -15,6 +15,8 @@ _COMMENTS = {
     "minimum_class_patients": "Metrics are withheld where fewer patients are of one class, or have one of few labels.",
     "metrics": "Metrics that may leave, each with the number of rows behind it.",
     "release_histograms": "Whether summaries may leave for metrics over all sites: score histograms, sums.",
+    "release_cohort": "Whether what describes patients may leave: counts, sums, metrics of subgroups, calibration.",
+    "small_cell": "Of fewer patients than this no cell of them, and no subgroup; 0 hides none.",
     "hours": "When the site answers, in local time: ['Mo-Fr 20:00-06:00', 'Sa,Su 00:00-24:00']; [] is any time.",
     "runs": "How many runs of one study are answered; a new run can ask everything again.",
     "privacy_epsilon": "Largest epsilon that all studies with a guarantee together may spend of one patient.",

@@ -38,6 +38,8 @@ def _hidden(evaluation: SplitEvaluation, step: int) -> SplitEvaluation:
 
 def says_more(reply: Reply, policy: Policy) -> bool:
     """Whether a reply has more than `hidden` leaves of it."""
+    if any(each.evidence is not None for each in reply.evaluations.values()):
+        return True
     counts = [reply.examples]
     if not policy.exact_metrics:
         scores = [each.scores for each in reply.evaluations.values()]

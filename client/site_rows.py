@@ -1,7 +1,8 @@
 """A site's rows in three parts, by patient, each tokenised once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any  # a column holds numbers or words
 
 from client.data import Rows
 from client.split import Parts, split_patients
@@ -14,11 +15,12 @@ from common.workbench import Workbench
 
 @dataclass(frozen=True)
 class SplitRows:
-    """One part of a site's rows, tokenised once."""
+    """One part of a site's rows, tokenised once. features: the typed columns (n,), None where a value is missing."""
 
     examples: Sequence[AnyExample]
     labels: Labels
     patients: Sequence[str]
+    features: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -55,4 +57,4 @@ def split_of(rows: Rows, study: Study) -> Parts:
 
 def _encode(rows: Rows, bench: Workbench) -> SplitRows:
     examples = bench.task.encode(bench.reader, rows.inputs, rows.labels, max_length=bench.max_length)
-    return SplitRows(examples, rows.labels, rows.patients)
+    return SplitRows(examples, rows.labels, rows.patients, rows.features)

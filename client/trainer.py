@@ -11,7 +11,11 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from client.consent import check_request
+from client.evidence import Reporter
 from client.execution import Execution, limited_threads
 from client.gate import Gate
 from client.ledger import Ledger
@@ -33,9 +37,11 @@ from common.compressing import compression_of
 from common.compression import Compression
 from common.errors import NotFiniteError, RefusedError
 from common.labels import rarest
+from common.metrics.classes import ClassMeasure
 from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
 from common.rank_slices import as_at_rank, padded
 from common.seeds import generator
+from common.site_evidence import SiteEvidence
 from common.state import AdapterSchema, AdapterState, Array
 from common.unfreezing import matching, patterns_in
 from common.workbench import Workbench
@@ -120,7 +126,9 @@ class Trainer:
 
     def _charge(self, request: Request) -> None:
         """Have in the ledger what leaves in answer to a request, and of whom it tells exactly, before it is stored."""
-        told = {patient for split in request.splits for patient in self.rows.part(split).patients}
+        parts = [self.rows.part(split) for split in request.splits]
+        parts += [self.rows.train, self.rows.validation] if "test" in request.splits and self._tells_more else []
+        told = {patient for part in parts for patient in part.patients}
         if self.shield is not None:
             self.shield.charge(request, self.gate.policy)
             told = told if self.gate.policy.exact_metrics else set()
@@ -255,4 +263,18 @@ class Trainer:
             resamples=wanted if split == "test" else min(wanted, VALIDATION_RESAMPLES),
             rng=generator(request.seed, round_number=request.round, site=self.name, purpose=f"bootstrap {split}"),
         )
-        return SplitEvaluation(scores, measure.summary(outputs, part.labels, part.patients))
+        evidence = self._evidence(outputs, request) if split == "test" and self._tells_more else None
+        return SplitEvaluation(scores, measure.summary(outputs, part.labels, part.patients), evidence)
+
+    @property
+    def _tells_more(self) -> bool:
+        """Whether the study asks, and the hospital answers, for more than the metrics of all test rows."""
+        asked = self.bundle.study.evaluation.asks_more
+        return asked and self.gate.policy.release_cohort and self.shield is None
+
+    def _evidence(self, test: NDArray[np.float64], request: Request) -> SiteEvidence:
+        study, task = self.bundle.study, self.bench.task
+        wanted = study.evaluation.recalibration and isinstance(task.measure, ClassMeasure)
+        validation = score(self.bench, self.rows.validation.examples, execution=self.execution) if wanted else None
+        reporter = Reporter(self.name, study, task, self.gate.policy, request.seed)
+        return reporter.evidence(self.rows, validation=validation, test=test)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, cast  # JSON values
 
+from common import evidence_json
 from common.errors import SchemaError
 from common.files import digest_json
 from common.metrics.measure import Measure
@@ -22,7 +23,8 @@ def to_json(answer: Answer) -> dict[str, Any]:
 
 def _evaluation_to_json(evaluation: SplitEvaluation) -> dict[str, Any]:
     summary = None if evaluation.summary is None else evaluation.summary.to_json()
-    return {"scores": evaluation.scores.to_json(), "summary": summary}
+    found = {"scores": evaluation.scores.to_json(), "summary": summary}
+    return found if evaluation.evidence is None else {**found, "evidence": evidence_json.to_json(evaluation.evidence)}
 
 
 def payload_digest(answer: Answer) -> str | None:
@@ -82,12 +84,13 @@ def _evaluations(content: Any, measure: Measure) -> dict[Split, SplitEvaluation]
 
 
 def _evaluation(content: Any, measure: Measure) -> SplitEvaluation:
-    if not isinstance(content, Mapping) or set(content) != {"scores", "summary"}:
-        raise SchemaError("an evaluation has other keys than scores and summary")
+    if not isinstance(content, Mapping) or set(content) - {"evidence"} != {"scores", "summary"}:
+        raise SchemaError("an evaluation has other keys than scores, summary and evidence")
     scores = Scores.from_json(content["scores"])
+    evidence = evidence_json.from_json(content["evidence"], measure) if "evidence" in content else None
     if content["summary"] is None:
-        return SplitEvaluation(scores)
+        return SplitEvaluation(scores, evidence=evidence)
     summary = measure.read_summary(content["summary"])
     if summary.n != scores.n:
         raise SchemaError(f"the summary holds {summary.n} rows, the scores say {scores.n}")
-    return SplitEvaluation(scores, summary)
+    return SplitEvaluation(scores, summary, evidence)

@@ -8,6 +8,7 @@ from common.files import digest_json
 from common.metrics.measure import Summary
 from common.metrics.types import Scores
 from common.rank_slices import sliced_schema
+from common.site_evidence import SiteEvidence
 from common.state import AdapterSchema, AdapterState, digest_state
 
 Kind = Literal["train", "evaluate"]
@@ -116,10 +117,14 @@ class Request:
 
 @dataclass(frozen=True)
 class SplitEvaluation:
-    """Metrics of one split at one site, and the summary for metrics over sites where the site's policy releases it."""
+    """Metrics of one split at one site, and what else of it the site's policy releases.
+
+    summary: for metrics over sites. evidence: of test rows alone, once at the end, where the study asks for some.
+    """
 
     scores: Scores
     summary: Summary | None = None
+    evidence: SiteEvidence | None = None
 
 
 @dataclass(frozen=True)

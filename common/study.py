@@ -13,12 +13,12 @@ from common.data_schema import FROZEN, OPEN, DataSection
 from common.files import digest_json
 from common.names import NAME, SiteName
 from common.study_compression import CompressionSection
+from common.study_evaluation import EvaluationSection, check_subgroups, digested
 from common.study_privacy import PrivacySection
 from common.study_regulariser import RegulariserSection
 from common.study_simulation import SimulationSection
 from common.unfreezing import Steps, check_order
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 Patterns = tuple[str, ...]
 
 
@@ -162,31 +162,6 @@ class AggregationSection(BaseModel):
         return dict(self.model_extra or {})
 
 
-class LearningRates(Section):
-    """Learning rates of the comparison's other budgets, each chosen on validation rows; absent: the federated one."""
-
-    local: float | None = Field(default=None, gt=0)
-    central: float | None = Field(default=None, gt=0)
-    personalised: float | None = Field(default=None, gt=0)
-
-
-class EvaluationSection(Section):
-    """How rows are split, by a hash of the patient id, and which round's adapter is kept."""
-
-    validation_fraction: Fraction = 0.15
-    test_fraction: Fraction = 0.25
-    split_seed: int = Field(default=0, ge=0)
-    keep: Literal["best", "last"] = "last"
-    resamples: int = Field(default=1000, ge=0, le=100_000)
-    learning_rates: LearningRates = LearningRates()
-
-    @model_validator(mode="after")
-    def _room_for_training(self) -> Self:
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("validation_fraction + test_fraction leave no rows to train on")
-        return self
-
-
 class Study(Section):
     """A whole study file."""
 
@@ -220,6 +195,11 @@ class Study(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _subgroups_exist(self) -> Self:
+        check_subgroups(self.evaluation, self.data)
+        return self
+
     @property
     def _comparing(self) -> list[str]:
         """The keys that compare rounds with each other."""
@@ -230,6 +210,7 @@ class Study(Section):
     def digest(self) -> str:
         """Digest of what all sites agree on: neither `simulation` nor the base model's location is part of it."""
         content = self.model_dump(mode="json", exclude={"simulation": True, "base_model": {"source": True}})
+        content["evaluation"] = digested(content["evaluation"])
         return digest_json(content)
 
 

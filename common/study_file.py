@@ -14,6 +14,7 @@ from common.errors import StudyError
 from common.protecting import check_privacy
 from common.strategy_check import check_strategy
 from common.study import Study
+from common.study_evaluation import check_evidence
 from common.study_regulariser import check_classifies
 from common.study_task import task_of
 
@@ -106,6 +107,7 @@ def _check_plugins(study: Study) -> None:
         built[package] = plugins.build(package, name, options, key=REGISTRIES[package])
     check_strategy(study, built["server.aggregation"])
     check_privacy(study)
+    check_evidence(study)
     if study.training.regulariser is not None:
         check_classifies(task_of(study.task).measure, kind=study.training.regulariser.kind)
 

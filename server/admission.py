@@ -9,9 +9,11 @@ from common.compression import Compression
 from common.compression.none import UNCOMPRESSED
 from common.errors import SchemaError
 from common.metrics.measure import MetricInfo
-from common.metrics.types import Metric
+from common.metrics.types import Metric, Scores
 from common.protocol import TRAIN_FIGURES, Reply, Split, SplitEvaluation
+from common.site_evidence import SiteEvidence
 from common.state import AdapterSchema, norm
+from common.study_evaluation import NOTHING_MORE, EvaluationSection
 from server.aggregation import ClientUpdate
 
 MAX_EXAMPLES: Final = 10**7
@@ -31,7 +33,8 @@ class Asked:
 
     schema: the tensors asked for, none where nothing is trained. compression: in which they come. splits: those to
     evaluate. declared: the example count of this site's first accepted reply of the run, None before it. norm_bound:
-    largest Euclidean norm of an update, None for MAX_NORM. infos: the metrics that there may be.
+    largest Euclidean norm of an update, None for MAX_NORM. infos: the metrics that there may be. evaluation: what the
+    study asks for at the end, of test rows.
     """
 
     schema: AdapterSchema
@@ -41,6 +44,7 @@ class Asked:
     weighting: Weighting
     infos: tuple[MetricInfo, ...]
     compression: Compression = UNCOMPRESSED
+    evaluation: EvaluationSection = NOTHING_MORE
 
 
 @dataclass(frozen=True)
@@ -113,14 +117,27 @@ def _check_evaluations(evaluations: Mapping[Split, SplitEvaluation], asked: Aske
     if set(evaluations) != set(asked.splits):
         raise SchemaError(f"evaluates {sorted(evaluations)}, asked for {sorted(asked.splits)}")
     known = {info.name: info for info in asked.infos}
-    for evaluation in evaluations.values():
-        scores = evaluation.scores
-        if not 0 <= scores.patients <= scores.n <= MAX_EXAMPLES:
-            raise SchemaError(f"{scores.patients} patients in {scores.n} rows, at most {MAX_EXAMPLES} rows are allowed")
-        if not set(scores.metrics) <= set(known):
-            raise SchemaError(f"metrics other than {', '.join(known)}")
-        for name, metric in scores.metrics.items():
-            _check_metric(known[name], metric, scores.n)
+    for split, evaluation in evaluations.items():
+        _check_scores(evaluation.scores, known)
+        if evaluation.evidence is not None:
+            _check_evidence(split, evaluation.evidence, known, asked)
+
+
+def _check_scores(scores: Scores, known: Mapping[str, MetricInfo]) -> None:
+    if not 0 <= scores.patients <= scores.n <= MAX_EXAMPLES:
+        raise SchemaError(f"{scores.patients} patients in {scores.n} rows, at most {MAX_EXAMPLES} rows are allowed")
+    if not set(scores.metrics) <= set(known):
+        raise SchemaError(f"metrics other than {', '.join(known)}")
+    for name, metric in scores.metrics.items():
+        _check_metric(known[name], metric, scores.n)
+
+
+def _check_evidence(split: Split, evidence: SiteEvidence, known: Mapping[str, MetricInfo], asked: Asked) -> None:
+    """What was not asked for is refused, as everything is: the site's policy lets out no more than was approved."""
+    if split != "test" or not evidence.is_asked_by(asked.evaluation):
+        raise SchemaError(f"tells of {', '.join(evidence.parts) or 'nothing'} on {split} rows, which nobody asked for")
+    for subgroup in evidence.shown():
+        _check_scores(subgroup.scores, known)
 
 
 def _check_metric(info: MetricInfo, metric: Metric, rows: int) -> None:

@@ -59,6 +59,7 @@ def job_of(study: Study, schema: AdapterSchema, *, sites: tuple[str, ...], seed:
         unfreeze=study.training.unfreeze,
         ranks=federation.ranks,
         compression=compression_of(study.compression),
+        evaluation=study.evaluation,
         resamples=study.evaluation.resamples,
         site_rule=rule_of(study, len(sites)),
     )

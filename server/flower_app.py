@@ -36,6 +36,7 @@ from server.coordinator.tracking import tracking_of
 from server.exchange import SYSTEM_CLOCK
 from server.model_card import render_card
 from server.preflight import check_sites
+from server.receipt_heads import receipt_heads
 from server.receipts import Receipts
 from server.registered_grid import RegisteredGrid
 from server.report.render import write_report
@@ -182,7 +183,7 @@ def begin_state(bundle: Bundle, run: RunFolder) -> ServerState:
 
 def write_outcome(run: RunFolder, bundle: Bundle, outcome: Outcome, *, seconds: float) -> None:
     """Write the adapter and the report, then `results.json`: where it is, the run is complete."""
-    content = of_real_sites(bundle, outcome, seconds=seconds)
+    content = {**of_real_sites(bundle, outcome, seconds=seconds), "receipts": receipt_heads(run.receipts)}
     write_adapter(run.adapter, bundle, outcome.adapter, card=render_card(content))
     write_report(content, run.path / "report.html")
     write_json(run.results, content)

@@ -11,6 +11,7 @@ from common.metrics.measure import Measure
 from common.privacy._noise import NoiseSource, secure_normal
 from common.privacy.site_dp import SiteRule
 from common.state import AdapterSchema
+from common.study_evaluation import NOTHING_MORE, EvaluationSection
 from common.unfreezing import Steps
 from server.admission import Weighting
 from server.aggregation import Strategy
@@ -29,7 +30,7 @@ class ServerJob:
     keep: the adapter of the best round by validation, or of the last. resamples: of the bootstrap of pooled metrics.
     patience: rounds without a better pooled metric after which the rounds end; None plays them all.
     unfreeze: which tensors are trained from which round on; the strategy's plans are narrowed to them.
-    ranks: LoRA ranks of single sites. compression: how updates come.
+    ranks: LoRA ranks of single sites. compression: how updates come. evaluation: what is asked for at the end.
     folder: where `checkpoint/`, `events.jsonl` and the spool go.
     receipts: where each judged reply is noted (real sites); None notes nothing.
     site_rule: how updates are clipped and noised (site-level privacy); None leaves them as they are. noise: whence the
@@ -56,6 +57,7 @@ class ServerJob:
     unfreeze: Steps = ()
     ranks: Mapping[str, int] = field(default_factory=dict)
     compression: Compression = UNCOMPRESSED
+    evaluation: EvaluationSection = NOTHING_MORE
     resamples: int = 0
     only_registered: bool = False
     site_rule: SiteRule | None = None

@@ -119,6 +119,7 @@ def _asked(job: ServerJob, question: Question, site: str) -> Asked:
     return Asked(
         schema=asked_schema(job.schema, question.kind, plan),
         compression=job.compression,
+        evaluation=job.evaluation,
         splits=question.splits,
         declared=question.declared.get(site),
         norm_bound=job.norm_bound,

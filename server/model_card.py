@@ -2,24 +2,30 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any  # results are JSON
 
+from common.files import write_bytes
 from common.usage import Usage, usage_of
 from server.markdown import code_span, escaped, fenced, markdown_table, paragraph
 from server.report import comparison, facts
+from server.report.evidence import evidence_tables
 from server.report.formats import count, counted
 from server.report.layout import Cell, Table, table
 from server.report.lead import labels_of, lead_of
+from server.report.limits import limits
 from server.report.modes import present_modes
+from server.report.provenance import provenance_tables
 from server.report.rounds import training_rows
 from server.report.summary import summary
 from server.report.values import estimate, find, number, rounds_of, section, site_names
+from server.report.weakest import sentences
 
 USE = """\
 For research on the task below, on text written by the same template. **Not a medical device**: it was not tested \
 prospectively, has no regulatory clearance, and must not decide or support the care of a patient. The numbers below \
 hold for rows like those of the hospitals named here; elsewhere they must be measured again, calibration and subgroups \
-included. Subgroups (sex, age, origin) were not examined separately."""
+included."""
 
 LICENCE = """\
 No licence is stated for this adapter: whoever publishes it chooses one, within what the hospitals agreed on. The base \
@@ -41,12 +47,26 @@ def render_card(results: Mapping[str, Any]) -> str:
         _trained_on(results),
         *("## Intended use and limits", USE, _warning(results), paragraph(facts.privacy_statement(results)), LICENCE),
         *("## Results", paragraph(" ".join(summary(results))), *_result_tables(results)),
+        *_evidence_parts(results),
         *("## Data", _data_text(results), markdown_table(data_table(results))),
         *("## How to use it", _how_to_use(results)),
         *("## Facts", *(markdown_table(found) for found in _fact_tables(results))),
         "The study as it ran is in `fedpeft.json`, next to this file.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _evidence_parts(results: Mapping[str, Any]) -> list[str]:
+    """Return where it is weakest, the tables of the evidence, and the known limits."""
+    tables = [markdown_table(found) for found in evidence_tables(results)]
+    points = "\n".join(f"- {escaped(text)}" for text in limits(results))
+    return [paragraph(" ".join(sentences(results))), *tables, "## Known limits", points]
+
+
+def rewrite_card(results: Mapping[str, Any], adapter: Path) -> None:
+    """Write the card of an exported adapter again, where its folder is there."""
+    if adapter.is_dir():
+        write_bytes(adapter / "README.md", render_card(results).encode())
 
 
 def front_matter(results: Mapping[str, Any]) -> str:
@@ -165,4 +185,4 @@ def _is_peft(results: Mapping[str, Any]) -> bool:
 
 
 def _fact_tables(results: Mapping[str, Any]) -> list[Table]:
-    return [facts.parameters_table(results), *facts.recorded_tables(results)]
+    return [*provenance_tables(results), facts.parameters_table(results), *facts.recorded_tables(results)]

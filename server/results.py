@@ -15,6 +15,7 @@ from common.strategy_check import mean_is_exact
 from common.study_task import task_of
 from server import records
 from server.enough import strategy_of
+from server.evidence import evidence_json
 from server.noised_mean import rule_of
 from server.outcome_json import outcome_json
 
@@ -43,9 +44,25 @@ def results_json(
         "bytes": _bytes(bundle, outcome),
         "seconds": {"total": sum(seconds.values()), **seconds},
         "privacy": _privacy(bundle, outcome),
+        **_evidence(bundle, outcome),
+        "decision_curve": None,
+        "contributions": None,
+        "receipts": None,
         "versions": versions(),
         "execution": execution,
     }
+
+
+def _evidence(bundle: Bundle, outcome: Outcome) -> dict[str, Any]:
+    study = bundle.study
+    measure, resamples = task_of(study.task).measure, study.evaluation.resamples
+    one_model = is_one_model(bundle)
+    return evidence_json(outcome.test, measure, resamples=resamples, seed=study.seed, one_model=one_model)
+
+
+def is_one_model(bundle: Bundle) -> bool:
+    """Whether one model scores all sites: none has private tensors or a rank of its own."""
+    return not (bundle.schema.private.tensors or bundle.study.federation.ranks)
 
 
 def _privacy(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
@@ -83,7 +100,7 @@ def _federated(bundle: Bundle, outcome: Outcome) -> dict[str, Any] | None:
         task_of(bundle.study.task).measure,
         resamples=bundle.study.evaluation.resamples,
         rng=generator(bundle.study.seed, purpose="bootstrap pooled"),
-        one_model=not (bundle.schema.private.tensors or bundle.study.federation.ranks),
+        one_model=is_one_model(bundle),
     )
     mean = mean_over_sites({site: evaluation.scores for site, evaluation in outcome.test.items()})
     means = {name: metric.to_json() for name, metric in mean.items()}

@@ -13,6 +13,9 @@ PluginFolders = Annotated[
     list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
 ]
 
+Contributions = Annotated[
+    bool, typer.Option("--contributions", help="Also run the federation without each hospital in turn.")
+]
 Tracks = Annotated[
     list[str] | None,
     typer.Option(
@@ -53,6 +56,7 @@ def simulate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     comparison: Annotated[bool, typer.Option(help="Also train every site alone and all rows pooled.")] = True,
     track: Tracks = None,
+    contributions: Contributions = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,
 ) -> None:
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
@@ -68,6 +72,7 @@ def simulate(
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, overrides=overrides or [], resume=resume, comparison=comparison, track=track or [],
+                contributions=contributions,
                 progress=listener.on_event, done=listener.on_job,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -102,13 +107,15 @@ def _command_to_resume(study: str, out: Path, overrides: list[str] | None) -> st
 
 
 def report(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
-    """Write report.html of a finished run again, and print its table."""
+    """Write report.html, evidence.json and the model card of a finished run again, and print its table."""
+    from server.model_card import rewrite_card
     from server.report.render import write_report
     from server.terminal import print_outcome
     from simulations.results import read_results
 
     results = read_results(folder)
     write_report(results.content, folder / "report.html")
+    rewrite_card(results.content, results.adapter)
     print_outcome(results.content, results.folder, as_json=False)
 
 

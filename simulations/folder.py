@@ -152,7 +152,7 @@ def check_seeds(folder: Path, *, resume: bool) -> None:
         raise StudyError(f"--out {folder} is a file; name a folder that is empty or not there")
     if not resume and any(folder.glob(f"seed-*/{_FACTS}")):
         raise CheckpointError(f"{folder} holds runs already; go on with --resume, or choose another --out")
-    patterns = ("seed-*", "adapter", "results.json", "report.html", "diagnostics.csv")
+    patterns = ("seed-*", "adapter", "results.json", "report.html", "evidence.json", "diagnostics.csv")
     ours = {path.name for pattern in patterns for path in folder.glob(pattern)}
     if folder.exists() and {path.name for path in folder.iterdir()} - ours:
         raise StudyError(f"--out {folder} is not empty and holds no run of fedpeft; choose another folder")

@@ -43,6 +43,7 @@ def run(
     resume: bool = False,
     comparison: bool = True,
     track: Sequence[str] = (),
+    contributions: bool = False,
     progress: Progress = ignore,
     done: Callable[[str, int, int], None] = no_report,
 ) -> Results:
@@ -55,6 +56,7 @@ def run(
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
         threads: of torch, per process. comparison: also train the rivals.
         track: `mlflow=URI`, `tensorboard=DIR`, `csv`: where figures go as well; what fails is said on stderr.
+        contributions: also run the federation without each site, one more run for each.
         progress, done: called with each event of the rounds, and after each rival.
 
     Raises:
@@ -74,7 +76,9 @@ def run(
     chosen = overridden(chosen, rounds=rounds, seed=seed)
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
-        overrides=overrides, comparison=comparison,
+        overrides=overrides, comparison=comparison, contributions=contributions,
     )  # fmt: skip
-    options = Options(runtime, threads, device, resume, comparison, progress, done, command, tracked=tracked)
+    options = Options(
+        runtime, threads, device, resume, comparison, progress, done, command, contributions, tracked=tracked
+    )  # fmt: skip
     return run_study(chosen, Path(out), options, seeds=seeds)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any  # JSON values
 
 from pydantic import ValidationError
 
@@ -25,9 +26,13 @@ from simulations import stages
 from simulations.comparison import Budget, Scoring, compare
 from simulations.continuing.earlier import Beginning, read_earlier
 from simulations.continuing.forgetting import continual_json
+from simulations.contributions import check_contributions, contributions
+from simulations.decision import decision_curve
 from simulations.folder import RunFolder, check_seeds
+from simulations.journals import journals
 from simulations.over_seeds import combine
 from simulations.privacy_spent import spent_by_site
+from simulations.recalibrated import recalibrated
 from simulations.results import Measured, Results, assemble, read_results, write_results
 from simulations.resuming import check_same_study
 from simulations.virtual import VirtualSites
@@ -55,6 +60,7 @@ class Options:
     progress: Progress
     done: Done
     command: Sequence[str] | None
+    contributions: bool = False
     beginning: Beginning | None = None
     """What an earlier phase ended with, where this run goes on from there."""
     tracked: Tracked = Tracked()
@@ -100,13 +106,15 @@ def _results(study: Study, folder: RunFolder, options: Options) -> Results:
     if options.resume and folder.is_used() and folder.results.exists():
         check_same_study(study, folder)
         return read_results(folder.path)
+    if options.contributions:
+        check_contributions(study)
     begin = time.perf_counter()
     sites = _open(study, folder, options)
     prepared = time.perf_counter()
     outcome = stages.play(sites, runtime=options.runtime, progress=options.progress)
     _write_private(sites, outcome)
     played = time.perf_counter()
-    content, budgets = _compared(sites, outcome, options)
+    content, budgets, more = _compared(sites, outcome, options)
     measured = Measured(prepared - begin, played - prepared, time.perf_counter() - played)
     found = assemble(
         sites.bundle,
@@ -123,6 +131,7 @@ def _results(study: Study, folder: RunFolder, options: Options) -> Results:
     spent = spent_by_site(sites)
     if spent is not None:
         found["privacy"] = {**found["privacy"], "sites": spent}
+    found |= _told_at_the_end(sites, outcome, more)
     write_adapter(folder.adapter, sites.bundle, outcome.adapter, card=render_card(found))
     return _finish(folder.path, found)
 
@@ -135,26 +144,39 @@ def _open(study: Study, folder: RunFolder, options: Options) -> VirtualSites:
 
 def _compared(
     sites: VirtualSites, outcome: Outcome, options: Options
-) -> tuple[dict[str, object] | None, Mapping[str, Budget]]:
+) -> tuple[dict[str, object] | None, Mapping[str, Budget], dict[str, Any]]:
+    """Return the comparison, its budgets, and what else the sites' scores together tell."""
     study = sites.bundle.study
     answered = sorted(outcome.test)
-    if not options.comparison or not answered:
-        return None, {}
-    results = stages.train_rivals(sites, outcome, done=options.done)
     scoring = Scoring(
         rows={site: sites.rows[site].test for site in answered},
         measure=task_of(study.task).measure,
         resamples=study.evaluation.resamples,
         seed=study.seed,
     )
-    return compare(
+    federated = {site: sites.trainer(site).store.test_scores(outcome.state.run) for site in answered}
+    if not answered:
+        return None, {}, {}
+    alone = contributions(sites, scoring, federated, done=options.done) if options.contributions else None
+    if not options.comparison:
+        return None, {}, {"contributions": alone, "decision_curve": decision_curve(scoring, {"federated": federated})}
+    results = stages.train_rivals(sites, outcome, done=options.done)
+    local = {site: results[f"local/{site}"].outputs[site] for site in answered}
+    curve = decision_curve(scoring, {"federated": federated, "local": local})
+    content, budgets = compare(
         scoring,
-        federated={site: sites.trainer(site).store.test_scores(outcome.state.run) for site in answered},
+        federated=federated,
         one_model=not (study.peft.private or study.federation.ranks),
         results=results,
         raw=sites.raw,
         study=study,
     )
+    return content, budgets, {"contributions": alone, "decision_curve": curve}
+
+
+def _told_at_the_end(sites: VirtualSites, outcome: Outcome, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `results.json` says beside the comparison, for who judges the adapter."""
+    return {**more, "recalibration": recalibrated(sites, outcome), "receipts": journals(sites)}
 
 
 def _write_private(sites: VirtualSites, outcome: Outcome) -> None:

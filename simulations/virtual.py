@@ -43,6 +43,8 @@ SIMULATED_POLICY = Policy(
     minimum_patients=0,
     minimum_class_patients=0,
     release_histograms=True,
+    release_cohort=True,
+    small_cell=0,
     exact_metrics=True,
     count_step=1,
 )

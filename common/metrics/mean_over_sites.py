@@ -15,11 +15,12 @@ def mean_over_sites(sites: Mapping[str, Scores]) -> dict[str, Metric]:
     """
     names = list(dict.fromkeys(name for scores in sites.values() for name in scores.metrics))
     return {
-        name: _mean([scores.metrics[name] for scores in sites.values() if name in scores.metrics]) for name in names
+        name: mean_of([scores.metrics[name] for scores in sites.values() if name in scores.metrics]) for name in names
     }
 
 
-def _mean(metrics: Sequence[Metric]) -> Metric:
+def mean_of(metrics: Sequence[Metric]) -> Metric:
+    """Return the mean of what independent sites have, with the interval that theirs make."""
     known = [metric for metric in metrics if metric.value is not None]
     if not known:
         return Metric(None, 0, reason="no site has it")

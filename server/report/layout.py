@@ -54,7 +54,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what follows it; `code` is shown as typed, `folded` is a title and a long text to unfold."""
+    """A heading with what follows it, in this order, paragraphs and points first.
+
+    points: a list of sentences. code: shown as typed. folded: a title and a long text to unfold.
+    """
 
     title: str
     paragraphs: tuple[str, ...] = ()
@@ -62,11 +65,12 @@ class Section:
     tables: tuple[Table, ...] = ()
     code: str = ""
     folded: tuple[str, str] | None = None
+    points: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing under the heading."""
-        return not (self.paragraphs or self.figures or self.tables or self.code or self.folded)
+        return not (self.paragraphs or self.points or self.figures or self.tables or self.code or self.folded)
 
 
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:

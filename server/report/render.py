@@ -7,6 +7,7 @@ from typing import Any  # results are JSON
 from common.files import write_bytes
 from server.outcome_json import check_format
 from server.report.diagnostics_csv import CSV, write_diagnostics
+from server.report.evidence_file import FILE, write_evidence
 from server.report.formats import counted
 from server.report.layout import Section
 from server.report.sections import sections
@@ -64,6 +65,9 @@ def _facts(results: Mapping[str, Any]) -> list[str]:
 
 
 def write_report(results: Mapping[str, Any], out: Path) -> None:
-    """Write the report of `results`, the content of `results.json`, to `out`, and `diagnostics.csv` beside it."""
+    """Write the report of `results`, the content of `results.json`, to `out`, and beside it
+    `evidence.json` and `diagnostics.csv`.
+    """
     write_diagnostics(results, out.with_name(CSV))
+    write_evidence(results, out.with_name(FILE))
     write_bytes(out, render(results).encode("utf-8", errors="replace"))

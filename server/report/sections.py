@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any  # results are JSON
 
-from server.report import charts, comparison, continual, diagnostics, facts, privacy, rounds
+from server.report import charts, comparison, continual, diagnostics, evidence, facts, privacy, provenance, rounds
 from server.report.layout import Figure, Section, Table
 from server.report.lead import labels_of, lead_of
 from server.report.modes import present_modes
@@ -33,15 +33,23 @@ def sections(results: Mapping[str, Any], curves: Mapping[str, Any]) -> list[Sect
     found = [
         _comparison(results),
         _benefit(results),
+        evidence.weakest_section(results),
+        evidence.subgroups_section(results),
+        evidence.limits_section(results),
+        evidence.cohort_section(results),
+        Section("ROC and calibration", figures=_kept(charts.roc_chart(curves), charts.calibration_chart(curves))),
+        evidence.recalibration_section(results),
+        evidence.decision_section(results),
+        evidence.contributions_section(results),
         _matrix(results),
         _seeds(results),
         _continual(results),
-        Section("ROC and calibration", figures=_kept(charts.roc_chart(curves), charts.calibration_chart(curves))),
         _training(results),
         _diagnostics(results),
         _participation(results),
         _cost(results),
         _privacy(results),
+        _provenance(results),
         _reproduction(results),
     ]
     return [part for part in found if not part.is_empty]
@@ -139,3 +147,7 @@ def _reproduction(results: Mapping[str, Any]) -> Section:
     return Section(
         "Running it again", (text if again else NOT_AGAIN,), (), facts.recorded_tables(results), again, folded
     )
+
+
+def _provenance(results: Mapping[str, Any]) -> Section:
+    return Section("Provenance", tables=_tables(*provenance.provenance_tables(results)))

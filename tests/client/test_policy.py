@@ -152,6 +152,8 @@ def test_the_digest_is_of_every_rule() -> None:
         Policy(minimum_class_patients=1),
         Policy(metrics=()),
         Policy(release_histograms=True),
+        Policy(release_cohort=True),
+        Policy(small_cell=20),
         Policy(hours=("Mo 00:00-24:00",)),
         Policy(runs=2),
         Policy(privacy_epsilon=3),

@@ -58,6 +58,9 @@ CHANGES: Mapping[str, Any] = {
     "evaluation.split_seed": 1,
     "evaluation.keep": "best",
     "evaluation.resamples": 10,
+    "evaluation.cohort": True,
+    "evaluation.recalibration": True,
+    "evaluation.small_cell": 5,
     "evaluation.learning_rates.local": 0.1,
     "evaluation.learning_rates.central": 0.1,
     "evaluation.learning_rates.personalised": 0.1,
@@ -66,6 +69,8 @@ NOT_CHANGED = {
     "base_model.source",  # a location: outside the digest
     "simulation",  # real sites ignore it
     "data.template",  # needs columns, tested below
+    "evaluation.subgroups",  # need columns, in test_study_evaluation
+    "evaluation.subgroup_cuts",
     "privacy.mechanism",  # has one value so far
 }
 

@@ -11,7 +11,9 @@ from common.compression.int8 import Int8
 from common.metrics.classes import ClassMeasure
 from common.metrics.types import Metric, Scores
 from common.protocol import Reply, SplitEvaluation
+from common.site_evidence import SiteEvidence, Subgroup
 from common.state import AdapterSchema
+from common.study_evaluation import EvaluationSection
 from server.admission import MAX_EXAMPLES, Accepted, Asked, Refused, admit, printable
 
 UPDATE = {"a": np.ones((2, 2), np.float32), "b": np.zeros(3, np.float32)}
@@ -118,3 +120,42 @@ def test_a_reason_is_one_short_printable_line(text: str) -> None:
     line = printable(text)
     assert len(line) <= 200
     assert line.isprintable()
+
+
+def evidence(small_cell: int = 10, rows: int = 30, **metrics: Metric) -> SiteEvidence:
+    told = Scores(rows, rows, metrics or {"auroc": Metric(0.5, rows)})
+    return SiteEvidence(small_cell, subgroups={"sex": {"f": Subgroup(told)}})
+
+
+CLOSING = replace(
+    ASKED, schema=AdapterSchema(()), splits=("test",), evaluation=EvaluationSection(subgroups=("sex",))
+)  # fmt: skip
+
+
+def telling(told: SiteEvidence, split: Any = "test") -> Reply:
+    found = SplitEvaluation(scores()["validation"].scores, evidence=told)
+    return replace(GOOD, update={}, evaluations={split: found})
+
+
+def test_evidence_that_was_asked_for_is_accepted() -> None:
+    assert isinstance(admit("north", telling(evidence()), CLOSING), Accepted)
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        (evidence(small_cell=3), CLOSING),
+        (evidence(), replace(CLOSING, evaluation=EvaluationSection(cohort=True))),
+        (evidence(), replace(CLOSING, evaluation=EvaluationSection(subgroups=("age",), small_cell=3))),
+        (evidence(auroc=Metric(1.5, 30)), CLOSING),
+        (evidence(other=Metric(0.5, 30)), CLOSING),
+    ],
+)
+def test_evidence_that_was_not_or_is_wrong_is_refused(told: SiteEvidence, asked: Asked) -> None:
+    assert isinstance(admit("north", telling(told), asked), Refused)
+
+
+def test_nobody_tells_of_patients_before_the_end() -> None:
+    verdict = admit("north", telling(evidence(), "validation"), replace(CLOSING, splits=("validation",)))
+    assert isinstance(verdict, Refused)
+    assert "nobody asked for" in verdict.reason

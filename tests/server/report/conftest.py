@@ -13,3 +13,10 @@ def make_results():
 @pytest.fixture
 def results(make_results):
     return make_results()
+
+
+@pytest.fixture
+def evidence_results(make_results):
+    """Results with everything that is told at the end."""
+    add = runpy.run_path(str(Path(__file__).parent / "example.py"))["with_evidence"]
+    return add(make_results())

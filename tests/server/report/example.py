@@ -150,3 +150,119 @@ def results(sites=None, rounds=8):
             "curves": curves(),
         }
     )
+
+
+def told(rows):
+    """The cohort of one hospital, whose few women are hidden and, with them, the men."""
+    numbers = {"n": rows, "missing": 0, "sum": 54.0 * rows, "sum_of_squares": 3000.0 * rows, "mean": 54.0, "sd": 9.2}
+    return {
+        "small_cell": 10,
+        "rows": rows,
+        "patients": rows,
+        "labels": {"no": rows // 2, "yes": rows - rows // 2},
+        "categories": {
+            "sex": {"woman": None, "man": None, "missing": None}
+            if rows < 150
+            else {"woman": 50, "man": rows - 50, "missing": 0}
+        },
+        "numbers": {"age": numbers},
+    }
+
+
+def recalibrated(reason=None):
+    if reason is not None:
+        return {
+            "reason": reason,
+            "method": None,
+            "parameters": None,
+            "rows": 0,
+            "before": {},
+            "after": {},
+            "change": {},
+        }
+    names = ("calibration_error", "brier", "log_loss")
+    before = {name: metric(0.3, 60, 0.1) for name in names} | {
+        "calibration_slope": metric(0.5, 60, 0.2),
+        "calibration_intercept": metric(0.2, 60, 0.4),
+    }
+    after = {name: metric(0.2, 60, 0.1) for name in before}
+    change = {name: {"value": -0.1, "low": -0.15, "high": -0.05, "n": 60} for name in names}
+    parameters = {"slope": 0.5, "intercept": 0.1}
+    return {
+        "reason": None,
+        "method": "platt",
+        "parameters": parameters,
+        "rows": 40,
+        "before": before,
+        "after": after,
+        "change": change,
+    }
+
+
+def with_evidence(found):
+    """The results with everything that is told at the end."""
+    sites = found["study"]["federation"]["sites"]
+    found["study"]["evaluation"] |= {"cohort": True, "subgroups": ["sex"]}
+    hides = {
+        "value": None,
+        "low": None,
+        "high": None,
+        "n": None,
+        "reason": "hidden: few patients, or it would tell of few",
+    }
+    woman, man = {"auroc": metric(0.71, 40, 0.1)}, {"auroc": metric(0.86, 90, 0.05)}
+    small = sum(rows < 150 for rows in SITES.values())
+    found["cohort"] = {
+        "sites": {site: told(SITES[site]) for site in sites},
+        "pooled": {
+            "rows": {"rows": 920, "hidden_at": 0},
+            "patients": {"rows": 920, "hidden_at": 0},
+            "labels": {"no": {"rows": 459, "hidden_at": 0}, "yes": {"rows": 461, "hidden_at": 0}},
+            "categories": {
+                "sex": {
+                    "woman": {"rows": 150, "hidden_at": small},
+                    "man": {"rows": 647, "hidden_at": small},
+                    "missing": {"rows": 0, "hidden_at": small},
+                }
+            },
+            "numbers": {"age": {**told(920)["numbers"]["age"], "hidden_at": 0}},
+        },
+    }
+    found["subgroups"] = {
+        "small_cell": 10,
+        "sites": {
+            site: {"sex=woman": woman if i else {"auroc": hides}, "sex=man": man} for i, site in enumerate(sites)
+        },
+        "patients": {site: {"sex=woman": 40 if i else None, "sex=man": 90} for i, site in enumerate(sites)},
+        "pooled": {"sex=woman": woman, "sex=man": man},
+    }
+    found["recalibration"] = {
+        "sites": {site: recalibrated("fewer than 10 validation rows" if site == sites[-1] else None) for site in sites}
+    }
+    thresholds = [t / 100 for t in range(1, 100)]
+    found["decision_curve"] = {
+        "thresholds": thresholds,
+        "n": 229,
+        "prevalence": 0.5,
+        "modes": {"federated": [0.4 - 0.5 * t for t in thresholds], "local": [0.3 - 0.5 * t for t in thresholds]},
+        "all": [0.5 - 0.5 * t / (1 - t) for t in thresholds],
+        "none": [0.0] * 99,
+    }
+    pair = {"with": metric(0.84, 200, 0.02), "without": metric(0.82, 200, 0.02)}
+    worth = {**pair, "difference": {"value": 0.02, "low": 0.01, "high": 0.03, "n": 200}}
+    found["contributions"] = {
+        "metric": "auroc",
+        "sites": {
+            site: {"sites": dict.fromkeys(sites, worth), "mean": worth, "others": worth["difference"]} for site in sites
+        },
+    }
+    found["contributions"]["sites"][sites[-1]] = {
+        "sites": {},
+        "mean": None,
+        "others": None,
+        "reason": "too few sites answered",
+    }
+    heads = {site: {"count": 9, "head": "sha256:" + "b4" * 32} for site in sites}
+    found["receipts"] = {"signed": True, "count": 36, "head": "sha256:" + "c5" * 32, "sites": heads}
+    found["kept_round"], found["execution"]["runtime"] = 8, "inprocess"
+    return copy.deepcopy(found)

@@ -9,17 +9,27 @@ def test_sections_without_content_are_left_out(results):
     assert titles(results, results["curves"]) == [
         "Comparison",
         "Benefit of joining",
-        "Each hospital's own model at every hospital",
+        "Where it is weakest",
+        "Known limits",
         "ROC and calibration",
+        "Each hospital's own model at every hospital",
         "Training, round by round",
         "What the updates say of each other",
         "Participation",
         "Parameters, bytes, time",
         "Privacy",
+        "Provenance",
         "Running it again",
     ]
     results["comparison"], results["rounds"], results["initial"] = None, [], None
-    assert titles(results, {}) == ["Comparison", "Parameters, bytes, time", "Privacy", "Running it again"]
+    results["digests"] = {}
+    assert titles(results, {}) == [
+        "Comparison",
+        "Known limits",
+        "Parameters, bytes, time",
+        "Privacy",
+        "Running it again",
+    ]
 
 
 def test_a_run_over_seeds_says_which_seed_the_rest_is_of(results):
