@@ -30,6 +30,7 @@ COMMANDS = (
     "simulations.commands",
     "simulations.compare.commands",
     "simulations.audit.commands",
+    "simulations.dashboard_commands",
     "server.commands",
     "server.strategy_commands",
     "client.commands",

@@ -5,6 +5,7 @@
   const own = document.currentScript;
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px 1px 2px", "2px 4px"];
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down"];
+  const SIGNS = 800; // cells of a grid that are written into
   const drawings = new Map();
   let loading = null;
 
@@ -79,7 +80,8 @@
     }];
   }
 
-  // rows: names, top first. x: numbers. cells: one string per row, a letter per x. kinds: [[letter, name, role]].
+  // rows: names, top first. x: numbers. cells: one string per row, a letter per x.
+  // kinds: [[letter, name, role, sign]]; the sign is shown where there is room, so that colour does not stand alone.
   function gridTraces({ x, rows, cells, kinds }) {
     const order = new Map(kinds.map(([letter], place) => [letter, place]));
     const steps = kinds.flatMap(([, , role], place) =>
@@ -87,9 +89,13 @@
     return [{
       type: "heatmap", x, y: rows.map(escaped), showscale: false, xgap: x.length > 120 ? 0 : 1, ygap: 1,
       z: cells.map((row) => [...row].map((letter) => order.get(letter) ?? null)),
-      text: cells.map((row) => [...row].map((letter) => (kinds[order.get(letter)] || ["", ""])[1])),
+      customdata: cells.map((row) => [...row].map((letter) => (kinds[order.get(letter)] || ["", ""])[1])),
+      ...(x.length * rows.length <= SIGNS && x.length <= 40 ? {
+        text: cells.map((row) => [...row].map((letter) => (kinds[order.get(letter)] || [])[3] || "")),
+        texttemplate: "%{text}", textfont: { color: colour("paper"), size: 11 },
+      } : {}),
       zmin: -0.5, zmax: kinds.length - 0.5, colorscale: steps,
-      hovertemplate: "%{y}, round %{x}: %{text}<extra></extra>",
+      hovertemplate: "%{y}, round %{x}: %{customdata}<extra></extra>",
     }];
   }
 
@@ -119,6 +125,9 @@
     if (!drawing || !drawing.near) return;
     let library;
     try { library = await plotly(); } catch { return; } // the tables have the numbers
+    if (drawing.kind === "grid") {
+      place.style.height = `${Math.min(760, Math.max(150, 60 + drawing.rows.length * (drawing.rows.length > 12 ? 14 : 30)))}px`;
+    }
     const traces = drawing.kind === "grid" ? gridTraces(drawing) : lineTraces(drawing);
     await library.react(place, traces, layout(drawing, place), { displayModeBar: false, responsive: true });
   }
