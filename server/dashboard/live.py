@@ -73,6 +73,12 @@ class Live:
             where = standing(self.source, folder, _last(reading))
             return Snapshot(name, reading, where, kept.study[1], kept.results[1])
 
+    def read_ahead(self, most: int = 3) -> None:
+        """Read the runs that last said something, so that their first page has nothing to wait for."""
+        lasts = sorted(self.overview().items(), key=lambda item: item[1][1].time, reverse=True)
+        for name, _ in lasts[:most]:
+            self.snapshot(name)
+
     def overview(self) -> dict[str, tuple[Standing, Last]]:
         """Return where each run is, from the ends of its events."""
         lasts = {name: (folder, read_last(folder.events)) for name, folder in self.names().items()}

@@ -16,6 +16,7 @@ from server.dashboard.state import View
 from server.dashboard.tables import (
     bytes_table,
     metrics_table,
+    moved,
     newest_rounds,
     participation_table,
     privacy_table,
@@ -121,11 +122,12 @@ def _cards(view: View, lead: Lead, far: Progress, spent: Budget | None) -> list[
     if view.scored is not None:
         cards.append(RunCard(f"Validation {lead.label}, pooled", plain(pooled.value), _detail(pooled)))
     if view.records:
-        last = view.records[view.done]
+        last, every = view.records[view.done], moved(view.records.values()).values()
+        up, down = sum(each.up for each in every), sum(each.down for each in every)
         cards += [
             RunCard("Training loss", plain(find(last, "train", "mean", "loss")), f"round {view.done}"),
             RunCard("A round takes", duration(far.round_s), "median of the newest"),
-            RunCard("Moved", size(_moved(view, "bytes_up")), f"up; {size(_moved(view, 'bytes_down'))} down"),
+            RunCard("Moved", size(up), f"up; {size(down)} down"),
         ]
     return cards if spent is None else [*cards, _epsilon_card(spent)]
 
@@ -138,11 +140,6 @@ def _epsilon_card(spent: Budget) -> RunCard:
 
 def _detail(pooled: Estimate) -> str:
     return interval(pooled) or (pooled.reason or "")
-
-
-def _moved(view: View, key: str) -> float:
-    replies = (reply for record in view.records.values() for reply in section(record, "participation").values())
-    return float(sum(reply.get(key) or 0 for reply in replies))
 
 
 def _comparison(results: Mapping[str, Any], view: View, lead: Lead) -> list[Table]:

@@ -18,7 +18,6 @@ from common.web.hosts import Hosts
 from common.web.pages import Pages
 from common.web.token import Token
 from server.dashboard.columns import columns
-from server.dashboard.folders import Source
 from server.dashboard.live import Live, Snapshot
 from server.dashboard.page import list_rows, run_page
 from server.dashboard.streaming import news
@@ -97,10 +96,11 @@ class Dashboard:
         return found
 
 
-def dashboard_app(source: Source, hosts: Hosts, token: Token | None) -> FastAPI:
-    """Return the app over the runs of `source`."""
+def dashboard_app(live: Live, hosts: Hosts, token: Token | None) -> FastAPI:
+    """Return the app over these runs."""
     assets: Assets = collect([HERE / "static"])
-    board = Dashboard(Live(source), Pages(HERE / "templates", assets), token)
+    board = Dashboard(live, Pages(HERE / "templates", assets), token)
+    board.pages.prepare("run.html", "parts.html", "tables.html", "shell.html")
     app = base_app(assets, hosts)
     app.add_middleware(GZipMiddleware, minimum_size=_WORTH_PACKING, compresslevel=4)
     routes = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any  # events are JSON
 
-from server.report.values import number, section
+from server.report.values import section
 
 POOLED = ""
 """Stands for all sites together, where a site's name would."""
@@ -43,14 +43,19 @@ def scores_of(validation: Mapping[str, Any] | None) -> Scores | None:
     sites, pooled = section(validation, "sites"), section(validation, "pooled")
     found = {POOLED: pooled, **{site: section(sites, site) for site in sites}}
     metrics = tuple(dict.fromkeys(metric for scope in found.values() for metric in scope))
-    values, lows, highs = array("d"), array("d"), array("d")
-    for scope in found.values():
-        for metric in metrics:
-            entry = scope.get(metric)
-            for column, key in ((values, "value"), (lows, "low"), (highs, "high")):
-                value = number(entry, key)
-                column.append(nan if value is None else value)
-    return Scores(tuple(found), metrics, values, lows, highs)
+    entries = [_entry(scope, metric) for scope in found.values() for metric in metrics]
+    columns = [array("d", [_number(entry.get(key)) for entry in entries]) for key in ("value", "low", "high")]
+    return Scores(tuple(found), metrics, *columns)
+
+
+def _entry(scope: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
+    found = scope.get(metric)
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: Any) -> float:
+    """Return a number, NaN for all else; of the types, the common one is asked for first: there are many."""
+    return value if type(value) is float else float(value) if type(value) is int else nan
 
 
 def _known(value: float) -> float | None:

@@ -1,6 +1,7 @@
 """The tables of a run's page, which are there at the first paint; charts only add to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final  # records are JSON
 
 from server.dashboard.budget import Budget
@@ -98,21 +99,36 @@ def bytes_table(view: View) -> Table | None:
     """What each site sent and was sent, and all together."""
     if not view.records:
         return None
-    last = view.records[view.done]
-    rows = [[Cell("All hospitals together"), *_moved(list(view.records.values()), last, None)]]
-    rows += [[Cell(site), *_moved(list(view.records.values()), last, site)] for site in view.sites]
+    every, last = moved(view.records.values()), moved([view.records[view.done]])
+    up, down = sum(each.up for each in every.values()), sum(each.down for each in every.values())
+    rows = [[Cell("All hospitals together"), *_sizes(up, down, sum(each.up for each in last.values()))]]
+    for site in view.sites:
+        found = every.get(site, Moved())
+        rows.append([Cell(site), *_sizes(found.up, found.down, last.get(site, Moved()).up)])
     return table("Bytes moved", ["Hospital", "Sent up", "Sent down", "Up in the last round"], rows)
 
 
-def _moved(records: Sequence[Record], last: Record, site: str | None) -> list[Cell]:
-    up, down = (_sum(records, key, site) for key in ("bytes_up", "bytes_down"))
-    return [Cell(size(up)), Cell(size(down)), Cell(size(_sum([last], "bytes_up", site)))]
+def _sizes(*values: int) -> list[Cell]:
+    return [Cell(size(value)) for value in values]
 
 
-def _sum(records: Sequence[Record], key: str, site: str | None) -> float:
-    parts = [section(record, "participation") for record in records]
-    replies = [r for part in parts for name, r in part.items() if site is None or name == site]
-    return sum(number(reply, key) or 0 for reply in replies)
+@dataclass(frozen=True)
+class Moved:
+    """Bytes that a site sent, and was sent."""
+
+    up: int = 0
+    down: int = 0
+
+
+def moved(records: Iterable[Record]) -> dict[str, Moved]:
+    """Return the bytes of these rounds by site."""
+    up: dict[str, int] = {}
+    down: dict[str, int] = {}
+    for record in records:
+        for site, reply in section(record, "participation").items():
+            up[site] = up.get(site, 0) + (reply.get("bytes_up") or 0)
+            down[site] = down.get(site, 0) + (reply.get("bytes_down") or 0)
+    return {site: Moved(up[site], down[site]) for site in up}
 
 
 def updates_table(view: View) -> Table | None:

@@ -11,6 +11,7 @@ from common.errors import UserError
 from common.web.hosts import hosts_of
 from common.web.running import listen, serving
 from server.dashboard.folders import Source
+from server.dashboard.live import Live
 from server.dashboard.routes import dashboard_app
 from simulations.bench.long_run import write_run
 
@@ -55,7 +56,7 @@ def measure_first_paint(rounds: int = ROUNDS, sites: int = SITES) -> Mapping[str
 
 def _paints(browser: "Browser", source: Source) -> tuple[float, float]:
     """Return the milliseconds to the first paint of a fresh server, and again."""
-    app = dashboard_app(source, hosts_of("127.0.0.1"), None)
+    app = dashboard_app(Live(source), hosts_of("127.0.0.1"), None)
     with serving(app, listen("127.0.0.1", 0)) as url:
         address = f"{url}/runs/{source.path.name}"
         return _first_paint(browser, address), _first_paint(browser, address)
