@@ -1,7 +1,7 @@
 """The dashboard of runs: pages, their numbers as JSON, and what is new as a stream. It reads, and writes nothing."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final  # JSON values
 
@@ -34,7 +34,7 @@ class Dashboard:
     live: Live
     pages: Pages
     token: Token | None
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    closing: asyncio.Event
 
     def run_list(self) -> Response:
         """`/`: the runs."""
@@ -99,9 +99,9 @@ class Dashboard:
 def dashboard_app(live: Live, hosts: Hosts, token: Token | None) -> FastAPI:
     """Return the app over these runs."""
     assets: Assets = collect([HERE / "static"])
-    board = Dashboard(live, Pages(HERE / "templates", assets), token)
-    board.pages.prepare("run.html", "parts.html", "tables.html", "shell.html")
     app = base_app(assets, hosts)
+    board = Dashboard(live, Pages(HERE / "templates", assets), token, app.state.closing)
+    board.pages.prepare("run.html", "parts.html", "tables.html", "shell.html")
     app.add_middleware(GZipMiddleware, minimum_size=_WORTH_PACKING, compresslevel=4)
     routes = (
         ("/", board.run_list, "GET"),

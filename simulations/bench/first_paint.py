@@ -22,8 +22,9 @@ ROUNDS: Final = 500
 SITES: Final = 50
 TIMES: Final = 5
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
-_PAINT: Final = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
-_PAINTED: Final = "() => performance.getEntriesByName('first-contentful-paint').length > 0"
+_PAINT: Final = """new Promise((done) => new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (entry.name === "first-contentful-paint") done(entry.startTime);
+}).observe({ type: "paint", buffered: true }))"""
 
 
 def find_browser() -> str:
@@ -65,7 +66,6 @@ def _paints(browser: "Browser", source: Source) -> tuple[float, float]:
 def _first_paint(browser: "Browser", address: str) -> float:
     page = browser.new_page()
     page.goto(address, wait_until="domcontentloaded")
-    page.wait_for_function(_PAINTED)
     found = page.evaluate(_PAINT)
     page.close()
     return float(found)
