@@ -56,7 +56,6 @@ def simulate(
 ) -> None:
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
     import sys
-    from contextlib import nullcontext
 
     place = out or _new_folder(study)
     try:
@@ -64,8 +63,10 @@ def simulate(
         from simulations.run import run
 
         _register(plugins)
-        shown = _shown(place, dashboard_port) if dashboard else nullcontext()
-        with shown, progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
+        with (
+            _shown(place, dashboard_port if dashboard else None),
+            progress_bars(visible=sys.stderr.isatty() and not as_json) as listener,
+        ):
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, overrides=overrides or [], resume=resume, comparison=comparison,
@@ -77,9 +78,13 @@ def simulate(
     print_outcome(results.content, results.folder, as_json=as_json)
 
 
-def _shown(folder: Path, port: int) -> "AbstractContextManager[None]":
-    """The dashboard of a run in this process; it ends with the command."""
+def _shown(folder: Path, port: int | None) -> "AbstractContextManager[None]":
+    """The dashboard of a run in this process, which ends with the command; nothing without a port."""
+    from contextlib import nullcontext
     from functools import partial
+
+    if port is None:
+        return nullcontext()
 
     from server.dashboard.folders import Source
     from server.dashboard.serving import showing

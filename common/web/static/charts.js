@@ -110,7 +110,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("ink"), size: 12, family: getComputedStyle(document.body).fontFamily },
       hovermode: grid ? "closest" : "x unified", hoverlabel: { bgcolor: colour("wash"), font: { size: 12 } },
-      legend: { orientation: "h", y: -0.22, font: { size: 11 } }, showlegend: !grid,
+      legend: { orientation: "h", y: -0.22, font: { size: 11 } }, showlegend: !grid && drawing.lines.length > 1,
       xaxis: { ...axis, title: { text: drawing.xTitle || "Round", font: { size: 11 } }, tickformat: "d",
         dtick: drawing.x.length < 8 ? 1 : undefined },
       yaxis: grid

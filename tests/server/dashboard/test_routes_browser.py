@@ -92,7 +92,7 @@ def played(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> tupl
         opened = browser.new_page()
         opened.set_default_timeout(PATIENCE_MS)
         opened.goto(url)
-        run = simulate("--out", str(runs / "quick"))
+        run = simulate("--no-comparison", "--out", str(runs / "quick"))
         opened.get_by_role("link", name="quick").click()
         while not shown or shown[-1] < 3:
             opened.wait_for_selector(f"{TOP}:not([data-round='0']){''.join(map(not_round, shown))}")
