@@ -50,9 +50,7 @@ def simulate(
     comparison: Annotated[bool, typer.Option(help="Also train every site alone and all rows pooled.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Show the run in a browser while it goes on.")] = False,
-    dashboard_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of --dashboard; 0: any that is free.")
-    ] = 0,
+    dashboard_port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0: any that is free.")] = 0,
 ) -> None:
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
     import sys
@@ -63,10 +61,8 @@ def simulate(
         from simulations.run import run
 
         _register(plugins)
-        with (
-            _shown(place, dashboard_port if dashboard else None),
-            progress_bars(visible=sys.stderr.isatty() and not as_json) as listener,
-        ):
+        shown = _shown(place, dashboard_port if dashboard else None)
+        with shown, progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, overrides=overrides or [], resume=resume, comparison=comparison,
