@@ -65,7 +65,8 @@ def _paints(browser: "Browser", source: Source) -> tuple[float, float]:
 
 def _first_paint(browser: "Browser", address: str) -> float:
     page = browser.new_page()
-    page.goto(address, wait_until="domcontentloaded")
+    with page.expect_response(lambda answer: "metric=" in answer.url):  # what charts need: the server is free after it
+        page.goto(address, wait_until="domcontentloaded")
     found = page.evaluate(_PAINT)
     page.close()
     return float(found)

@@ -17,6 +17,7 @@
     if (!old || old.metric !== next.metric || String(old.sites) !== String(next.sites)) return next;
     const kept = old.rounds.filter((round) => round < next.since).length;
     const join = (a, b) => {
+      if (a == null) return b;
       if (typeof b === "string") return a.slice(0, kept) + b;
       if (Array.isArray(b)) return b.some((x) => Array.isArray(x) || typeof x === "string")
         ? b.map((x, i) => join(a[i], x)) : a.slice(0, kept).concat(b);
@@ -71,7 +72,7 @@
     lines("loss", "Training loss", linesOf(data.loss, "Mean"));
     lines("norm", "Norm", linesOf(data.norm, "Of the mean"));
     lines("cosine", "Cosine", linesOf(data.cosine, "Between two"));
-    lines("gradient", "Gradient norm", linesOf(data.gradient, "Mean"));
+    lines("gradient", "Gradient norm", data.gradient ? linesOf(data.gradient, "Mean") : []);
     for (const [key, title] of [["drift", "Drift"], ["aggregation_error", "Relative error"], ["effective_rank", "Rank"]]) {
       lines(key, title, known(data[key]) ? [{ name: title, y: data[key], whole: true }] : []);
     }
