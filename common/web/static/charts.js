@@ -40,7 +40,7 @@
 
   // The nth of several lines: told apart by colour, dash and mark up to eight, all alike beyond.
   function style(place, count) {
-    if (count > 8) return { line: { color: colour("muted"), width: 0.8 }, opacity: 0.55, mode: "lines" };
+    if (count > 8) return { line: { color: colour("muted"), width: 0.8 }, opacity: 0.25, mode: "lines" };
     return {
       line: { color: colour(`series-${place + 1}`), width: 1.5, dash: DASHES[place] },
       marker: { symbol: SYMBOLS[place], size: 5 },
@@ -51,7 +51,8 @@
   function lineTraces({ x, lines }) {
     const parts = lines.filter((line) => !line.whole);
     const short = x.length <= 60;
-    return lines.flatMap((line) => {
+    const ordered = [...parts, ...lines.filter((line) => line.whole)]; // what is of all lies above the rest
+    return ordered.flatMap((line) => {
       const place = parts.indexOf(line);
       const look = line.whole
         ? { line: { color: colour("ink"), width: 2.4 }, marker: { size: 5 } }
@@ -59,6 +60,7 @@
       const mode = look.mode || (short ? "lines+markers" : "lines");
       const trace = {
         type: "scatter", name: escaped(line.name), x, y: line.y, ...look, mode, connectgaps: false,
+        legendrank: line.whole ? 1 : 2,
         showlegend: line.whole || parts.length <= 8, hovertemplate: "%{y:.4g}",
       };
       return line.low && line.high ? [...band(x, line, look.line.color), trace] : [trace];
