@@ -36,6 +36,7 @@ EXPECTED = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE", "status of 401", "status
 """What a browser says of a server that was stopped, or that refused, in the tests that do just that."""
 TOKEN = Token("the-token")
 SIMULATE = "from common.command import main; raise SystemExit(main())"
+ROUNDS = 8
 TOP = "[data-part=top]"
 LIVE = "#link:has-text('Live')"
 ROOT = Path(__file__).resolve().parents[3]
@@ -92,9 +93,9 @@ def played(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> tupl
         opened = browser.new_page()
         opened.set_default_timeout(PATIENCE_MS)
         opened.goto(url)
-        run = simulate("--no-comparison", "--out", str(runs / "quick"))
+        run = simulate("--rounds", str(ROUNDS), "--no-comparison", "--out", str(runs / "quick"))
         opened.get_by_role("link", name="quick").click()
-        while not shown or shown[-1] < 3:
+        while not shown or shown[-1] < ROUNDS:
             opened.wait_for_selector(f"{TOP}:not([data-round='0']){''.join(map(not_round, shown))}")
             shown.append(int(opened.locator(TOP).get_attribute("data-round") or 0))
         said = run.communicate(timeout=120)[1]
@@ -115,7 +116,7 @@ def shown(metric: Any) -> str:
 
 
 def test_a_page_that_is_open_follows_the_run(played: tuple[Path, list[int]]) -> None:
-    assert played[1][-1] == 3
+    assert played[1][-1] == ROUNDS
     assert len(played[1]) > 1, "the page had no round less than the last: nothing was followed"
 
 
@@ -163,7 +164,7 @@ def test_it_reconnects_to_a_server_that_came_back(page: "Page", played: tuple[Pa
     page.wait_for_selector("#link:has-text('No connection')")
     events.write_bytes(content)
     with dashboard(tmp_path, port=port):
-        page.wait_for_selector(f"{TOP}[data-round='3']")
+        page.wait_for_selector(f"{TOP}[data-round='{ROUNDS}']")
         page.wait_for_selector(LIVE)
 
 
@@ -193,6 +194,7 @@ def test_a_phone_reads_it_without_scrolling_aside_in_light_and_dark(
                 page.goto(url + path)
                 assert page.evaluate("document.documentElement.scrollWidth") == 360, path
                 grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        page.locator("#chart-scores").scroll_into_view_if_needed()
         page.wait_for_selector("#chart-scores .main-svg")
         assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert grounds[:2] == grounds[2:]
