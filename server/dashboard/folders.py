@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Literal  # JSON values
 
@@ -74,21 +75,21 @@ def study_of(run: RunFolder) -> Mapping[str, Any]:
 def results_of(run: RunFolder) -> Mapping[str, Any]:
     """Return `results.json` without its rounds, which the events have; an empty table before the run is complete."""
     try:
-        content = run.results.read_bytes()
-    except OSError:
+        with run.results.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return _parsed(without_rounds(content)) or _parsed(content[:])
+    except (OSError, ValueError):  # not there, or empty
         return {}
-    return _parsed(without_rounds(content)) or _parsed(content)
 
 
-def without_rounds(content: bytes) -> bytes:
+def without_rounds(content: "mmap | bytes") -> bytes:
     r"""Return indented JSON whose `rounds` are empty: they are most of it, and slow to read.
 
     >>> without_rounds(b'{\n  "rounds": [\n    {}\n  ],\n  "seed": 0\n}')
     b'{\n  "rounds": [],\n  "seed": 0\n}'
     """
-    begin, name, rest = content.partition(b'\n  "rounds": [\n')
-    _, end, after = rest.partition(b"\n  ]")
-    return begin + b'\n  "rounds": []' + after if name and end else content
+    begin = content.find(b'\n  "rounds": [\n')
+    end = -1 if begin < 0 else content.find(b"\n  ]", begin)
+    return content[:] if end < 0 else content[:begin] + b'\n  "rounds": []' + content[end + len(b"\n  ]") :]
 
 
 def _table(path: Path) -> Mapping[str, Any]:
