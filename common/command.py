@@ -32,6 +32,7 @@ COMMANDS = (
     "simulations.audit.commands",
     "simulations.continuing.commands",
     "simulations.tune.commands",
+    "simulations.dashboard_commands",
     "server.commands",
     "server.strategy_commands",
     "server.tracking.commands",

@@ -39,12 +39,13 @@ class EventReader:
                 if not line.endswith(b"\n"):
                     return
                 self.position += len(line)
-                found = _timed_event(line)
+                found = timed_event(line)
                 if found is not None:
                     yield found
 
 
-def _timed_event(line: bytes) -> tuple[str, Event] | None:
+def timed_event(line: bytes) -> tuple[str, Event] | None:
+    """Return time and event of one whole line of `events.jsonl`; None where it is of another version, or damaged."""
     try:
         content = json.loads(line)
         return str(content["time"]), from_json(content)

@@ -16,6 +16,7 @@ from common.quiet import silence
 from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, measure_mean
 from simulations.bench.deployment import deployment_figures
 from simulations.bench.eight_bits import eight_bits_figures
+from simulations.bench.first_paint import measure_first_paint
 from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
 from simulations.bench.private_steps import measure_private
@@ -108,6 +109,10 @@ def _int8() -> Iterator[Mapping[str, float]]:
     return eight_bits_figures(_apart)
 
 
+def _dashboard() -> Iterator[Mapping[str, float]]:
+    yield _apart(measure_first_paint)
+
+
 SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
@@ -118,6 +123,7 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "private": _private,
     "serve": _serve,
     "int8": _int8,
+    "dashboard": _dashboard,
     "deployment": _deployment,
 }
 
