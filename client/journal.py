@@ -24,7 +24,7 @@ class Entry:
     """What left or was refused: which study, run and round, how many tensors, bytes and examples, and one digest.
 
     kind: `preflight` is what was said before round 1, as one of round 0. metrics: "split name" each. histograms: the
-    splits whose score histograms left.
+    splits whose score histograms left. policy: digest of the policy that let it out; None before one was asked.
     """
 
     decision: Decision
@@ -40,6 +40,7 @@ class Entry:
     metrics: Sequence[str]
     histograms: Sequence[str]
     examples: int | None
+    policy: str | None = None
 
 
 @dataclass(frozen=True)
