@@ -80,7 +80,7 @@ def _tables(found: RowReport, study: Study) -> list[Table]:
     columns += [[name, _kind(name, study), Cell("not in the file", tone="bad"), "", ""] for name in found.absent]
     tables = [
         table("Columns that the study reads", ["Column", "Read as", "Missing", "Not usable", "Because it is"], columns),
-        _counts_table("Parts, in rows: the split is fixed by the patient's id", "Part", found.parts, found.rows),
+        _counts_table("Parts, in rows", "Part", found.parts, found.rows),
     ]
     return [*tables, *_label_tables(found)]
 

@@ -13,6 +13,9 @@ SMALLEST: Final = 5
 """Counts from 1 to one less are hidden."""
 SMALL: Final = f"<{SMALLEST}"
 OTHER: Final = f"{SMALLEST} or more"
+HIDDEN: Final = "hidden"
+FEW: Final = 4 * SMALLEST
+"""Of so few rows no part is shown where one is small."""
 
 
 def shown(number: int) -> str:
@@ -33,14 +36,26 @@ def shown_parts(parts: Mapping[str, int], whole: int) -> dict[str, str]:
     {'a': '5 or more', 'b': '60'}
     """
     small = {name for name, number in parts.items() if 0 < number < SMALLEST}
-    beside = _hidden_beside(parts, small) | {name for name, number in parts.items() if 0 < whole - number < SMALLEST}
-    return {name: OTHER if name in beside - small else shown(number) for name, number in parts.items()}
+    rests = {name for name, number in parts.items() if 0 < whole - number < SMALLEST} - small
+    beside = _hidden_beside(parts, small, whole)
+    if beside is None or (whole < FEW and small | rests):
+        return {name: HIDDEN if number else "0" for name, number in parts.items()}
+    return {name: OTHER if name in beside | rests else shown(number) for name, number in parts.items()}
 
 
-def _hidden_beside(parts: Mapping[str, int], small: Set[str]) -> set[str]:
-    """Return the part that has to be hidden too, lest the small ones be told from their sum."""
-    together, most = sum(parts[name] for name in small), (SMALLEST - 1) * len(small)
-    if not small or (len(small) > 1 and len(small) < together < most):
-        return set()
-    others = {name: number for name, number in parts.items() if number >= SMALLEST}
-    return {min(others, key=lambda name: others[name])} if others else set()
+def _hidden_beside(parts: Mapping[str, int], small: Set[str], whole: int) -> set[str] | None:
+    """Return the parts, the smallest first, to be hidden too lest the small ones be told; None: there are too few."""
+    others = sorted((name for name, number in parts.items() if number >= SMALLEST), key=lambda name: parts[name])
+    for hidden in range(len(others) + 1):
+        together = sum(parts[name] for name in (*small, *others[:hidden]))
+        if whole < SMALLEST or not _is_told(together, len(small), hidden):
+            return set(others[:hidden])
+    return None
+
+
+def _is_told(together: int, small: int, others: int) -> bool:
+    """Whether so many small counts and others can be only one way where their sum is known."""
+    if not small:
+        return False
+    least = small + SMALLEST * others
+    return together == least or (not others and (small == 1 or together == (SMALLEST - 1) * small))

@@ -16,6 +16,7 @@ from common.keys import fingerprint
 
 _TERM = 14
 """Columns of a line's first word in `client.explain`."""
+_IN_FACTS = frozenset({"digests", "signed by"})
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@
       const mode = look.mode || (short ? "lines+markers" : "lines");
       const trace = {
         type: days ? "bar" : "scatter", name: escaped(line.name), x, y: line.y, ...look, mode, connectgaps: false,
-        showlegend: line.whole || parts.length <= 8, hovertemplate: days ? "%{y:,}" : "%{y:.4g}",
+        showlegend: !days && (line.whole || parts.length <= 8), hovertemplate: days ? "%{y:,}" : "%{y:.4g}",
         ...(days ? { marker: { color: colour("series-1") } } : {}),
       };
       return line.low && line.high ? [...band(x, line, look.line.color), trace] : [trace];
