@@ -7,9 +7,9 @@ import pytest
 from client.dashboard.small_cells import HIDDEN, OTHER, SMALL, SMALLEST, shown, shown_parts
 
 
-@pytest.mark.parametrize(("parts", "most"), [(2, 40), (3, 24)])
+@pytest.mark.parametrize(("parts", "most"), [(2, 40), (3, 24), (4, 12)])
 def test_a_small_part_is_never_the_only_one_that_fits(parts: int, most: int) -> None:
-    names = "abc"[:parts]
+    names = "abcd"[:parts]
     pages: dict[tuple[object, ...], list[tuple[int, ...]]] = {}
     for counts in product(range(most), repeat=parts):
         found = shown_parts(dict(zip(names, counts, strict=True)), sum(counts))
@@ -23,14 +23,18 @@ def test_a_small_part_is_never_the_only_one_that_fits(parts: int, most: int) -> 
 def test_small_ones_are_hidden_and_the_others_are_what_they_are() -> None:
     for number in range(20):
         assert shown(number) == (SMALL if 0 < number < SMALLEST else str(number))
-    assert shown_parts({"a": 20, "b": 30}, 50) == {"a": "20", "b": "30"}
-    assert shown_parts({"a": 300, "b": 2}, 302) == {"a": OTHER, "b": SMALL}
-    assert shown_parts({"a": 300, "b": 2, "c": 8}, 310) == {"a": "300", "b": SMALL, "c": OTHER}
-    assert shown_parts({"a": 300, "b": 1, "c": 1}, 302)["a"] == OTHER, "1 and 1 would be told from 2"
-    assert set(shown_parts({"a": 100, "b": 5, "c": 1}, 106).values()) == {OTHER, SMALL}, "5 and 1 would be told from 6"
+    assert shown_parts({"a": 20, "b": 30, "c": 0}, 50) == {"a": "20", "b": "30", "c": "0"}
+    assert shown_parts({"a": 300, "b": 2, "c": 0}, 302) == {"a": OTHER, "b": SMALL, "c": "0"}
     assert set(shown_parts({"a": 4, "b": 4}, 8).values()) == {HIDDEN}
+    assert shown_parts({"a": 3, "b": 0}, 3) == {"a": HIDDEN, "b": HIDDEN}
+    assert shown_parts({"a": 0, "b": 0}, 0) == {"a": "0", "b": "0"}
 
 
 def test_the_other_side_of_a_label_does_not_tell_it() -> None:
     """Several labels for one row: each with its own opposite."""
-    assert shown_parts({"x": 3, "no x": 97, "y": 40, "no y": 60}, 100)["no x"] == OTHER
+    assert shown_parts({"x": 3, "no x": 97, "y": 40, "no y": 60}, 100) == {
+        "x": SMALL,
+        "no x": OTHER,
+        "y": "40",
+        "no y": "60",
+    }
