@@ -42,8 +42,8 @@ REPEATED, REFUSED = 2, 4
 _DESCRIPTION = "description='Readmission, from the note at discharge'"
 _ROSTER = ("federation.sites=['hill','lake','wood']",)
 _STUDIES: Mapping[str, Sequence[str]] = {
-    "readmission": (),
-    "readmission-private": ("privacy.mechanism=patient-dp", "privacy.epsilon=6.0", "training.learning_rate=0.003"),
+    "readmission": ("training.local_epochs=5",),
+    "readmission-private": ("privacy.mechanism=patient-dp", "privacy.epsilon=6.0", "training.local_epochs=2"),
 }
 
 
@@ -84,7 +84,6 @@ def _agree(made: _Made, name: str, overrides: Sequence[str], base: Path) -> Bund
         f"name='{name}'",
         _DESCRIPTION,
         f"federation.rounds={ROUNDS}",
-        "training.local_epochs=2",
         *_ROSTER,
         *overrides,
     ]

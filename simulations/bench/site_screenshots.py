@@ -25,7 +25,6 @@ PICTURES: Final = {
     "site-dashboard-privacy": ("/privacy", WIDE, "light"),
     "site-dashboard-training": ("/training", WIDE, "dark"),
     "site-dashboard-data": ("/data", WIDE, "light"),
-    "site-dashboard-policy": ("/policy", WIDE, "light"),
     "site-dashboard-phone": ("/left", PHONE, "light"),
 }
 
@@ -75,6 +74,6 @@ def _take(browser: Any, url: str, name: str, out: Path) -> Path:
     page.goto(url + address)
     settle(page)
     path = out / f"{name}.png"
-    page.screenshot(path=path, full_page=address != "/left")
+    page.screenshot(path=path, full_page=address == "/data")
     page.close()
     return path
