@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-slow-again test-all check static format bench bench-methods clean
+.PHONY: help install demo test test-slow test-slow-again test-all check static format bench bench-methods screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -71,6 +71,9 @@ bench: .venv/demo ## Measure speed and memory against a bare training loop, and 
 
 bench-methods: .venv/demo ## Measure every PEFT method on the heart rows into docs/methods.md (over an hour; goes on where it stopped)
 	$(BIN)/python -m simulations.bench.methods
+
+screenshots: .venv/dev ## Take the pictures of the docs anew (needs Chromium)
+	$(BIN)/python -m simulations.bench.screenshots
 
 clean: ## Remove .venv, caches and builds; out/ and runs/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

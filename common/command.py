@@ -31,6 +31,7 @@ COMMANDS = (
     "simulations.compare.commands",
     "simulations.audit.commands",
     "simulations.continuing.commands",
+    "simulations.dashboard_commands",
     "server.commands",
     "server.strategy_commands",
     "client.commands",

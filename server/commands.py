@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from server import run_commands
+from server.dashboard import commands as dashboard_commands
 
 Folder = Annotated[Path, typer.Argument(help="The coordinator's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -176,3 +177,4 @@ def _print_json(value: object) -> None:
 
 
 run_commands.register(server_app)
+dashboard_commands.register(server_app)

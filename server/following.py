@@ -34,12 +34,13 @@ class EventReader:
                 if not line.endswith(b"\n"):
                     return
                 self.position += len(line)
-                event = _event(line)
+                event = event_of(line)
                 if event is not None:
                     yield event
 
 
-def _event(line: bytes) -> Event | None:
+def event_of(line: bytes) -> Event | None:
+    """Return the event of one whole line of `events.jsonl`; None where it is of another version, or damaged."""
     try:
         return from_json(json.loads(line))
     except (ValueError, TypeError, KeyError):

@@ -1,9 +1,12 @@
 """`fedpeft simulate`, `fedpeft study ...` and `fedpeft report`: the command line of simulations."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of a bundled study (heart, quick, ...).")]
 Overrides = Annotated[
@@ -46,6 +49,8 @@ def simulate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     comparison: Annotated[bool, typer.Option(help="Also train every site alone and all rows pooled.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Show the run in a browser while it goes on.")] = False,
+    dashboard_port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0: any that is free.")] = 0,
 ) -> None:
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
     import sys
@@ -56,7 +61,8 @@ def simulate(
         from simulations.run import run
 
         _register(plugins)
-        with progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
+        shown = _shown(place, dashboard_port if dashboard else None)
+        with shown, progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, overrides=overrides or [], resume=resume, comparison=comparison,
@@ -66,6 +72,20 @@ def simulate(
         typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)
         raise typer.Exit(130) from None
     print_outcome(results.content, results.folder, as_json=as_json)
+
+
+def _shown(folder: Path, port: int | None) -> "AbstractContextManager[None]":
+    """The dashboard of a run in this process, which ends with the command; nothing without a port."""
+    from contextlib import nullcontext
+    from functools import partial
+
+    if port is None:
+        return nullcontext()
+
+    from server.dashboard.folders import Source
+    from server.dashboard.serving import showing
+
+    return showing(Source(folder, "simulated"), port=port, say=partial(typer.echo, err=True))
 
 
 def _register(folders: list[Path] | None) -> None:

@@ -34,10 +34,9 @@ _WORTH_PACKING: Final = 1000
 
 @dataclass(frozen=True)
 class Asset:
-    """One file's content, packed with gzip where that makes it smaller, its type, and its digest."""
+    """One file's content, its type, and its digest."""
 
     content: bytes
-    packed: bytes | None
     type: str
     digest: str
 
@@ -62,8 +61,9 @@ class Assets:
         headers = {"ETag": etag, "Cache-Control": _KEPT if kept else _ASKED_AGAIN, "Vary": "Accept-Encoding"}
         if etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(asset.packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=asset.type)
+        if len(asset.content) > _WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
+            content = packed(self.paths[name])
+            return Response(content, headers={**headers, "Content-Encoding": "gzip"}, media_type=asset.type)
         return Response(asset.content, headers=headers, media_type=asset.type)
 
 
@@ -102,6 +102,10 @@ def plotly_style_ids() -> tuple[str, ...]:
 def read_asset(path: Path) -> Asset:
     """Return a file of an installed package, which does not change while the server runs."""
     content = path.read_bytes()
-    packed = gzip.compress(content, 6, mtime=0) if len(content) > _WORTH_PACKING else content
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    return Asset(content, packed if len(packed) < len(content) else None, TYPES[path.suffix], digest)
+    return Asset(content, TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:16])
+
+
+@cache
+def packed(path: Path) -> bytes:
+    """Return such a file packed with gzip: at the first question, not before the first page."""
+    return gzip.compress(read_asset(path).content, 6, mtime=0)

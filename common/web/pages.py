@@ -34,6 +34,11 @@ class Pages:
         environment.globals.update(asset=self.assets.address, plotly_style_ids=plotly_style_ids)
         return environment
 
+    def prepare(self, *templates: str) -> None:
+        """Compile templates, so that nobody waits for that."""
+        for template in templates:
+            self._environment.get_template(template)
+
     def render(self, template: str, **values: object) -> str:
         """Return a page as HTML; whatever comes in as a value is escaped."""
         return self._environment.get_template(template).render(**values)

@@ -1,5 +1,6 @@
 """Serving an app with uvicorn: until a signal, or in a thread beside other work of this process."""
 
+import asyncio
 import logging
 import signal
 import socket
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from common.errors import UserError
 
@@ -22,9 +23,10 @@ _START_S = 30.0
 class Server(uvicorn.Server):
     """uvicorn's server that says when it listens and leaves the process's signals to who started it."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
         super().__init__(config)
         self.listening = threading.Event()
+        self._closing = closing
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -35,6 +37,11 @@ class Server(uvicorn.Server):
         """Start, and say so."""
         await super().startup(sockets=sockets)
         self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let open streams end, which uvicorn would else wait for, then shut down."""
+        self._closing.set()
+        await super().shutdown(sockets)
 
     def leave(self) -> None:
         """Let the server end; may be called from any thread and from a signal."""
@@ -58,7 +65,7 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server_of(app: ASGIApp) -> Server:
+def server_of(app: FastAPI) -> Server:
     """Return the server of an app: it logs no request, whose address could carry what is nobody's business."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return Server(
@@ -71,11 +78,12 @@ def server_of(app: ASGIApp) -> Server:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-        )
+        ),
+        app.state.closing,
     )
 
 
-def serve(app: ASGIApp, listening: socket.socket, say: Callable[[str], None]) -> None:
+def serve(app: FastAPI, listening: socket.socket, say: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `say` is given the URL once."""
     server = server_of(app)
 
@@ -92,7 +100,7 @@ def serve(app: ASGIApp, listening: socket.socket, say: Callable[[str], None]) ->
 
 
 @contextmanager
-def serving(app: ASGIApp, listening: socket.socket) -> Iterator[str]:
+def serving(app: FastAPI, listening: socket.socket) -> Iterator[str]:
     """Serve in a thread while the block runs, which is given the URL; open streams are cut at its end."""
     server = server_of(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="dashboard", daemon=True)

@@ -15,6 +15,7 @@ from typing import TypeVar
 from common.quiet import silence
 from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, measure_mean
 from simulations.bench.deployment import deployment_figures
+from simulations.bench.first_paint import measure_first_paint
 from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
 from simulations.bench.private_steps import measure_private
@@ -98,6 +99,10 @@ def _flexlora() -> Iterator[Mapping[str, float]]:
     return flexlora_figures(_apart)
 
 
+def _dashboard() -> Iterator[Mapping[str, float]]:
+    yield _apart(measure_first_paint)
+
+
 SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
@@ -106,6 +111,7 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "server_memory": _server_memory,
     "flexlora": _flexlora,
     "private": _private,
+    "dashboard": _dashboard,
     "deployment": _deployment,
 }
 

@@ -5,6 +5,7 @@
   const own = document.currentScript;
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px 1px 2px", "2px 4px"];
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down"];
+  const SIGNS = 800; // cells of a grid that are written into
   const drawings = new Map();
   let loading = null;
 
@@ -39,7 +40,7 @@
 
   // The nth of several lines: told apart by colour, dash and mark up to eight, all alike beyond.
   function style(place, count) {
-    if (count > 8) return { line: { color: colour("muted"), width: 0.8 }, opacity: 0.55, mode: "lines" };
+    if (count > 8) return { line: { color: colour("muted"), width: 0.8 }, opacity: 0.25, mode: "lines" };
     return {
       line: { color: colour(`series-${place + 1}`), width: 1.5, dash: DASHES[place] },
       marker: { symbol: SYMBOLS[place], size: 5 },
@@ -51,7 +52,8 @@
   function lineTraces({ x, lines, days }) {
     const parts = lines.filter((line) => !line.whole);
     const short = x.length <= 60;
-    return lines.flatMap((line) => {
+    const ordered = [...parts, ...lines.filter((line) => line.whole)]; // what is of all lies above the rest
+    return ordered.flatMap((line) => {
       const place = parts.indexOf(line);
       const look = line.whole
         ? { line: { color: colour("ink"), width: 2.4 }, marker: { size: 5 } }
@@ -59,6 +61,7 @@
       const mode = look.mode || (short ? "lines+markers" : "lines");
       const trace = {
         type: days ? "bar" : "scatter", name: escaped(line.name), x, y: line.y, ...look, mode, connectgaps: false,
+        legendrank: line.whole ? 1 : 2,
         showlegend: !days && (line.whole || parts.length <= 8), hovertemplate: days ? "%{y:,}" : "%{y:.4g}",
         ...(days ? { marker: { color: colour("series-1") } } : {}),
       };
@@ -81,7 +84,8 @@
     }];
   }
 
-  // rows: names, top first. x: numbers. cells: one string per row, a letter per x. kinds: [[letter, name, role]].
+  // rows: names, top first. x: numbers. cells: one string per row, a letter per x.
+  // kinds: [[letter, name, role, sign]]; the sign is shown where there is room, so that colour does not stand alone.
   function gridTraces({ x, rows, cells, kinds }) {
     const order = new Map(kinds.map(([letter], place) => [letter, place]));
     const steps = kinds.flatMap(([, , role], place) =>
@@ -89,9 +93,13 @@
     return [{
       type: "heatmap", x, y: rows.map(escaped), showscale: false, xgap: x.length > 120 ? 0 : 1, ygap: 1,
       z: cells.map((row) => [...row].map((letter) => order.get(letter) ?? null)),
-      text: cells.map((row) => [...row].map((letter) => (kinds[order.get(letter)] || ["", ""])[1])),
+      customdata: cells.map((row) => [...row].map((letter) => (kinds[order.get(letter)] || ["", ""])[1])),
+      ...(x.length * rows.length <= SIGNS && x.length <= 40 ? {
+        text: cells.map((row) => [...row].map((letter) => (kinds[order.get(letter)] || [])[3] || "")),
+        texttemplate: "%{text}", textfont: { color: colour("paper"), size: 11 },
+      } : {}),
       zmin: -0.5, zmax: kinds.length - 0.5, colorscale: steps,
-      hovertemplate: "%{y}, round %{x}: %{text}<extra></extra>",
+      hovertemplate: "%{y}, round %{x}: %{customdata}<extra></extra>",
     }];
   }
 
@@ -106,7 +114,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("ink"), size: 12, family: getComputedStyle(document.body).fontFamily },
       hovermode: grid ? "closest" : "x unified", hoverlabel: { bgcolor: colour("wash"), font: { size: 12 } },
-      legend: { orientation: "h", y: -0.22, font: { size: 11 } }, showlegend: !grid,
+      legend: { orientation: "h", y: -0.22, font: { size: 11 } }, showlegend: !grid && drawing.lines.length > 1,
       xaxis: { ...axis, title: { text: drawing.xTitle || "Round", font: { size: 11 } },
         ...(drawing.days ? { type: "category", nticks: 12 } : { tickformat: "d", dtick: drawing.x.length < 8 ? 1 : undefined }) },
       yaxis: grid
@@ -121,6 +129,9 @@
     if (!drawing || !drawing.near) return;
     let library;
     try { library = await plotly(); } catch { return; } // the tables have the numbers
+    if (drawing.kind === "grid") {
+      place.style.height = `${Math.min(760, Math.max(150, 60 + drawing.rows.length * (drawing.rows.length > 12 ? 14 : 30)))}px`;
+    }
     const traces = drawing.kind === "grid" ? gridTraces(drawing) : lineTraces(drawing);
     await library.react(place, traces, layout(drawing, place), { displayModeBar: false, responsive: true });
   }
