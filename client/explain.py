@@ -52,7 +52,7 @@ def explain(signed: Signed, settings: SiteSettings, policy: Policy, ledger: Ledg
     found += [text for text in (missing_rows, missing_base) if text]
     if rows is not None:
         found += _too_few(rows, study, policy)
-    lines = [*_study_lines(signed), *_data_lines(rows, study)]
+    lines = [*_study_lines(signed), *_reads_lines(study), *_rows_lines(rows, study)]
     lines += [f"base model    {study.base_model.digest}, {'here' if base else 'NOT here'}"]
     trained, found_of_plans = plan_lines(study, signed.bundle.schema.shared, settings.site)
     found += found_of_plans
@@ -61,6 +61,14 @@ def explain(signed: Signed, settings: SiteSettings, policy: Policy, ledger: Ledg
     lines += spending or []
     found += [found_of_budget] if found_of_budget else []
     return Explanation(tuple(map(visible, lines)), tuple(map(visible, found)))
+
+
+def words_of(signed: Signed, policy: Policy, site: str) -> tuple[str, ...]:
+    """Return what `explain` says of the study alone, for which neither rows nor base model are looked at."""
+    study = signed.bundle.study
+    trained, _ = plan_lines(study, signed.bundle.schema.shared, site)
+    lines = [*_study_lines(signed), *_reads_lines(study), *trained]
+    return tuple(map(visible, [*lines, *_leaving_lines(signed, policy, site), *_trust_lines(study)]))
 
 
 def _tried(work: Callable[[], T]) -> tuple[T | None, str]:
@@ -100,10 +108,13 @@ def _rounds(study: Study) -> str:
     return f"{rounds} rounds{early}"
 
 
-def _data_lines(rows: Rows | None, study: Study) -> Iterator[str]:
+def _reads_lines(study: Study) -> Iterator[str]:
     columns = ", ".join(with_default_column(study.data).columns)
     patient = f"; patients by {study.data.patient_id}" if study.data.patient_id else "; each row is its own patient"
     yield f"reads         columns {columns}; label {study.task.target}{patient}"
+
+
+def _rows_lines(rows: Rows | None, study: Study) -> Iterator[str]:
     if rows is None:
         yield "here          no rows that this study can use"
         return

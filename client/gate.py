@@ -90,7 +90,7 @@ class Gate:
             raise RefusedError(objection.word)
         gated = self._withheld(reply, rarest)
         self._count(gated, request)
-        self.journal.append(_entry(self.site, request, "released", reply=gated))
+        self.journal.append(self._entry(request, "released", gated))
         return gated
 
     def check_again(self, answer: Reply, request: Request, *, rarest: Mapping[Split, int] = NO_COUNTS) -> None:
@@ -146,14 +146,17 @@ class Gate:
 
     def note_refusal(self, request: AskedQuestion, reason: str) -> None:
         """Write down that a request was refused before there was anything to release."""
-        self.journal.append(refusal_entry(self.site, request, reason))
+        self.journal.append(replace(refusal_entry(self.site, request, reason), policy=self.policy.digest))
 
     def note_repetition(self, answer: Answer, request: Request) -> None:
         """Write down that an earlier answer leaves once more."""
         if isinstance(answer, Refusal):
             self.note_refusal(request, answer.reason)
         else:
-            self.journal.append(_entry(self.site, request, "repeated", reply=answer))
+            self.journal.append(self._entry(request, "repeated", answer))
+
+    def _entry(self, request: Request, decision: Decision, reply: Reply) -> Entry:
+        return replace(_entry(self.site, request, decision, reply=reply), policy=self.policy.digest)
 
 
 def refusal_entry(site: str, asked: AskedQuestion, reason: str) -> Entry:

@@ -25,7 +25,7 @@ class Entry:
 
     kind: `preflight` is what was said before round 1, as one of round 0. metrics: "split name" each, and
     "test cohort", "test subgroups", "test recalibration" where these left. histograms: the
-    splits whose score histograms left.
+    splits whose score histograms left. policy: digest of the policy that let it out; None before one was asked.
     """
 
     decision: Decision
@@ -41,6 +41,7 @@ class Entry:
     metrics: Sequence[str]
     histograms: Sequence[str]
     examples: int | None
+    policy: str | None = None
 
 
 @dataclass(frozen=True)

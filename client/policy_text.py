@@ -35,9 +35,14 @@ def policy_text(policy: Policy) -> str:
     return head + "".join(_rule(key, value) for key, value in policy.model_dump(mode="json").items())
 
 
+def comment_of(rule: str) -> str:
+    """Return what a rule means."""
+    return _COMMENTS[rule]
+
+
 def _rule(key: str, value: object) -> str:
     line = f"# {key} = 1.0" if value is None else f"{key} = {toml_value(value)}"
-    return f"\n# {_COMMENTS[key]}\n{line}\n"
+    return f"\n# {comment_of(key)}\n{line}\n"
 
 
 def toml_value(value: object) -> str:

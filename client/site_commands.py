@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client import adoption_commands, privacy_commands, site_process_commands
+from client.dashboard import commands as dashboard_commands
 
 if TYPE_CHECKING:
     from client.site_folder import SiteFolder
@@ -175,3 +176,4 @@ def _site(folder: Path) -> SiteFolder:
 adoption_commands.register(site_app)
 privacy_commands.register(site_app)
 site_process_commands.register(site_app)
+dashboard_commands.register(site_app)

@@ -84,6 +84,7 @@ def test_what_was_asked_for_passes_unchanged(journal: Journal) -> None:
     assert line["metrics"] == sorted(f"validation {name}" for name in METRICS)
     assert line["histograms"] == ["validation"]
     assert line["reason"] is None
+    assert line["policy"] == OPEN.digest
 
 
 def test_an_evaluation_passes_without_tensors(journal: Journal) -> None:
@@ -142,6 +143,7 @@ def test_anything_else_is_refused_as_a_whole_with_a_line(kind: str, journal: Jou
     assert line["decision"] == "refused"
     assert line["reason"]
     assert (line["tensors"], line["size_bytes"], line["digest"], line["examples"]) == (0, 0, None, None)
+    assert line["policy"] == policy.digest
     assert (line["metrics"], line["histograms"]) == ([], [])
 
 

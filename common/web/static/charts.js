@@ -48,7 +48,8 @@
   }
 
   // x: numbers. lines: [{name, y, low?, high?, whole?}]; `whole` is of all together. axis: {title, log, range}.
-  function lineTraces({ x, lines }) {
+  // days: x are dates, each a bar.
+  function lineTraces({ x, lines, days }) {
     const parts = lines.filter((line) => !line.whole);
     const short = x.length <= 60;
     const ordered = [...parts, ...lines.filter((line) => line.whole)]; // what is of all lies above the rest
@@ -59,9 +60,10 @@
         : style(place, parts.length);
       const mode = look.mode || (short ? "lines+markers" : "lines");
       const trace = {
-        type: "scatter", name: escaped(line.name), x, y: line.y, ...look, mode, connectgaps: false,
+        type: days ? "bar" : "scatter", name: escaped(line.name), x, y: line.y, ...look, mode, connectgaps: false,
         legendrank: line.whole ? 1 : 2,
-        showlegend: line.whole || parts.length <= 8, hovertemplate: "%{y:.4g}",
+        showlegend: !days && (line.whole || parts.length <= 8), hovertemplate: days ? "%{y:,}" : "%{y:.4g}",
+        ...(days ? { marker: { color: colour("series-1") } } : {}),
       };
       return line.low && line.high ? [...band(x, line, look.line.color), trace] : [trace];
     });
@@ -113,8 +115,8 @@
       font: { color: colour("ink"), size: 12, family: getComputedStyle(document.body).fontFamily },
       hovermode: grid ? "closest" : "x unified", hoverlabel: { bgcolor: colour("wash"), font: { size: 12 } },
       legend: { orientation: "h", y: -0.22, font: { size: 11 } }, showlegend: !grid && drawing.lines.length > 1,
-      xaxis: { ...axis, title: { text: drawing.xTitle || "Round", font: { size: 11 } }, tickformat: "d",
-        dtick: drawing.x.length < 8 ? 1 : undefined },
+      xaxis: { ...axis, title: { text: drawing.xTitle || "Round", font: { size: 11 } },
+        ...(drawing.days ? { type: "category", nticks: 12 } : { tickformat: "d", dtick: drawing.x.length < 8 ? 1 : undefined }) },
       yaxis: grid
         ? { ...axis, autorange: "reversed", type: "category", showgrid: false }
         : { ...axis, title: { text: drawing.yTitle || "", font: { size: 11 } }, type: drawing.log ? "log" : "linear",

@@ -1,0 +1,90 @@
+// A site's pages: charts are drawn, parts that take longer follow, and what is new is shown in place.
+"use strict";
+(() => {
+  const STATUS_MS = 30000;
+  const root = document.getElementById("site");
+  const link = document.getElementById("link");
+  const parts = new Map([...document.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part.outerHTML]));
+
+  function draw(within) {
+    for (const place of within.querySelectorAll("[data-drawing]")) charts.lines(place, JSON.parse(place.dataset.drawing));
+  }
+
+  async function fetched(address) {
+    const answer = await fetch(address, { cache: "no-store" });
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
+  }
+
+  // Keep what the reader has scrolled and opened.
+  function replace(here, next) {
+    const scrolls = [...here.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+    const closed = [...here.querySelectorAll("details[id]:not([open])")].map((box) => box.id);
+    here.replaceWith(next);
+    for (const id of closed) next.querySelector(`#${id}`)?.removeAttribute("open");
+    next.querySelectorAll(".scroll").forEach((box, i) => { box.scrollLeft = scrolls[i] ?? 0; });
+    draw(next);
+  }
+
+  async function loadLate() {
+    await Promise.all([...document.querySelectorAll("[data-late]")].map(async (place) => {
+      const next = (await fetched(place.dataset.late)).body;
+      if (place.dataset.shown === next.innerHTML) return;
+      const shown = next.innerHTML;
+      const box = place.cloneNode(false);
+      box.append(...next.childNodes);
+      box.dataset.shown = shown;
+      replace(place, box);
+    }));
+  }
+
+  async function loadParts() {
+    const page = await fetched(location.href);
+    const found = [...page.querySelectorAll("[data-part]")];
+    if (found.map((part) => part.dataset.part).join() !== [...parts.keys()].join()) {
+      location.reload(); // another page altogether: the folder has gone or come back, or there is a first line
+      return;
+    }
+    for (const part of found) {
+      if (parts.get(part.dataset.part) === part.outerHTML) continue;
+      parts.set(part.dataset.part, part.outerHTML);
+      replace(root.querySelector(`[data-part="${part.dataset.part}"]`), part);
+    }
+  }
+
+  // One refresh at a time, the last news always followed by one.
+  let busy = false;
+  let again = false;
+  async function refresh() {
+    if (busy) { again = true; return; }
+    busy = true;
+    do {
+      again = false;
+      try {
+        await Promise.all([loadParts(), loadLate()]);
+      } catch { /* the stream says that the server is away */ }
+    } while (again);
+    busy = false;
+  }
+
+  function listen() {
+    const query = new URLSearchParams({ position: root.dataset.position, version: root.dataset.version });
+    const source = new EventSource(`/events?${query}`);
+    let lost = false;
+    source.onopen = () => {
+      link.textContent = "Live";
+      if (lost) refresh();
+      lost = false;
+    };
+    source.onerror = () => {
+      lost = true;
+      link.textContent = "No connection to the dashboard; trying again.";
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+    };
+    for (const name of ["changed", "gone", "back"]) source.addEventListener(name, refresh);
+  }
+
+  draw(document);
+  loadLate().catch(() => {});
+  setInterval(() => { if (!document.hidden && location.pathname === "/") refresh(); }, STATUS_MS);
+  listen();
+})();
