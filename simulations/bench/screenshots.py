@@ -15,6 +15,7 @@ from common.web.running import listen, serving
 from server.dashboard.folders import Source
 from server.dashboard.live import Live
 from server.dashboard.routes import dashboard_app
+from simulations.bench import site_screenshots
 from simulations.bench.first_paint import find_browser
 from simulations.run import run
 
@@ -54,8 +55,14 @@ def main(arguments: list[str]) -> int:
         played = Path(scratch) / STUDY
         run(STUDY, out=played, rounds=ROUNDS)
         for path in take_shots(played, folder):
-            sys.stdout.write(f"{path} {path.stat().st_size / 1000:.0f} kB\n")
+            _say(path)
+    for path in site_screenshots.take(folder):
+        _say(path)
     return 0
+
+
+def _say(path: Path) -> None:
+    sys.stdout.write(f"{path} {path.stat().st_size / 1000:.0f} kB\n")
 
 
 def take_shots(played: Path, folder: Path) -> Iterator[Path]:
