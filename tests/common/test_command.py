@@ -67,6 +67,11 @@ def test_help_imports_nothing_heavy_and_names_every_command() -> None:
     assert "doctor" in done.stdout
 
 
+def test_the_help_of_a_command_explains_its_arguments() -> None:
+    """click and typer must go together for that: a pair that did not left every argument without a word."""
+    assert "The folder of a finished run." in run("report", "--help", COLUMNS="120").stdout
+
+
 def test_wrong_usage_exits_2() -> None:
     done = run("no-such-command")
     assert done.returncode == 2
