@@ -163,7 +163,8 @@ def _figure_lines(study: Study, policy: Policy) -> Iterator[str]:
     if hides_patients:
         yield "              these metrics have no noise: the policy's exact_metrics lets them out beside the guarantee"
     else:
-        yield "counts        training rows; rows and patients of each part that is scored; loss, steps, seconds"
+        yield "counts        training rows; rows and patients of each part that is scored"
+        yield "figures       loss, norm of gradients and number of steps of the training, seconds"
     yield f"summaries     {_SUMMARIES if policy.release_histograms else 'no'}"
     yield from evidence_lines(study, policy)
 

@@ -1,7 +1,7 @@
 """The gate: the one place at a site through which anything leaves. It fails closed and writes the journal.
 
 What may leave is what the schema calls shared and the plan calls active, in the right shapes, finite, within the
-policy's bounds, with metrics on the splits that were asked for, and the four figures of TRAIN_FIGURES. Anything else is
+policy's bounds, with metrics on the splits that were asked for, and the figures of TRAIN_FIGURES. Anything else is
 refused as a whole: the gate drops or repairs nothing, but for metrics and score histograms, which the policy may
 withhold.
 """

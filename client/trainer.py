@@ -186,6 +186,8 @@ class Trainer:
         trained = self._train(request)
         # Steps as a float, as the store gives them back: what leaves once more has the digest of the first time.
         figures = {"loss": trained.loss, "steps": float(trained.steps)}
+        if trained.gradient_norm is not None:
+            figures["gradient_norm"] = trained.gradient_norm
         measured |= figures | {"seconds_train": time.perf_counter() - evaluated}
         state = self.bench.read()
         update = update_of(state, request, self._asked(request))

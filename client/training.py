@@ -36,10 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training call measured: the mean loss over the steps that were not skipped, and how many steps."""
+    """What a training call measured: means over the steps that were not skipped, and how many steps there were.
+
+    gradient_norm: Euclidean, of the steps' gradients before they are clipped; None where nothing may be said of it.
+    """
 
     loss: float
     steps: int
+    gradient_norm: float | None = None
 
 
 def train(
@@ -113,6 +117,7 @@ class _Loop:
     optimizer: torch.optim.AdamW
     scaler: Scaler | None
     losses: Tensor
+    norms: Tensor
     counted: Tensor
     steps: int
     frozen: FrozenLayers | None
@@ -147,6 +152,7 @@ class _Loop:
             optimizer=_optimizer(bench, active, recipe),
             scaler=scaler_of(execution) if setting.scaler is None else setting.scaler,
             losses=torch.zeros((), device=execution.device),
+            norms=torch.zeros((), device=execution.device),
             counted=torch.zeros((), device=execution.device),
             steps=steps,
             frozen=FrozenLayers.of(bench, execution),
@@ -237,10 +243,12 @@ class _Loop:
         """Count the step; with a scaler a gradient that is not finite was skipped, and is no divergence."""
         if self.scaler is None:
             self.losses += loss
+            self.norms += norm
             self.counted += 1
         else:
             taken = norm.isfinite()
             self.losses += loss.where(taken, 0.0)
+            self.norms += norm.where(taken, 0.0)
             self.counted += taken
 
     def finish(self) -> Trained:
@@ -251,7 +259,7 @@ class _Loop:
         tensors = [*self.trained, *statistics(self.bench.own_norms).values()]
         if not np.isfinite(loss) or not all(bool(tensor.isfinite().all()) for tensor in tensors):
             raise RefusedError("TRAINING_DIVERGED")
-        return Trained(loss=loss, steps=self.steps)
+        return Trained(loss, self.steps, float(self.norms / self.counted) if self.steps else 0.0)
 
 
 def _allocate(bench: Workbench, recipe: Recipe) -> RankAllocation | None:

@@ -44,7 +44,7 @@ PASSING_REASONS = frozenset(
 """Those that the hospital may lift: a site stores none of them, and may answer the same question later."""
 
 
-TRAIN_FIGURES = frozenset({"loss", "steps", "seconds_train", "seconds_evaluate"})
+TRAIN_FIGURES = frozenset({"loss", "gradient_norm", "steps", "seconds_train", "seconds_evaluate"})
 """What a reply may say of the training itself, all of it numbers from 0."""
 
 

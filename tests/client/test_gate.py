@@ -57,7 +57,7 @@ def evaluation(*, rows: int = ROWS, patients: int = ROWS) -> SplitEvaluation:
 
 UPDATE = {"a": np.full((2, 3), 0.5, np.float32), "b": np.array([1, -1, 1, -1], np.float32)}
 """Of 40 bytes and Euclidean norm sqrt(6 / 4 + 4) = 2.345."""
-FIGURES = {"loss": 0.5, "steps": 4.0, "seconds_train": 0.1, "seconds_evaluate": 0.2}
+FIGURES = {"loss": 0.5, "gradient_norm": 1.5, "steps": 4.0, "seconds_train": 0.1, "seconds_evaluate": 0.2}
 REPLY = Reply(UPDATE, 7, FIGURES, {"validation": evaluation()})
 
 

@@ -69,12 +69,16 @@ def farthest(left: dict[str, Array], right: dict[str, Array]) -> float:
     return max(float(np.abs(left[name] - right[name]).max()) for name in left)
 
 
+def norms_of(*steps: Step) -> list[torch.Tensor]:
+    return [step.gradient_norm for step in steps]
+
+
 def test_a_power_of_two_that_never_overflows_changes_nothing(open_bench: Open) -> None:
     """Neither clipping nor FedProx' term sees the scale: gradients are divided before."""
     plain, scaled = open_bench(), open_bench()
     expected, found = trained(plain, None), trained(scaled, Overflowing())
     assert farthest(plain.read(), scaled.read()) < 1e-7
-    assert found == Trained(pytest.approx(expected.loss, rel=1e-6), 4)
+    assert found == Trained(pytest.approx(expected.loss, rel=1e-6), 4, pytest.approx(expected.gradient_norm, rel=1e-6))
 
 
 def test_a_skipped_step_is_no_divergence_and_does_not_count(open_bench: Open) -> None:
@@ -82,7 +86,8 @@ def test_a_skipped_step_is_no_divergence_and_does_not_count(open_bench: Open) ->
     bench, scaler, seen = open_bench(), Overflowing(at=(0, 2)), list[Step]()
     found = trained(bench, scaler, after_step=seen.append)
     assert scaler.taken == [1, 3]
-    assert found == Trained(pytest.approx(float(seen[1].loss + seen[3].loss) / 2, rel=1e-6), 4)
+    means = [float(left + right) / 2 for left, right in [(seen[1].loss, seen[3].loss), norms_of(seen[1], seen[3])]]
+    assert found == Trained(pytest.approx(means[0], rel=1e-6), 4, pytest.approx(means[1], rel=1e-6))
     assert [bool(step.gradient_norm.isfinite()) for step in seen] == [False, True, False, True]
     assert all(np.isfinite(array).all() for array in bench.read().values())
 

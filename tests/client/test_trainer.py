@@ -84,7 +84,7 @@ def test_figures_are_of_the_rows_and_steps_there_were(make_trainer: Make, ask: A
     rows, batch = len(trainer.rows.train), trainer.bundle.study.training.batch_size
     assert reply.examples == rows
     assert reply.train["steps"] == trainings(trainer) == -(-rows // batch)
-    assert set(reply.train) == {"loss", "steps", "seconds_train", "seconds_evaluate"}
+    assert set(reply.train) == {"loss", "gradient_norm", "steps", "seconds_train", "seconds_evaluate"}
     assert reply.train["loss"] > 0
 
 

@@ -251,6 +251,13 @@ def test_torch_s_own_generator_is_left_alone_and_not_used(bench: Workbench) -> N
     assert digests[0] == digests[1]
 
 
+def test_the_gradient_norm_is_the_mean_over_steps_before_clipping(open_bench: Open) -> None:
+    one, other, third = open_bench(), open_bench(), open_bench()
+    free = replace(RECIPE, clip_norm=None)
+    assert ours(one, free).gradient_norm == pytest.approx(np.mean(by_hand(other, free).gradients), rel=1e-5)
+    assert (ours(third, replace(RECIPE, clip_norm=1e-6)).gradient_norm or 0) > 1e-4
+
+
 def test_bf16_trains_near_fp32(open_bench: Open) -> None:
     one, other = open_bench(), open_bench()
     exact, rounded = ours(one, RECIPE), ours(other, RECIPE, precision="bf16")
