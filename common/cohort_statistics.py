@@ -32,6 +32,8 @@ MOST_LEVELS: Final = 50
 """Of a category whose values the study does not list."""
 FEW_VALUES: Final = 10
 """So many different numbers, or fewer, are as the values of a category."""
+LARGEST_SUM: Final = 1e150
+"""Of absolute values: squares of it are numbers, and so are sums of such over a thousand sites."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def number_summary(values: Sequence[float | None], patients: Sequence[str], *, l
     if counts[KNOWN] is None or counts[MISSING] is None:
         return Numbers()
     found = np.array([value for value in values if value is not None], dtype=np.float64)
-    if tells_of_few(found, list(compress(patients, known)), least=least):
+    is_too_large = len(found) > 0 and float(np.abs(found).max()) > LARGEST_SUM / len(found)
+    if is_too_large or tells_of_few(found, list(compress(patients, known)), least=least):
         return Numbers()
     return Numbers(counts[KNOWN], counts[MISSING], float(found.sum()), float(np.square(found).sum()))
 

@@ -185,3 +185,10 @@ def test_cells_are_hidden_until_all_of_them_together_may_be_told():
     cells = {"a": Cell(30, 30, few=True), "b": Cell(31, 31, few=True), "c": Cell(40, 40), "d": Cell(50, 50)}
     assert hidden(cells, least=10) == {"a", "b"}
     assert hidden(cells, least=10, may_be_told=lambda names: len(set(names)) > 2) == {"a", "b", "c"}
+
+
+def test_sums_are_numbers_over_all_sites_or_none_are_told():
+    patients = [str(i) for i in range(20)]
+    assert number_summary([1e160, *map(float, range(19))], patients, least=3) == Numbers()
+    large = number_summary([1e148, *map(float, range(19))], patients, least=3)
+    assert large.deviation == pytest.approx(1e148 / 20**0.5, rel=1e-9)
