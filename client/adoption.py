@@ -160,6 +160,8 @@ def _take_over(
     version = next((each for each in known if _is_it(registry, each, exported)), None)
     if version is None:
         version = registry.add(place, name=name)
+        if version.digests.adapter != exported.digests["adapter"]:
+            raise UserError(f"{place} was changed while it was looked at, and is not used; give the command again")
     private_tensors.keep(folder, name, version.number, private)
     if registry.current(name).version != version.number:
         registry.promote(name, version.number, reason=why)

@@ -79,6 +79,7 @@ def adapter(folder: Folder, as_json: AsJson = False) -> None:
 
     from common.registry.store import Registry
     from common.registry.words import event_lines, list_lines
+    from common.visible import visible
 
     place = _site(folder)
     registry = Registry(place.adapters)
@@ -87,12 +88,11 @@ def adapter(folder: Folder, as_json: AsJson = False) -> None:
         return
     for name in registry.names():
         current = registry.current(name)
-        for line in list_lines(registry.versions(name), current, registry.pruned(name)):
-            typer.echo(line)
-        for line in event_lines(name, registry.events(name)):
-            typer.echo(line)
+        lines = list_lines(registry.versions(name), current, registry.pruned(name))
+        for line in (*lines, *event_lines(name, registry.events(name))):
+            typer.echo(visible(line))
         for problem in registry.problems(name):
-            typer.echo(str(problem), err=True)
+            typer.echo(visible(str(problem)), err=True)
         if current.version is not None:
             typer.echo(f"use it: fedpeft predict --adapter {place.adapters / name} ...")
     if not registry.names():

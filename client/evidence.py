@@ -1,6 +1,6 @@
 """What a site says once, at the end, of its patients and of parts of them; `client.gate` lets it out or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any  # a column holds numbers or words
@@ -69,7 +69,8 @@ class Reporter:
             self.study, part.features, part.patients, least=self.least
         ).items():
             masks = {name: np.array([each == name for each in levels], dtype=bool) for name in names}
-            gone = hidden({name: self._cell(part, mask) for name, mask in masks.items()}, least=self.least)
+            cells = {name: self._cell(part, mask) for name, mask in masks.items()}
+            gone = hidden(cells, least=self.least, may_be_told=self._together(part, masks))
             found[column] = {
                 name: None if name in gone else self._subgroup(part, scores, mask, f"{column}={name}")
                 for name, mask in masks.items()
@@ -82,6 +83,14 @@ class Reporter:
         patients = _chosen(part.patients, mask)
         few = bool(patients) and rarest(self.task, part.labels[mask], patients) < self.policy.minimum_class_patients
         return cell_of(mask, part.patients, few=few or 0 < len(set(patients)) < self.policy.minimum_patients)
+
+    def _together(self, part: SplitRows, masks: Mapping[str, NDArray[np.bool_]]) -> Callable[[Iterable[str]], bool]:
+        """What is told of all test rows, less what is told of subgroups, is of the hidden ones together."""
+
+        def may_be_told(names: Iterable[str]) -> bool:
+            return not self._cell(part, np.any([masks[name] for name in names], axis=0)).few
+
+        return may_be_told
 
     def _subgroup(self, part: SplitRows, scores: Floats, mask: NDArray[np.bool_], name: str) -> Subgroup:
         measure, patients = self.task.measure, _chosen(part.patients, mask)

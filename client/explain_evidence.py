@@ -19,6 +19,7 @@ def evidence_lines(study: Study, policy: Policy) -> Iterator[str]:
         yield "evidence      asked for, and none leaves: the policy's release_cohort is false. It would be"
     else:
         yield f"evidence      leaves once, at the end; of fewer than {least} patients nothing, nor what tells of them"
+        yield f"{_BLANK}another study with other columns or cuts, or a later one, can be compared with it: look at both"
     if asked.cohort:
         columns = [name for name, column in study.data.columns.items() if column.type != "text"]
         yield f"{_BLANK}cohort: rows, patients, labels; counts, or sums and sums of squares, of {_listed(columns)}"

@@ -18,6 +18,7 @@ from common.files import digest_json
 from common.protecting import mechanism_of
 from common.rank_slices import sliced_schema
 from common.state import AdapterSchema
+from common.study import Study
 from common.study_file import first_error
 from common.study_task import metric_names, task_of
 
@@ -53,7 +54,8 @@ class Policy(BaseModel):
     privacy_epsilon, privacy_delta: the most that all studies with a guarantee together may spend of one patient.
     require_privacy: only studies whose guarantee is of patients. Of such studies: count_step, to a multiple of which
     counts of rows are rounded; exact_metrics, whether metrics may leave outside the guarantee, without noise;
-    patient_id, the column that they must take for the patient: under another one everybody would be new.
+    patient_id, the column that they must take for the patient: under another one everybody would be new; where it is
+    given, studies that describe patients must take it too.
     adopt_max_loss: what a new global adapter may lose on the site's own validation rows and still be used here.
     """
 
@@ -180,6 +182,12 @@ def weighs_alone(bundle: Bundle) -> bool:
     return weights is not None and max(weights) > LARGEST_RATIO * min(weights)
 
 
+def describes_others(policy: Policy, study: Study) -> bool:
+    """Whether a study would be told of patients, and takes another column for the patient than the policy names."""
+    is_told = policy.release_cohort and study.evaluation.asks_more
+    return is_told and policy.patient_id not in ("", study.data.patient_id)
+
+
 def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -> list[str]:
     """Return why this site's policy forbids a study, in plain words; none means that it may be approved."""
     shared = leaving_schema(bundle, site)
@@ -214,6 +222,10 @@ def objections(policy: Policy, bundle: Bundle, *, site: str, coordinator: str) -
         f"policy says {policy.patient_id or 'nothing'!r}: patient_id in policy.toml fixes the column for all studies, "
         "since under another one everybody would have a fresh budget": (
             mechanism_of(bundle.study).unit == "patient" and bundle.study.data.patient_id != policy.patient_id
+        ),
+        f"it counts patients by data.patient_id = {bundle.study.data.patient_id!r} in what it has told of them, the "
+        f"policy says {policy.patient_id!r}: under another column the visits of a few patients are many": (
+            describes_others(policy, bundle.study)
         ),
     }
     return [text for text, holds in found.items() if holds]

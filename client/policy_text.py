@@ -24,7 +24,7 @@ _COMMENTS = {
     "require_privacy": "Whether only studies that guarantee something to each patient may be approved.",
     "count_step": "In studies with such a guarantee counts of rows leave rounded to multiples of this.",
     "exact_metrics": "Whether metrics leave in such studies without noise, so outside the guarantee.",
-    "patient_id": "The column of the patient's id; such studies must name it, and without it none is approved.",
+    "patient_id": "The patient's id column: such studies must name it; given, those that describe patients must too.",
     "adopt_max_loss": "How much a new adapter may lose on the validation rows here, in the leading metric, to be used.",
 }
 

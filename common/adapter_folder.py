@@ -113,6 +113,9 @@ class Exported:
 
 def read_adapter(folder: Path) -> Exported:
     """Read an adapter directory; a missing or changed file is a BundleError."""
+    for name in (FACTS, TENSORS):
+        if not (folder / name).is_file():  # a pipe would be read for ever
+            raise BundleError(f"{folder} is not an adapter of fedpeft: it lacks {name}")
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         shared = safetensors.numpy.load_file(folder / TENSORS)

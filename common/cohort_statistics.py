@@ -7,10 +7,13 @@ hidden together only while their counts differ and they hold `least` patients in
 together, and where nothing but empty cells would remain, none does. Then the counts of hidden cells can be exchanged
 among them without any change of what is released, so that no hidden count is the only one that fits: for `least` of 3
 and more. What is guaranteed is that, of one table and its total; that a hidden count lies in a range is known, and who
-sees the tables of two times, between which a patient came, can compare them.
+sees the tables of two times, between which a patient came, or of two cuts, can compare them.
+
+The sums of a number with few different values are its counts: of 0 and 1 the sum is how many have 1. So they are hidden
+where one of these values is of few patients.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from math import sqrt
@@ -27,6 +30,10 @@ Mask = NDArray[np.bool_]
 MISSING, OTHER, KNOWN = "missing", "other values", "known"
 MOST_LEVELS: Final = 50
 """Of a category whose values the study does not list."""
+FEW_VALUES: Final = 10
+"""So many different numbers, or fewer, are as the values of a category."""
+LARGEST_SUM: Final = 1e150
+"""Of absolute values: squares of it are numbers, and so are sums of such over a thousand sites."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +82,23 @@ class Cohort:
     numbers: Mapping[str, Numbers] | None = None
 
 
-def hidden(cells: Mapping[str, Cell], *, least: int) -> frozenset[str]:
+def _always(_: Iterable[str]) -> bool:
+    return True
+
+
+def hidden(
+    cells: Mapping[str, Cell], *, least: int, may_be_told: Callable[[Iterable[str]], bool] = _always
+) -> frozenset[str]:
     """Return the cells of one table to hide, where the total of their rows is known.
+
+    may_be_told: whether these cells, taken together, may be told of; what is told of all but the hidden ones tells it.
 
     >>> sorted(hidden({"a": Cell(3, 3), "b": Cell(20, 20), "c": Cell(40, 40)}, least=10))
     ['a', 'b']
     """
     filled = {name: cell for name, cell in cells.items() if cell.rows}
     chosen = {name for name, cell in filled.items() if cell.few or cell.patients < least}
-    while chosen and not _can_be_exchanged([cells[name] for name in chosen], least):
+    while chosen and not (_can_be_exchanged([cells[name] for name in chosen], least) and may_be_told(chosen)):
         rest = {name: (cell.patients, cell.rows) for name, cell in filled.items() if name not in chosen}
         if not rest:
             break
@@ -129,7 +144,7 @@ def category_levels(
 
 
 def number_summary(values: Sequence[float | None], patients: Sequence[str], *, least: int) -> Numbers:
-    """Return count, sum and sum of squares; nothing where too few patients have a value, or have none.
+    """Return count, sum and sum of squares; nothing where too few patients have a value, have none, or have one of few.
 
     >>> number_summary([1.0, 3.0, None], ["a", "b", "c"], least=0)
     Numbers(n=2, missing=1, total=4.0, squares=10.0)
@@ -139,7 +154,22 @@ def number_summary(values: Sequence[float | None], patients: Sequence[str], *, l
     if counts[KNOWN] is None or counts[MISSING] is None:
         return Numbers()
     found = np.array([value for value in values if value is not None], dtype=np.float64)
+    is_too_large = len(found) > 0 and float(np.abs(found).max()) > LARGEST_SUM / len(found)
+    if is_too_large or tells_of_few(found, list(compress(patients, known)), least=least):
+        return Numbers()
     return Numbers(counts[KNOWN], counts[MISSING], float(found.sum()), float(np.square(found).sum()))
+
+
+def tells_of_few(found: NDArray[np.float64], patients: Sequence[str], *, least: int) -> bool:
+    """Whether numbers (n,) are few different ones that patients share, one of them of fewer patients than `least`.
+
+    >>> tells_of_few(np.array([0.0] * 18 + [1.0] * 2), [str(i) for i in range(20)], least=10)
+    True
+    """
+    different = np.unique(found)
+    if len(different) > FEW_VALUES or 2 * len(different) > len(set(patients)):
+        return False
+    return any(cell_of(np.asarray(found == value), patients).patients < least for value in different)
 
 
 def release(

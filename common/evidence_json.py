@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from math import isfinite
 from typing import Any, Final, TypeVar  # JSON values
 
-from common.cohort_statistics import Cohort, Counts, Numbers
+from common.cohort_statistics import LARGEST_SUM, Cohort, Counts, Numbers
 from common.errors import SchemaError
 from common.metrics.measure import Measure
 from common.metrics.recalibration import Recalibration
@@ -81,8 +80,8 @@ def _numbers(content: Any) -> Numbers:
     return Numbers(
         n=_or_none(fields["n"], _count),
         missing=_or_none(fields["missing"], _count),
-        total=_or_none(fields["total"], _number),
-        squares=_or_none(fields["squares"], _number),
+        total=_or_none(fields["total"], lambda value: _number(value, most=LARGEST_SUM)),
+        squares=_or_none(fields["squares"], lambda value: _number(value, most=LARGEST_SUM**2)),
     )
 
 
@@ -123,7 +122,7 @@ def _count(value: Any) -> int:
     return value
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise SchemaError(f"{value!r:.40} in the evidence, expected a finite number")
+def _number(value: Any, *, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= most:
+        raise SchemaError(f"{value!r:.40} in the evidence, expected a number up to {most:g}")
     return float(value)

@@ -40,7 +40,7 @@ def add(
 
     store = _open(registry)
     made = store.add(run, name=name, parent=parent)
-    typer.echo(f"added {made.name}@{made.number}: {leading_figure(made)}, adapter {made.digests.adapter}")
+    _say([f"added {made.name}@{made.number}: {leading_figure(made)}, adapter {made.digests.adapter}"])
     if promote:
         store.promote(made.name, made.number, reason="as it was added")
         typer.echo(f"promoted {made.name}@{made.number}")
@@ -51,6 +51,7 @@ def list_versions(registry: Folder = DEFAULT, as_json: AsJson = False) -> None:
     import json
 
     from common.registry.words import list_lines
+    from common.visible import visible
 
     store = _open(registry)
     if as_json:
@@ -59,7 +60,7 @@ def list_versions(registry: Folder = DEFAULT, as_json: AsJson = False) -> None:
     for name in store.names():
         _say(list_lines(store.versions(name), store.current(name), store.pruned(name)))
         for problem in store.problems(name, files=False):
-            typer.echo(str(problem), err=True)
+            typer.echo(visible(str(problem)), err=True)
     if not store.names():
         typer.echo(f"no version is in {registry}; add one: fedpeft registry add RUN --registry {registry}")
 
@@ -151,8 +152,7 @@ def check(registry: Folder = DEFAULT, as_json: AsJson = False) -> None:
     found = [problem for name in store.names() for problem in store.problems(name)]
     if as_json:
         typer.echo(json.dumps([vars(problem) for problem in found], indent=2))
-    for problem in () if as_json else found:
-        typer.echo(str(problem))
+    _say(() if as_json else map(str, found))
     if found:
         raise UserError(f"problems in the registry {registry}: {len(found)}; every other version can be used")
     if not as_json:

@@ -16,9 +16,10 @@ from starlette.responses import JSONResponse, Response
 
 from client.serving.batching import QueueClosedError, QueueFullError
 from client.serving.columns import BadRowsError, request_model, sentence
-from client.serving.limits import BearerToken, BodyLimit
+from client.serving.limits import BearerToken, BodyLimit, KnownHost
 from client.serving.service import Service
 from client.serving.timing import Timed
+from common.web.hosts import Hosts
 
 RETRY_AFTER_S = 1
 
@@ -42,6 +43,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
         (401, "No token, or a wrong one"),
         (404, "A site that the service does not have"),
         (413, "Too many bytes"),
+        (421, "Asked by another name than the service has"),
         (422, "Rows that are not what the study's columns say"),
         (500, "The model failed"),
         (503, "Too many rows wait; Retry-After says when to come again"),
@@ -49,8 +51,14 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build_app(service: Service, *, when_ready: Callable[[], None] = lambda: None) -> FastAPI:
-    """Return the application; it starts and ends the service's threads."""
+def build_app(
+    service: Service, *, when_ready: Callable[[], None] = lambda: None, hosts: Hosts | None = None
+) -> FastAPI:
+    """Return the application; it starts and ends the service's threads.
+
+    hosts: the names that it may be asked by; None: any. Without a token a page of a foreign name that points to the
+    loopback could else ask, and read the answers.
+    """
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -71,6 +79,8 @@ def build_app(service: Service, *, when_ready: Callable[[], None] = lambda: None
     app.add_middleware(BodyLimit, most_bytes=service.settings.most_bytes)
     if service.settings.token is not None:
         app.add_middleware(BearerToken, token=service.settings.token)
+    if hosts is not None:
+        app.add_middleware(KnownHost, hosts=hosts)
     app.add_middleware(Timed, count=service.metrics.request)  # the last that is added is the first to be asked
     _add_errors(app, service)
     _add_predict(app, service)

@@ -69,6 +69,7 @@ def texts_of(section: DataSection, rows: Sequence[Mapping[str, Any]]) -> Sequenc
         BadRowsError: a value is not what its column says.
     """
     raw = {name: [_cell(row[name]) for row in rows] for name in section.columns}
+    _check_characters(raw)
     try:
         return inputs_of(raw, section).inputs
     except DataError:
@@ -77,6 +78,17 @@ def texts_of(section: DataSection, rows: Sequence[Mapping[str, Any]]) -> Sequenc
 
 def _cell(value: object) -> str:
     return "" if value is None else value if isinstance(value, str) else repr(value)
+
+
+def _check_characters(raw: Raw) -> None:
+    """JSON can write half a character, which no tokenizer takes."""
+    for name, cells in raw.items():
+        for number, cell in enumerate(cells, start=1):
+            try:
+                cell.encode()
+            except UnicodeEncodeError:
+                half = f"row {number}, column {name!r}: found half a character (a lone surrogate), expected Unicode"
+                raise BadRowsError(half) from None
 
 
 def _first_wrong(section: DataSection, raw: Raw) -> str:

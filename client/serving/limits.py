@@ -1,4 +1,4 @@
-"""What comes before a request is read: how large its body may be, and whether it has the token."""
+"""What comes before a request is read: how large its body may be, by which name it asks, whether it has the token."""
 
 import hashlib
 import hmac
@@ -8,6 +8,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.web.hosts import Hosts
 
 OPEN = ("/health",)
 """Answered without a token: whoever watches the service has none."""
@@ -44,6 +46,22 @@ class BodyLimit:
     @property
     def _sentence(self) -> str:
         return f"the body is larger than {self.most_bytes} bytes; send fewer rows in each request"
+
+
+@dataclass(frozen=True)
+class KnownHost:
+    """Answers 421 to a request by a name that is not the service's."""
+
+    app: ASGIApp
+    hosts: Hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if it names the service."""
+        if scope["type"] != "http" or self.hosts.allow(Headers(scope=scope).get("host", "")):
+            await self.app(scope, receive, send)
+            return
+        sentence = "the service has another name; ask it by the address that it said at its start, or give it a token"
+        await JSONResponse({"error": sentence}, 421)(scope, receive, send)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import uvicorn
 from client.serving.api import build_app
 from client.serving.service import Service, Settings
 from common.errors import UserError
+from common.web.hosts import hosts_of
 
 LEAST_TOKEN = 16
 ENDING_S = 30
@@ -28,7 +29,11 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
     service = Service(settings)
     listener = _listen(host, port)
     address = f"http://{_written(host)}:{listener.getsockname()[1]}"
-    app = build_app(service, when_ready=lambda: say(f"serving {service.resident.opened.study.name} at {address}"))
+    app = build_app(
+        service,
+        when_ready=lambda: say(f"serving {service.resident.opened.study.name} at {address}"),
+        hosts=hosts_of(host) if settings.token is None else None,  # a proxy in front may have any name
+    )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("fedpeft.serve").setLevel(logging.INFO)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=ENDING_S)

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from common.adapter_folder import read_adapter
+from common.errors import UserError
 from common.files import digest_file, sync, write_json
 from common.registry.layout import VERSION, ModelFolder
 from common.registry.reading import files_in
@@ -13,7 +15,11 @@ from common.registry.versions import Version
 
 
 def put(model: ModelFolder, number: int, source: Source, describe: Callable[[Mapping[str, str]], Version]) -> Version:
-    """Copy a run's files into the new version's folder; `describe` makes its entry from the digests of the copies."""
+    """Copy a run's files into the new version's folder; `describe` makes its entry from the digests of the copies.
+
+    Raises:
+        UserError: the copy is not what was read before, or a file is a link, which could bring in anybody's.
+    """
     place = model.version(number)
     beside = place.with_name(f".{place.name}.{secrets.token_hex(6)}")
     try:
@@ -22,6 +28,8 @@ def put(model: ModelFolder, number: int, source: Source, describe: Callable[[Map
             shutil.copyfile(origin, target)
             sync(target)
         version = describe({name: digest_file(beside / name) for name in files_in(beside)})
+        if read_adapter(beside / ADAPTER).digests["adapter"] != version.digests.adapter:
+            raise UserError(f"{source.adapter} was changed while it was copied; give the command again")
         write_json(beside / VERSION, version.to_json())
         beside.rename(place)
     except BaseException:
@@ -42,6 +50,8 @@ def _copies(source: Source, home: Path) -> Iterator[tuple[Path, Path]]:
 
 def _tree(origin: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     for path in sorted(origin.rglob("*")):
+        if path.is_symlink():
+            raise UserError(f"{origin} has a link, {path.name!r:.70}; expected files: copy the folder with cp -rL")
         if path.is_file() and not path.name.startswith("."):
             yield path, target / path.relative_to(origin)
 

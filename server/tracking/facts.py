@@ -50,6 +50,9 @@ def facts_of(run: Path) -> Facts | None:
 def parameters(study: Study) -> dict[str, str]:
     """Return the study's keys, flat and as text; what is absent is left out."""
     content = study.model_dump(mode="json")
+    source = study.base_model.source
+    if source.startswith("dir:"):  # a folder of this machine
+        content["base_model"]["source"] = f"dir:{Path(source.removeprefix('dir:')).name}"
     return dict(_flat({key: value for key, value in content.items() if key != _OF_ONE_MACHINE}, ""))
 
 

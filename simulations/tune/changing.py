@@ -58,7 +58,8 @@ def check_space(study: Study, space: Sequence[Parameter]) -> tuple[Parameter, ..
 
 
 def _check_free(key: str) -> None:
-    if key in FIXED or key.split(".")[0] in FIXED_SECTIONS:
+    whole = any(each.startswith(f"{key}.") for each in FIXED)
+    if key in FIXED or whole or key.split(".")[0] in FIXED_SECTIONS:
         raise StudyError(
             f"search space: {key} is not searched over: trials are compared on the same rows, task and draws"
         )

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from client.adoption import adopt, in_use, roll_back
+from client.adoption import _take_over, adopt, in_use, roll_back
 from client.prediction import predict
 from client.rows import read_rows
 from client.sealing import Seal, read_storage_key
 from client.settings import read_settings
 from client.site_rows import split_of
 from client.store import SiteStore
-from common.adapter_folder import write_adapter
+from common.adapter_folder import read_adapter, write_adapter
 from common.errors import DataError, UserError
 from common.metrics.classes import ClassMeasure
 from common.protocol import Reply, Request
@@ -215,3 +215,13 @@ def test_several_studies_need_a_name_to_go_back(site: Any, better_and_worse: tup
     adopt(site.folder, better_and_worse[0])
     with pytest.raises(UserError, match="no version of quick was promoted before"):
         roll_back(site.folder, None)
+
+
+def test_an_adapter_that_was_exchanged_after_it_was_judged_is_not_used(
+    site: Any, better_and_worse: tuple[Path, Path]
+) -> None:
+    judged, exchanged = better_and_worse
+    registry = Registry(site.folder.adapters)
+    with pytest.raises(UserError, match="was changed while it was looked at"):
+        _take_over(site.folder, registry, exchanged, read_adapter(judged), {}, "why")
+    assert in_use(registry, "quick") == (None, "")

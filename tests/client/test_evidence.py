@@ -105,6 +105,19 @@ def test_a_subgroup_with_few_patients_of_a_class_is_hidden(make_study: Callable[
     assert found.subgroups["age"]["50 or more"] is None
 
 
+def test_hidden_subgroups_together_do_not_have_few_patients_of_a_class(
+    make_study: Callable[..., Study], rows: SiteRows
+) -> None:
+    """Two parts with one patient of a class each are hidden; all less the third would tell of these two patients."""
+    ages = [30.0] * 12 + [50.0] * 13 + [70.0] * 15
+    labels = np.array([1] + [0] * 11 + [1] + [0] * 12 + [1] * 8 + [0] * 7)
+    test = replace(rows.test, labels=labels, features={"age": ages})
+    study = make_study(*ASKS[:3], "evaluation.subgroup_cuts={age=[40, 60]}", "evaluation.small_cell=3")
+    found = told(study, replace(rows, test=test), OPEN.model_copy(update={"minimum_class_patients": 5}))
+    assert found.subgroups is not None
+    assert set(found.subgroups["age"].values()) == {None}
+
+
 def test_calibration_is_of_the_sites_own_map(make_study: Callable[..., Study], rows: SiteRows) -> None:
     found = told(make_study(*ASKS), rows).recalibration
     rng = generator(5, site="east", purpose="bootstrap recalibration")

@@ -22,6 +22,11 @@ def test_nothing_asked_for_is_said(make_study: Callable[..., Study]) -> None:
     assert "none is asked for" in said(make_study(), Policy())
 
 
+def test_that_two_studies_can_be_compared_is_said(make_study: Callable[..., Study]) -> None:
+    assert "can be compared with it" in said(make_study(*ASKS), Policy(release_cohort=True))
+    assert "can be compared with it" not in said(make_study(*ASKS), Policy())
+
+
 def test_what_leaves_is_said_part_by_part_with_the_larger_least_cell(make_study: Callable[..., Study]) -> None:
     found = said(make_study(*ASKS), Policy(release_cohort=True, small_cell=25))
     assert "of fewer than 25 patients nothing" in found

@@ -194,6 +194,17 @@ def test_a_loss_of_few_patients_alone_is_seen(weights: str, is_alone: bool, make
     assert objected(bundle, minimum_class_patients=0) == []
 
 
+def test_a_study_that_counts_visits_as_patients_is_told_of_none(make_bundle: Callable[..., Bundle]) -> None:
+    asks = make_bundle("evaluation.cohort=true")
+    column = asks.study.data.patient_id
+    assert column is not None
+    assert objected(asks, release_cohort=True) == objected(asks, release_cohort=True, patient_id=column) == []
+    assert objected(asks, patient_id="mrn") == []  # none leaves
+    (only,) = objected(asks, release_cohort=True, patient_id="mrn")
+    assert "counts patients by data.patient_id" in only
+    assert objected(make_bundle(), release_cohort=True, patient_id="mrn") == []
+
+
 def test_a_study_that_knows_patients_by_another_column_is_no_fresh_budget(make_site: Callable[..., Any]) -> None:
     site = make_site("privacy.mechanism=patient-dp")
     for column, found in (("", 1), ("patient", 0), ("visit", 1)):

@@ -1,6 +1,7 @@
 """An exported adapter is what was written, or a BundleError that says what it is not."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,13 @@ def test_something_else_in_place_of_an_adapter_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path / "file", tmp_path):
         with pytest.raises(BundleError, match=r"is not an adapter of fedpeft: it lacks fedpeft\.json"):
             read_adapter(path)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder: Path) -> None:
+    (folder / "fedpeft.json").unlink()
+    os.mkfifo(folder / "fedpeft.json")
+    with pytest.raises(BundleError, match=r"lacks fedpeft\.json"):
+        read_adapter(folder)
 
 
 def test_one_changed_bit_is_noticed(folder: Path) -> None:

@@ -163,3 +163,32 @@ def test_rows_of_one_patient_are_one_patient():
 def test_labels_that_overlap_are_each_told_against_the_rows_without_it():
     groups = {"cough": np.arange(30) < 28, "fever": np.arange(30) < 14, "rash": np.zeros(30, dtype=bool)}
     assert label_counts(groups, PATIENTS, least=5) == {"cough": None, "fever": 14, "rash": 0}
+
+
+@pytest.mark.parametrize("values", [{0.0: 38, 1.0: 2}, {0.0: 20, 1.0: 17, 2.0: 3}, {-1.0: 4, 1.0: 36}])
+def test_a_rare_diagnosis_as_a_number_is_not_told_by_its_sum(values):
+    """The sum of 0 and 1 is the small cell; of three values, count, sum and squares are three equations for it."""
+    rows = [value for value, count in values.items() for _ in range(count)]
+    assert number_summary(rows, [str(i) for i in range(len(rows))], least=10) == Numbers()
+    assert number_summary(rows, [str(i) for i in range(len(rows))], least=2).total == sum(rows)
+
+
+def test_few_values_of_many_patients_and_many_values_are_told():
+    rows = [0.0] * 20 + [1.0] * 15
+    patients = [str(i) for i in range(35)]
+    assert number_summary(rows, patients, least=10).total == 15
+    assert number_summary([float(i) for i in range(35)], patients, least=10).total == sum(range(35))
+    assert number_summary(rows, ["a"] * 20 + patients[:15], least=10) == Numbers()  # rows are not patients
+
+
+def test_cells_are_hidden_until_all_of_them_together_may_be_told():
+    cells = {"a": Cell(30, 30, few=True), "b": Cell(31, 31, few=True), "c": Cell(40, 40), "d": Cell(50, 50)}
+    assert hidden(cells, least=10) == {"a", "b"}
+    assert hidden(cells, least=10, may_be_told=lambda names: len(set(names)) > 2) == {"a", "b", "c"}
+
+
+def test_sums_are_numbers_over_all_sites_or_none_are_told():
+    patients = [str(i) for i in range(20)]
+    assert number_summary([1e160, *map(float, range(19))], patients, least=3) == Numbers()
+    large = number_summary([1e148, *map(float, range(19))], patients, least=3)
+    assert large.deviation == pytest.approx(1e148 / 20**0.5, rel=1e-9)

@@ -134,3 +134,15 @@ def test_what_is_no_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().err
     assert "is not a run" in said
     assert said.count("\n") == 1
+
+
+def test_no_text_of_a_run_moves_the_cursor(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(filled / "run-1", tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    results["metrics"][0]["label"] = "AUROC\x1b[2K\rnothing was added"
+    (tmp_path / "run" / "results.json").write_text(json.dumps(results))
+    assert run("add", tmp_path / "run", "--registry", tmp_path / "registry") == 0
+    assert run("list", "--registry", tmp_path / "registry") == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "AUROC?[2K?nothing was added" in said.out

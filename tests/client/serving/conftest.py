@@ -17,6 +17,7 @@ from common.adapter_folder import write_adapter
 from common.bundle import Bundle
 from common.state import Array
 from common.tensor_files import to_safetensors
+from common.web.hosts import Hosts
 from simulations.builtin_rows.quick import rows as generated
 
 with warnings.catch_warnings():  # starlette 1.3 asks anyio for a name that it has moved
@@ -81,10 +82,12 @@ def serve() -> Iterator[Callable[..., tuple[TestClient, Service]]]:
     """`serve(adapter, most_rows=3, ...)`: a service that answers, and a client of it."""
     with ExitStack() as stack:
 
-        def make(adapter: Adapter, **changes: Any) -> tuple[TestClient, Service]:
+        def make(adapter: Adapter, hosts: Hosts | None = None, **changes: Any) -> tuple[TestClient, Service]:
             chosen = {"base_model": adapter.base, "sites": adapter.sites, **changes}
             service = Service(Settings(adapter.folder, **chosen))
-            return stack.enter_context(TestClient(build_app(service), raise_server_exceptions=False)), service
+            return stack.enter_context(
+                TestClient(build_app(service, hosts=hosts), raise_server_exceptions=False)
+            ), service
 
         yield make
 

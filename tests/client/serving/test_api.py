@@ -11,6 +11,7 @@ from client.exporting import export_to
 from client.opening import Place
 from client.serving.batching import Sizes
 from common.errors import UserError
+from common.web.hosts import hosts_of
 
 Make = Callable[..., Any]
 PRIVATE = "peft.private=['head.*', '*lora_B*']"
@@ -65,6 +66,39 @@ def test_many_clients_get_their_own_answers(
     assert f"fedpeft_serve_rows_total {float(sum(count for _, count, _ in asked))}" in counted
     batches = float(counted.partition("fedpeft_serve_batch_rows_count ")[2].split()[0])
     assert batches < len(asked)  # several went together
+
+
+def test_a_foreign_name_that_points_to_the_loopback_is_not_answered(make_adapter: Make, serve: Make) -> None:
+    client, _ = serve(make_adapter(), hosts=hosts_of("127.0.0.1"))
+    for name, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("evil.example:8000", 421), ("", 421)):
+        for path in ("/v1/model", "/metrics", "/openapi.json"):
+            assert client.get(path, headers={"Host": name}).status_code == status
+    assert client.post("/v1/predict", json={"rows": []}, headers={"Host": "evil.example"}).status_code == 421
+
+
+def test_no_page_of_ours_fetches_a_script_from_elsewhere(make_adapter: Make, serve: Make) -> None:
+    client, _ = serve(make_adapter())
+    assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
+
+
+def test_strange_numbers_and_texts_are_errors_without_their_value(
+    make_adapter: Make, serve: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, _ = serve(make_adapter())
+    bodies = [
+        '{"rows": [{"age": 1%s, "note": "SECRET"}]}' % ("0" * 400),
+        '{"rows": [{"age": 1%s, "note": "SECRET"}]}' % ("0" * 5000),
+        '{"rows": [{"age": NaN, "note": "SECRET"}]}',
+        '{"rows": [{"age": 1, "note": "SECRET\\ud800"}]}',
+        '{"rows": [{"age": "SECRET", "note": "x"}]}',
+        '{"rows": [{"age": {"SECRET": 1}, "note": "x"}]}',
+        '{"rows": ' + "[" * 100_000 + '"SECRET"' + "]" * 100_000 + "}",
+        '{"rows": [{"age": 1, "note": "\\u0000"}]}',
+    ]
+    for body in bodies:
+        answer = client.post("/v1/predict", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (200, 400, 422), (body[:60], answer.status_code, answer.text)
+        assert "SECRET" not in answer.text + caplog.text
 
 
 def test_a_site_is_asked_for_and_must_be_known(make_adapter: Make, serve: Make, rows: list[dict[str, Any]]) -> None:

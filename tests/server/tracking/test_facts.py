@@ -23,6 +23,9 @@ def test_where_a_simulation_has_its_rows_is_not_told(own_run: Path) -> None:
     content = json.loads((own_run / "bundle" / "study.json").read_text())
     content["simulation"] = {"data": "/srv/hospital/rows.csv", "site_column": "clinic"}
     found = parameters(Study.model_validate(content))
+    content["base_model"]["source"] = "dir:/srv/models/bert"
+    found |= parameters(Study.model_validate(content))
+    assert found["base_model.source"] == "dir:bert"
     assert not any("/srv" in value or key.startswith("simulation") for key, value in found.items())
 
 

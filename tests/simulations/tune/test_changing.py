@@ -34,6 +34,8 @@ def test_keys_are_changed_and_the_study_is_left(make_study: Callable[..., Study]
         (Range("seed", 0, 4), "seed is not searched over"),
         (Range("evaluation.split_seed", 0, 4), r"evaluation\.split_seed is not searched over"),
         (Choices("simulation.data", ("a", "b")), r"simulation\.data is not searched over"),
+        (Choices("data", ({"patient_id": "visit"},)), "data is not searched over"),
+        (Choices("evaluation", ({"split_seed": 1},)), "evaluation is not searched over"),
     ],
 )
 def test_what_the_study_does_not_take_is_named(
