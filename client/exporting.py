@@ -19,7 +19,7 @@ def export_to(
     chosen = _format(name)
     if data is not None and name != "int8":
         raise UserError(f"--data is for --format int8, which is measured on it; leave it out with --format {name}")
-    with new_folder(out) as folder:
+    with new_folder(out, is_private=private is not None) as folder:
         lines = list(chosen.write(Order(place, private, data, threads), folder))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     yield f"wrote {out}: format {name}, {size_text(size)}"

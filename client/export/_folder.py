@@ -12,8 +12,10 @@ from common.errors import UserError
 
 
 @contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path, *, is_private: bool = False) -> Iterator[Path]:
     """Give a folder beside `out` that becomes it at the end, and goes if anything fails.
+
+    is_private: it holds a site's own tensors, so that no other user may look into it.
 
     Raises:
         UserError: `out` is there, and not an empty folder.
@@ -21,7 +23,8 @@ def new_folder(out: Path) -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} is there and not empty; name a new folder")
     beside = out.with_name(f".{out.name}.{secrets.token_hex(6)}")
-    beside.mkdir(parents=True)
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    beside.mkdir(mode=0o700 if is_private else 0o777)
     try:
         yield beside
         if out.exists():

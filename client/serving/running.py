@@ -68,7 +68,7 @@ def is_loopback(host: str) -> bool:
 def read_token(file: Path) -> str:
     """Return the token in a file. Raises UserError."""
     try:
-        token = file.read_text(encoding="utf-8").strip()
+        token, mode = file.read_text(encoding="utf-8").strip(), file.stat().st_mode
     except (OSError, UnicodeDecodeError):
         raise UserError(f"--token-file {file} cannot be read; it holds one line, the token") from None
     if len(token) < LEAST_TOKEN or any(letter.isspace() for letter in token):
@@ -76,6 +76,8 @@ def read_token(file: Path) -> str:
             f"--token-file {file}: found {len(token)} characters, expected one word of at least {LEAST_TOKEN}; "
             "such as: openssl rand -hex 32"
         )
+    if mode & 0o007:
+        raise UserError(f"--token-file {file} can be read by every user of this machine; first: chmod 600 {file}")
     return token
 
 

@@ -57,6 +57,7 @@ def test_a_site_s_own_tensors_are_merged_too(make_adapter: Make, notes: Path, tm
     with pytest.raises(BundleError, match="with --private"):
         list(export_to("merged", made.place, tmp_path / "out"))
     list(export_to("merged", made.place, tmp_path / "out", private=made.private))
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
     wanted = chances(made.place.folder, notes, made.place.base, made.private)
     np.testing.assert_allclose(chances(tmp_path / "out", notes, tmp_path / "out"), wanted, atol=1e-5)
     with pytest.raises(UserError, match=r"--private: .* was exported whole"):

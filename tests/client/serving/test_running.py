@@ -91,6 +91,10 @@ def test_a_token_is_one_word_of_a_certain_length(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="expected one word of at least 16"):
             read_token(file)
     file.write_text("0123456789abcdef\n")
+    file.chmod(0o604)
+    with pytest.raises(UserError, match="can be read by every user of this machine; first: chmod 600"):
+        read_token(file)
+    file.chmod(0o600)
     assert read_token(file) == "0123456789abcdef"
 
 
