@@ -15,7 +15,6 @@ from common.state import AdapterState
 from common.study_task import task_of
 from common.tensor_files import to_safetensors
 
-
 FILE = "private.safetensors"
 """What a simulation leaves for each of its sites, and what `--private` and `--site` name the folder of."""
 

@@ -5,7 +5,6 @@ SIGTERM and SIGINT end it once what is in flight is answered; SIGHUP has the ada
 
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +14,7 @@ import uvicorn
 from client.serving.api import build_app
 from client.serving.service import Service, Settings
 from common.errors import UserError
+from common.web.running import address, listen
 
 LEAST_TOKEN = 16
 ENDING_S = 30
@@ -26,9 +26,10 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
     check_host(host, settings.token)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to load an adapter into
     service = Service(settings)
-    listener = _listen(host, port)
-    address = f"http://{_written(host)}:{listener.getsockname()[1]}"
-    app = build_app(service, when_ready=lambda: say(f"serving {service.resident.opened.study.name} at {address}"))
+    listener = listen(host, port)
+    app = build_app(
+        service, when_ready=lambda: say(f"serving {service.resident.opened.study.name} at {address(listener)}")
+    )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("fedpeft.serve").setLevel(logging.INFO)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=ENDING_S)
@@ -72,15 +73,3 @@ def read_token(file: Path) -> str:
             "such as: openssl rand -hex 32"
         )
     return token
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise UserError(f"--host {host} --port {port}: {error.strerror}; choose another, or 0 for a free one") from None
-
-
-def _written(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -5,11 +5,12 @@ from typing import Any, Final  # JSON values
 
 from server.dashboard.scores import POOLED
 from server.dashboard.state import Record, View
-from server.report.values import find, number, section
+from server.report.values import find, number
 
 LETTERS: Final = {"accepted": "a", "refused": "r", "late": "l", "failed": "f", "absent": "n"}
 NOT_ASKED: Final = "-"
 _DIGITS: Final = 6
+_GRADIENT: Final = "gradient_norm"
 Column = list[float | None]
 
 
@@ -44,16 +45,6 @@ def columns(view: View, metric: str | None, *, since: int = 0) -> dict[str, Any]
         "metric": chosen,
         "scores": None if chosen is None else _scores(view, scored, chosen),
     }
-
-
-_GRADIENT: Final = "gradient_norm"
-
-
-def _gradients(records: Sequence[Record], sites: Sequence[str]) -> dict[str, Any] | None:
-    """Return gradient norms; None where no site says them, which is the rule."""
-    if not any(_GRADIENT in section(record, "train", "mean") for record in records):
-        return None
-    return _both(records, sites, ("train", "mean", _GRADIENT), lambda s: ("train", "sites", s, _GRADIENT))
 
 
 def _scores(view: View, rounds: Sequence[int], metric: str) -> dict[str, Any]:
