@@ -78,8 +78,7 @@ def simulate(
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, overrides=overrides or [], resume=resume, comparison=comparison, track=track or [],
-                contributions=contributions,
-                progress=listener.on_event, done=listener.on_job,
+                contributions=contributions, progress=listener.on_event, done=listener.on_job,
             )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)
