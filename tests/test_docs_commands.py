@@ -16,8 +16,8 @@ def script(page: Path) -> str:
     return "\n".join(blocks)
 
 
-LONG = {"distill", "evidence", "registry", "tune", "using"}
-"""Pages of over 20 s; the README runs shorter forms of most of their commands in every test run."""
+LONG = {"distill", "registry", "tune", "using"}
+"""Pages of over 20 s of CPU."""
 PAGES = [
     pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])
     for page in sorted(DOCS.glob("*.md"))
