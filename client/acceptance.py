@@ -14,9 +14,13 @@ from typing import Any, Final  # JSON values
 
 import numpy as np
 
+from client.data import Rows
 from common.labels import rarest
-from common.metrics.measure import Labels, Measure, MetricInfo
+from common.metrics.measure import Labels, Measure, MetricInfo, gain
 from common.metrics.types import Floats, Metric
+from common.seeds import generator
+from common.study import Study
+from common.study_task import task_of
 from common.tasks import Task
 
 FEWEST: Final = 5
@@ -118,6 +122,22 @@ def judge(
     return _with(judged, accepted=False, why="; ".join(whys))
 
 
+def judge_site(
+    study: Study, site: str, rows: Rows, candidate: Floats, current: Floats | None, *, max_loss: float
+) -> Verdict:
+    """Judge by the scores of a site's `rows`, which both held out: see `client.held_out`."""
+    task = task_of(study.task)
+    return judge(
+        task.measure,
+        candidate,
+        current,
+        HeldOut.of(task, rows.labels, rows.patients),
+        max_loss=max_loss,
+        resamples=study.evaluation.resamples,
+        rng=generator(study.seed, site=site, purpose="acceptance"),
+    )
+
+
 def _with(judged: Verdict, *, accepted: bool, why: str, compared: Compared | None = None) -> Verdict:
     return Verdict(accepted, why, judged.max_loss, judged.rows, judged.patients, compared)
 
@@ -137,29 +157,17 @@ def _compare(
         measure.evaluate(scores, rows.labels, rows.patients, resamples=resamples, rng=rng).metrics[name]
         for scores in (candidate, current)
     )
-    found = measure.difference(
-        candidate, current, rows.labels, rows.patients, resamples=resamples, rng=rng, metric=name
-    )
-    return Compared(info, ours, theirs, found if info.higher_is_better else _negated(found))
+    found = gain(measure, candidate, current, rows.labels, rows.patients, resamples=resamples, rng=rng, metric=name)
+    return Compared(info, ours, theirs, found)
 
 
-def _negated(metric: Metric) -> Metric:
-    """Return a difference the other way round: where lower is better, a gain is what the metric fell by.
-
-    >>> _negated(Metric(0.5, 9, -0.25, 1.0))
-    Metric(value=-0.5, n=9, low=-1.0, high=0.25, reason=None, error=None)
-    """
-    value, low, high = (None if each is None else 0.0 - each for each in (metric.value, metric.high, metric.low))
-    return Metric(value, metric.n, low, high, metric.reason, metric.error)
-
-
-def _decided(judged: Verdict, found: Compared, gain: float, *, instead_of: str) -> Verdict:
-    is_accepted = gain >= -judged.max_loss - _ROUNDING
-    word = "better" if gain > 0 else "worse"
-    change = "is the same" if gain == 0 else f"is {abs(gain):.3f} {word}"
+def _decided(judged: Verdict, found: Compared, change: float, *, instead_of: str) -> Verdict:
+    is_accepted = change >= -judged.max_loss - _ROUNDING
+    word = "better" if change > 0 else "worse"
+    moved = "is the same" if change == 0 else f"is {abs(change):.3f} {word}"
     interval = found.gain.reason or "no interval"
     if found.gain.low is not None and found.gain.high is not None:
         interval = f"95 % interval of the change for the better {found.gain.low:+.3f} to {found.gain.high:+.3f}"
     bound = f"up to {judged.max_loss:g} may be lost" if is_accepted else f"more than {judged.max_loss:g} is lost"
-    why = f"{found.metric.label} {change} ({interval}); {bound}"
+    why = f"{found.metric.label} {moved} ({interval}); {bound}"
     return _with(judged, accepted=is_accepted, why=f"{instead_of}; {why}" if instead_of else why, compared=found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client import private_tensors
-from client.acceptance import HeldOut, Verdict, judge
+from client.acceptance import Verdict, judge_site
 from client.approval import find
 from client.execution import Execution, resolve
 from client.held_out import check_comparable, held_out, open_bench, scores_of
@@ -26,10 +26,8 @@ from common.ownership import check_owner
 from common.registry.reading import DamagedError
 from common.registry.store import Registry
 from common.registry.versions import Version
-from common.seeds import generator
 from common.state import AdapterState
 from common.study import Study
-from common.study_task import task_of
 
 INITIAL = "the initial adapter"
 
@@ -121,7 +119,7 @@ def _rival(
 
 def compare(settings: SiteSettings, candidate: Model, rival: Model | None, *, max_loss: float) -> Verdict:
     """Score the site's validation rows with both, and judge."""
-    study, measure = candidate.study, task_of(candidate.study.task).measure
+    study = candidate.study
     rivals = [] if rival is None else [rival.study]
     for other in rivals:
         check_comparable(study, other)
@@ -133,16 +131,8 @@ def compare(settings: SiteSettings, candidate: Model, rival: Model | None, *, ma
         bench = open_bench(model.study, find_base_model(settings, model.study), execution)
         return scores_of(bench, model.state, read_rows(settings.rows, model.study).take(chosen), execution)
 
-    taken = rows.take(chosen)
-    return judge(
-        measure,
-        scores(candidate),
-        None if rival is None else scores(rival),
-        HeldOut.of(task_of(study.task), taken.labels, taken.patients),
-        max_loss=max_loss,
-        resamples=study.evaluation.resamples,
-        rng=generator(study.seed, site=settings.site, purpose="acceptance"),
-    )
+    ours, theirs = scores(candidate), None if rival is None else scores(rival)
+    return judge_site(study, settings.site, rows.take(chosen), ours, theirs, max_loss=max_loss)
 
 
 def _execution(settings: SiteSettings, study: Study) -> Execution:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final  # JSON values
 
+from common.growing import lines_after
 from common.protocol import REASONS
 
 OTHER: Final = "OTHER"
@@ -34,13 +35,9 @@ class JournalCounts:
         """Count what was appended. Raises OSError where the file cannot be read."""
         if not self.path.exists():
             return
-        with self.path.open("rb") as file:
-            file.seek(self.position)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self.position += len(line)
-                self._count(_entry(line))
+        for position, line in lines_after(self.path, self.position):
+            self.position = position
+            self._count(_entry(line))
 
     def _count(self, entry: Mapping[str, Any]) -> None:
         kind, decision = entry.get("kind"), entry.get("decision")

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # safetensors' loaders are untyped
 
-import safetensors
 import safetensors.numpy
 
+from client import private_tensors
 from client.execution import Execution, resolve
 from client.whole_model import WEIGHTS, is_whole_model, read_whole_model
 from common import models
 from common.adapter_folder import Exported, read_adapter
 from common.adapter_reference import adapter_folder, base_folder
 from common.base_files import check_digest
-from common.errors import BundleError, SchemaError, UserError
-from common.state import AdapterState
+from common.errors import UserError
 from common.study import Study
 from common.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
     from torch import nn
-
-PRIVATE = "private.safetensors"
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def open_model(
         return _open_whole(place.folder, private, device, threads, precision)
     exported = read_adapter(place.folder)
     opened = open_without_private(place, exported, device=device, threads=threads, precision=precision)
-    opened.bench.write({**exported.shared, **private_tensors(exported, private)})
+    opened.bench.write({**exported.shared, **private_tensors.of_folder(private, exported)})
     return opened
 
 
@@ -84,26 +81,6 @@ def open_without_private(
     execution = resolve(precision=precision or study.training.precision, device=device, threads=threads)
     bench = open_workbench(study, place.base, attention=execution.attention).to(execution.device)
     return Opened(study, bench, execution, exported.digests)
-
-
-def private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
-    """Return a site's own tensors. Raises BundleError: none are given, or they do not fit the study."""
-    schema = exported.schema.private
-    if not schema.tensors:
-        return {}
-    if folder is None:
-        raise BundleError(
-            f"this study keeps {len(schema.tensors)} tensors at each site (peft.private); "
-            f"name the folder with a site's own with --private, the one that holds {PRIVATE}"
-        )
-    try:
-        state = safetensors.numpy.load_file(folder / PRIVATE)
-        schema.check(state)
-    except FileNotFoundError:
-        raise BundleError(f"--private {folder}: there is no {PRIVATE} in it") from None
-    except (safetensors.SafetensorError, SchemaError) as error:
-        raise BundleError(f"--private {folder}: {PRIVATE} does not fit the study: {error}") from None
-    return dict(state)
 
 
 def _open_whole(folder: Path, private: Path | None, device: str, threads: int, precision: str | None) -> Opened:

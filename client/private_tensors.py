@@ -1,18 +1,42 @@
-"""The tensors that a study keeps at a site (`peft.private`): the latest that training left, and those of a version."""
+"""The tensors that a study keeps at a site (`peft.private`): in a folder, as training left them, or of a version."""
 
 from pathlib import Path
 
+import safetensors
 import safetensors.numpy
 
 from client.sealing import Seal, read_storage_key
 from client.site_folder import SiteFolder
 from client.store import SiteStore
 from common.adapter_folder import Exported
-from common.errors import CheckpointError, SchemaError, UserError
+from common.errors import BundleError, CheckpointError, SchemaError, UserError
 from common.files import write_bytes
 from common.state import AdapterState
 from common.study_task import task_of
 from common.tensor_files import to_safetensors
+
+FILE = "private.safetensors"
+"""What a simulation leaves for each of its sites, and what `--private` and `--site` name the folder of."""
+
+
+def of_folder(folder: Path | None, exported: Exported) -> AdapterState:
+    """Return the private tensors in a folder. Raises BundleError: none are given, or they do not fit the study."""
+    schema = exported.schema.private
+    if not schema.tensors:
+        return {}
+    if folder is None:
+        raise BundleError(
+            f"this study keeps {len(schema.tensors)} tensors at each site (peft.private); "
+            f"name the folder with a site's own with --private, the one that holds {FILE}"
+        )
+    try:
+        state = safetensors.numpy.load_file(folder / FILE)
+        schema.check(state)
+    except FileNotFoundError:
+        raise BundleError(f"--private {folder}: there is no {FILE} in it") from None
+    except (safetensors.SafetensorError, SchemaError) as error:
+        raise BundleError(f"--private {folder}: {FILE} does not fit the study: {error}") from None
+    return dict(state)
 
 
 def latest(folder: SiteFolder, exported: Exported) -> AdapterState:

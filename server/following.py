@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.errors import UserError
+from common.growing import lines_after
 from server.events import Event, Progress, from_json
 from server.exchange import SYSTEM_CLOCK, Clock
 from server.run_folder import ENDED, RunFolder, RunState
@@ -33,15 +34,11 @@ class EventReader:
         """Yield the events written since, each after its time (ISO, UTC)."""
         if not self.run.events.exists():
             return
-        with self.run.events.open("rb") as file:
-            file.seek(self.position)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self.position += len(line)
-                found = timed_event(line)
-                if found is not None:
-                    yield found
+        for position, line in lines_after(self.run.events, self.position):
+            self.position = position
+            found = timed_event(line)
+            if found is not None:
+                yield found
 
 
 def timed_event(line: bytes) -> tuple[str, Event] | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.acceptance import HeldOut, Verdict, judge
+from client.acceptance import Verdict, judge_site
 from client.data import Rows
 from client.held_out import check_comparable, held_out, open_bench, scores_of
 from common.adapter_folder import Exported, read_adapter
@@ -12,10 +12,8 @@ from common.adapter_reference import adapter_folder, base_folder
 from common.bundle import read_bundle
 from common.errors import DataError, UserError
 from common.metrics.types import Floats
-from common.seeds import generator
 from common.state import AdapterState
 from common.study import Study
-from common.study_task import task_of
 from common.workbench import Workbench
 from simulations.folder import RunFolder
 from simulations.results import read_results
@@ -109,13 +107,6 @@ def _judged(
         state = {**scorer.shared, **private}
         return scores_of(scorer.bench, state, scorer.rows[site].take(chosen), sites.execution)
 
-    taken, study = candidate.rows[site].take(chosen), candidate.study
-    return judge(
-        task_of(study.task).measure,
-        scores(candidate),
-        scores(current),
-        HeldOut.of(task_of(study.task), taken.labels, taken.patients),
-        max_loss=max_loss,
-        resamples=study.evaluation.resamples,
-        rng=generator(study.seed, site=site, purpose="acceptance"),
-    )
+    taken = candidate.rows[site].take(chosen)
+    ours, theirs = scores(candidate), scores(current)
+    return judge_site(candidate.study, site, taken, ours, theirs, max_loss=max_loss)

@@ -16,7 +16,7 @@ from client.site_rows import SplitRows, split_of
 from common.metrics.classes import ClassMeasure
 from common.metrics.histogram import merge
 from common.metrics.mean_over_sites import mean_over_sites
-from common.metrics.measure import Measure
+from common.metrics.measure import Measure, gain
 from common.metrics.types import Metric, ScoreHistogram, Scores
 from common.seeds import generator
 from common.state import AdapterState
@@ -44,13 +44,14 @@ class Budget:
     def to_json(self) -> dict[str, object]:
         """Return `{"sites", "mean", "pooled"}`."""
         return {
-            "sites": {site: _metrics_json(scores.metrics) for site, scores in self.sites.items()},
-            "mean": _metrics_json(self.mean),
-            "pooled": _metrics_json(self.pooled),
+            "sites": {site: metrics_json(scores.metrics) for site, scores in self.sites.items()},
+            "mean": metrics_json(self.mean),
+            "pooled": metrics_json(self.pooled),
         }
 
 
-def _metrics_json(metrics: Mapping[str, Metric]) -> dict[str, object]:
+def metrics_json(metrics: Mapping[str, Metric]) -> dict[str, object]:
+    """Return metrics by name as JSON-able tables."""
     return {name: metric.to_json() for name, metric in metrics.items()}
 
 
@@ -82,14 +83,10 @@ class Scoring:
         return self.measure.evaluate(outputs, part.labels, part.patients, resamples=self.resamples, rng=rng)
 
     def benefit(self, site: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Metric:
-        """Return by how much `ours` is better than `theirs` on a site's test rows, with its paired interval.
-
-        That is the difference of the leading metric, or, where lower is better, of `theirs` minus `ours`.
-        """
+        """Return by how much `ours` is better than `theirs` on a site's test rows, with its paired interval."""
         part = self.rows[site]
         rng = generator(self.seed, site=site, purpose="bootstrap benefit")
-        first, second = (ours, theirs) if self.measure.infos[0].higher_is_better else (theirs, ours)
-        return self.measure.difference(first, second, part.labels, part.patients, resamples=self.resamples, rng=rng)
+        return gain(self.measure, ours, theirs, part.labels, part.patients, resamples=self.resamples, rng=rng)
 
 
 def alone_jobs(study: Study, trained: Mapping[str, int], rows: Mapping[str, int]) -> list[Job]:
@@ -153,7 +150,7 @@ def _matrix(scoring: Scoring, local: Matrix) -> dict[str, object]:
     """Return {trained at: {scored at: metrics}} without intervals: who could have used whose model."""
     plain = Scoring(scoring.rows, scoring.measure, 0, scoring.seed)
     return {
-        trained: {scored: _metrics_json(plain.scores(scored, found[scored]).metrics) for scored in sorted(plain.rows)}
+        trained: {scored: metrics_json(plain.scores(scored, found[scored]).metrics) for scored in sorted(plain.rows)}
         for trained, found in local.items()
     }
 

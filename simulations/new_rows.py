@@ -26,6 +26,8 @@ def read_new_rows(study: Study, scratch: Path) -> Rows:
     """Return the study's rows without those that `simulation.without` names. Raises DataError if none is left."""
     simulation = simulation_of(study)
     rows = read_rows(data_path(simulation.data, scratch), study)
+    if not simulation.without:
+        return rows
     known = [_known(section, study, scratch) for section in simulation.without]
     new = without_known(rows, known, site_column=simulation.site_column)
     if not len(new):
@@ -57,7 +59,8 @@ def without_known(rows: Rows, known: Sequence[Rows], *, site_column: str | None)
 
 def _keys(rows: Rows, site_column: str | None) -> Iterable[_Key]:
     labels = (repr(np.asarray(label).tolist()) for label in rows.labels)
-    sites = repeat("", len(rows)) if site_column is None else (s.strip() for s in rows.columns.get(site_column, ()))
+    named = None if site_column is None else rows.columns.get(site_column)
+    sites = repeat("", len(rows)) if named is None else (text.strip() for text in named)
     return zip(sites, rows.patients, rows.inputs, labels, strict=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any  # JSON values
 
 from pydantic import ValidationError
 
+from client import private_tensors
 from common.adapter_folder import write_adapter
 from common.errors import StudyError
 from common.files import write_bytes
@@ -187,7 +188,7 @@ def _write_private(sites: VirtualSites, outcome: Outcome) -> None:
     for site in sites.rows:
         state = stages.full_state(sites, outcome, site)
         content = to_safetensors({name: state[name] for name in names})
-        write_bytes(stages.private_folder(sites.folder, site) / "private.safetensors", content, mode=0o600)
+        write_bytes(stages.private_folder(sites.folder, site) / private_tensors.FILE, content, mode=0o600)
 
 
 def _finish(folder: Path, content: Mapping[str, object]) -> Results:

@@ -16,12 +16,18 @@ def script(page: Path) -> str:
     return "\n".join(blocks)
 
 
-PAGES = [page for page in sorted(DOCS.glob("*.md")) if script(page)]
+LONG = {"distill", "registry", "tune", "using"}
+"""Pages of over 20 s of CPU."""
+PAGES = [
+    pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])
+    for page in sorted(DOCS.glob("*.md"))
+    if script(page)
+]
 
 
 @pytest.mark.processes
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = ["bash", "-euo", "pipefail", "-c", script(page)]

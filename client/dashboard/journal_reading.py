@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from common.growing import lines_after
 from common.receipts import FORMAT
 
 
@@ -63,26 +64,21 @@ def read_on(path: Path, before: Reading) -> Reading:
             before = Reading()
         if found.st_size == before.position:
             return replace(before, inode=found.st_ino, unfinished=0, is_there=True)
-        return replace(_read(path, before), inode=found.st_ino, is_there=True)
+        now = _read(path, before)
+        return replace(now, inode=found.st_ino, is_there=True, unfinished=max(0, found.st_size - now.position))
     except (FileNotFoundError, NotADirectoryError):
         return replace(before, is_there=False)
 
 
 def _read(path: Path, before: Reading) -> Reading:
-    lines, position, skipped, unfinished = list(before.lines), before.position, before.skipped, 0
-    with path.open("rb") as file:
-        file.seek(position)
-        for content in file:
-            if not content.endswith(b"\n"):
-                unfinished = len(content)
-                break
-            position += len(content)
-            line = _line(content)
-            if line is not None:
-                lines.append(line)
-            else:
-                skipped += not _is_head(content)
-    return Reading(tuple(lines), position, skipped, unfinished)
+    lines, position, skipped = list(before.lines), before.position, before.skipped
+    for end, content in lines_after(path, position):
+        position, line = end, _line(content)
+        if line is not None:
+            lines.append(line)
+        else:
+            skipped += not _is_head(content)
+    return Reading(tuple(lines), position, skipped)
 
 
 def _line(content: bytes) -> Line | None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,14 +24,14 @@ from client.dashboard.journal_reading import JournalReader
 from client.dashboard.policy_words import policy_table
 from client.dashboard.privacy import LedgerReader, privacy_page
 from client.dashboard.studies import Bundles, study_cards, study_names, used_text
-from client.dashboard.watching import look, news
+from client.dashboard.watching import look
 from client.policy import read_policy
 from client.settings import read_settings
 from client.site_folder import SiteFolder
 from common.errors import UserError
 from common.web.assets import Assets, collect
 from common.web.base import base_app
-from common.web.event_stream import last_id, stream
+from common.web.event_stream import last_id, news, stream
 from common.web.hosts import Hosts
 from common.web.pages import Pages
 from common.web.token import Token
@@ -171,7 +172,7 @@ class Board:
         begin = last_id(request.headers.get("last-event-id"))
         if begin is not None:
             position, version = begin, ""
-        return stream(news(self.folder, position, version, self.closing))
+        return stream(news(partial(look, self.folder), position, self.closing, version=version))
 
     def _page(self, here: str, template: str, values: Values) -> Response:
         seen = look(self.folder)

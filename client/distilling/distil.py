@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from client import private_tensors
 from client.distilling import student as making
 from client.distilling.learning import Told, learn
 from client.distilling.measuring import measured
@@ -22,7 +23,6 @@ from client.distilling.soft_targets import SoftTargets, distance_of, teacher_log
 from client.distilling.vocabulary import kept_ids, write_tokenizer
 from client.distilling.writing import student_study, study_of_all, write_student
 from client.execution import limited_threads, resolve
-from client.opening import private_tensors
 from client.recipe import Recipe
 from client.rows import read_rows
 from client.site_rows import prepare_rows
@@ -78,7 +78,7 @@ def _open_teacher(adapter: Path, data: Path, base: Path, private: Path | None, t
     check_digest(base, study.base_model.digest)
     execution = resolve(precision=study.training.precision, threads=threads)
     bench = open_workbench(study, base, attention=execution.attention)
-    bench.write({**exported.shared, **private_tensors(exported, private)})
+    bench.write({**exported.shared, **private_tensors.of_folder(private, exported)})
     raw = read_rows(data, study)
     rows = prepare_rows(raw, study, bench)
     if not len(rows.train):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # a prediction's columns hold words and numbers
 
+from client import private_tensors
 from client.batches import scoring_batches, take
 from client.forward import pad_id, to_device
-from client.opening import Opened, open_model, open_without_private, place_of, private_tensors
+from client.opening import Opened, open_model, open_without_private, place_of
 from client.whole_model import is_whole_model
 from common.adapter_folder import FACTS, Exported, read_adapter
 from common.adapter_reference import adapter_folder
@@ -120,7 +121,7 @@ def version_of(exported: Exported, sites: Mapping[str, Path]) -> Version:
 
 def _own_of(exported: Exported, site: str, folder: Path) -> AdapterState:
     try:
-        return private_tensors(exported, folder)
+        return private_tensors.of_folder(folder, exported)
     except UserError as error:
         raise UserError(f"--site {site}={str(error).removeprefix('--private ')}") from None
 

@@ -5,7 +5,6 @@ SIGTERM and SIGINT end it once what is in flight is answered; SIGHUP has the ada
 
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,7 @@ from client.serving.api import build_app
 from client.serving.service import Service, Settings
 from common.errors import UserError
 from common.web.hosts import hosts_of
+from common.web.running import address, listen
 
 LEAST_TOKEN = 16
 ENDING_S = 30
@@ -27,11 +27,10 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
     check_host(host, settings.token)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to load an adapter into
     service = Service(settings)
-    listener = _listen(host, port)
-    address = f"http://{_written(host)}:{listener.getsockname()[1]}"
+    listener = listen(host, port)
     app = build_app(
         service,
-        when_ready=lambda: say(f"serving {service.resident.opened.study.name} at {address}"),
+        when_ready=lambda: say(f"serving {service.resident.opened.study.name} at {address(listener)}"),
         hosts=hosts_of(host) if settings.token is None else None,  # a proxy in front may have any name
     )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
@@ -79,15 +78,3 @@ def read_token(file: Path) -> str:
     if mode & 0o007:
         raise UserError(f"--token-file {file} can be read by every user of this machine; first: chmod 600 {file}")
     return token
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise UserError(f"--host {host} --port {port}: {error.strerror}; choose another, or 0 for a free one") from None
-
-
-def _written(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -111,6 +111,26 @@ class Measure(Protocol):
         ...
 
 
+def gain(
+    measure: Measure,
+    ours: Floats,
+    theirs: Floats,
+    labels: Labels,
+    patients: Sequence[str],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    metric: str | None = None,
+) -> Metric:
+    """Return by how much `ours` is better than `theirs` in a metric, by default the leading one; paired.
+
+    That is its difference, or, where lower is better, that of `theirs` minus `ours`.
+    """
+    info = next(each for each in measure.infos if metric in (None, each.name))
+    first, second = (ours, theirs) if info.higher_is_better else (theirs, ours)
+    return measure.difference(first, second, labels, patients, resamples=resamples, rng=rng, metric=metric)
+
+
 def names_of(measure: Measure) -> tuple[str, ...]:
     """Return the names of a measure's metrics, in the order of tables."""
     return tuple(info.name for info in measure.infos)

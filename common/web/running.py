@@ -13,8 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from common.errors import UserError
+from common.loopback import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 GRACE_S = 2
 """So long open answers, such as event streams, have to end before they are cut."""
 _START_S = 30.0
@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket on which the browsers are awaited; port 0: a free one. Raises UserError."""
+    """Return a socket on which who asks is awaited; port 0: a free one. Raises UserError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

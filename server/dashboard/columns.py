@@ -10,6 +10,7 @@ from server.report.values import find, number
 LETTERS: Final = {"accepted": "a", "refused": "r", "late": "l", "failed": "f", "absent": "n"}
 NOT_ASKED: Final = "-"
 _DIGITS: Final = 6
+_GRADIENT: Final = "gradient_norm"
 Column = list[float | None]
 
 
@@ -44,9 +45,6 @@ def columns(view: View, metric: str | None, *, since: int = 0) -> dict[str, Any]
         "metric": chosen,
         "scores": None if chosen is None else _scores(view, scored, chosen),
     }
-
-
-_GRADIENT: Final = "gradient_norm"
 
 
 def _scores(view: View, rounds: Sequence[int], metric: str) -> dict[str, Any]:

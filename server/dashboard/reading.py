@@ -7,6 +7,7 @@ from typing import Any, Final  # lines are JSON
 
 from pydantic_core import from_json  # twice as fast as the standard library's on lines of this size
 
+from common.growing import lines_after
 from server.dashboard.state import View, fold
 from server.events import from_json as event_from_json
 
@@ -53,18 +54,14 @@ def read_on(path: Path, before: Reading) -> Reading:
 def _read(path: Path, before: Reading) -> Reading:
     view, position, skipped = before.view, before.position, before.skipped
     replies: list[bytes] = []
-    with path.open("rb") as file:
-        file.seek(position)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            position += len(line)
-            if _is_reply(line):
-                replies.append(line)
-                continue
-            said = [] if _is_round(line) else replies
-            replies = []
-            view, skipped = _after([*said, line], view, skipped)
+    for end, line in lines_after(path, position):
+        position = end
+        if _is_reply(line):
+            replies.append(line)
+            continue
+        said = [] if _is_round(line) else replies
+        replies = []
+        view, skipped = _after([*said, line], view, skipped)
     view, skipped = _after(replies, view, skipped)
     return Reading(view, position, skipped)
 

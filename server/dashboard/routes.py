@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final  # JSON values
 
@@ -13,14 +14,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from common.errors import UserError
 from common.web.assets import Assets, collect
 from common.web.base import base_app
-from common.web.event_stream import last_id, stream
+from common.web.event_stream import last_id, news, stream
 from common.web.hosts import Hosts
 from common.web.pages import Pages
 from common.web.token import Token
 from server.dashboard.columns import columns
 from server.dashboard.live import Live, Snapshot
 from server.dashboard.page import list_rows, run_page
-from server.dashboard.streaming import news
+from server.dashboard.streaming import look
 from server.dashboard.writing import ACTIONS, NotAllowedError, act, check_token
 
 HERE: Final = Path(__file__).parent
@@ -74,7 +75,7 @@ class Dashboard:
         begin = last_id(request.headers.get("last-event-id"))
         found = await run_in_threadpool(self._snapshot, name)
         known = begin if begin is not None else found.reading.position if position is None else position
-        return stream(news(self.live, name, known, self.closing))
+        return stream(news(partial(look, self.live, name), known, self.closing))
 
     def act(self, name: str, action: str, request: Request) -> Response:
         """`POST /api/runs/NAME/cancel`, `/resume`: for whom has the token."""

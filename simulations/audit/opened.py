@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from client.opening import PRIVATE
+from client.private_tensors import FILE
 from client.row_losses import row_losses
 from client.site_rows import SplitRows
 from common.adapter_folder import read_adapter
@@ -46,7 +46,7 @@ class OpenedRun:
         """Return the exported adapter, with the site's own private tensors where the study has such."""
         if not self.sites.bundle.schema.private.names:
             return self.shared
-        return {**self.shared, **load_file(self.sites.folder.sites / site / PRIVATE)}
+        return {**self.shared, **load_file(self.sites.folder.sites / site / FILE)}
 
     def losses(self, state: AdapterState, examples: Sequence[AnyExample]) -> Floats:
         """Return each row's loss under an adapter."""

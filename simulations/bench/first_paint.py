@@ -1,18 +1,17 @@
 """How soon a browser shows the page of a long run: first contentful paint in headless Chromium, tables and all."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from common.errors import UserError
 from common.web.hosts import hosts_of
 from common.web.running import listen, serving
 from server.dashboard.folders import Source
 from server.dashboard.live import Live
 from server.dashboard.routes import dashboard_app
+from simulations.bench.browser import browsing
 from simulations.bench.long_run import write_run
 
 if TYPE_CHECKING:
@@ -21,18 +20,9 @@ if TYPE_CHECKING:
 ROUNDS: Final = 500
 SITES: Final = 50
 TIMES: Final = 5
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _PAINT: Final = """new Promise((done) => new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (entry.name === "first-contentful-paint") done(entry.startTime);
 }).observe({ type: "paint", buffered: true }))"""
-
-
-def find_browser() -> str:
-    """Return the installed browser. Raises UserError: there is none."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        raise UserError("no Chromium is installed; on Debian: apt-get install chromium")
-    return found
 
 
 def measure_first_paint(rounds: int = ROUNDS, sites: int = SITES) -> Mapping[str, float]:
@@ -40,14 +30,10 @@ def measure_first_paint(rounds: int = ROUNDS, sites: int = SITES) -> Mapping[str
 
     Each is a page of its own in a browser that runs already; `events_mb` is what the first has to read.
     """
-    from playwright.sync_api import sync_playwright
-
-    with TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    with TemporaryDirectory() as scratch, browsing() as browser:
         folder = Path(scratch) / "long"
         write_run(folder, rounds=rounds, sites=sites)
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         pairs = [_paints(browser, Source(folder, "simulated")) for _ in range(TIMES)]
-        browser.close()
         return {
             "dashboard_events_mb": (folder / "events.jsonl").stat().st_size / 1e6,
             "dashboard_first_paint_cold_s": median(cold for cold, _ in pairs) / 1000,

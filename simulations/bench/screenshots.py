@@ -16,7 +16,7 @@ from server.dashboard.folders import Source
 from server.dashboard.live import Live
 from server.dashboard.routes import dashboard_app
 from simulations.bench import site_screenshots
-from simulations.bench.first_paint import find_browser
+from simulations.bench.browser import browsing
 from simulations.run import run
 
 if TYPE_CHECKING:
@@ -67,14 +67,10 @@ def _say(path: Path) -> None:
 
 def take_shots(played: Path, folder: Path) -> Iterator[Path]:
     """Write the pictures of a run's page to `folder`, one file for each shot."""
-    from playwright.sync_api import sync_playwright
-
     app = dashboard_app(Live(Source(played, "simulated")), hosts_of("127.0.0.1"), None)
-    with serving(app, listen("127.0.0.1", 0)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+    with serving(app, listen("127.0.0.1", 0)) as url, browsing() as browser:
         for shot in SHOTS:
             yield _take(browser, shot, f"{url}/runs/{played.name}", folder / f"{shot.name}.png")
-        browser.close()
 
 
 def _take(browser: "Browser", shot: Shot, address: str, path: Path) -> Path:

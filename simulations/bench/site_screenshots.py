@@ -1,20 +1,17 @@
 """Pictures of a site's dashboard for docs/images, in a headless browser: `take(folder)` writes them."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final  # the browser's library is installed for development only
 
 from client.dashboard.routes import site_app
 from client.site_folder import SiteFolder
-from common.errors import UserError
+from common.loopback import LOOPBACK
 from common.web.hosts import hosts_of
-from common.web.running import LOOPBACK, listen, serving
+from common.web.running import listen, serving
+from simulations.bench.browser import browsing
 from simulations.bench.example_site import make_site
 
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDE: Final = {"width": 1200, "height": 900}
 PHONE: Final = {"width": 390, "height": 844}
 _PATIENCE_MS: Final = 60_000
@@ -41,22 +38,6 @@ def take_of(place: SiteFolder, out: Path) -> list[Path]:
     app = site_app(place, hosts_of(LOOPBACK), None)
     with serving(app, listen(LOOPBACK, 0)) as url, browsing() as browser:
         return [_take(browser, url, name, out) for name in PICTURES]
-
-
-@contextmanager
-def browsing() -> Iterator[Any]:
-    """Yield a headless Chromium of this machine. Raises UserError."""
-    from playwright.sync_api import sync_playwright
-
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        raise UserError("there is no Chromium on this machine; install it (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 def settle(page: Any) -> None:

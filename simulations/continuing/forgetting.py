@@ -14,7 +14,7 @@ from client.data import Rows
 from client.scoring import score
 from client.site_rows import SiteRows, SplitRows, prepare_rows
 from common.errors import UserError
-from common.metrics.measure import Labels
+from common.metrics.measure import Labels, gain
 from common.metrics.types import Metric
 from common.protocol import Split
 from common.rank_slices import as_at_rank
@@ -22,7 +22,7 @@ from common.seeds import generator
 from common.state import AdapterState
 from common.study_task import task_of
 from server.closing import Outcome
-from simulations.comparison import Scoring
+from simulations.comparison import Scoring, metrics_json
 from simulations.continuing.earlier import Earlier, read_inherited
 from simulations.jobs import Outputs
 from simulations.new_rows import joined, without_known
@@ -114,18 +114,14 @@ def _compared(sites: VirtualSites, models: Models, rows: Mapping[str, SplitRows]
 
 def _levels(scoring: Scoring, outputs: Outputs, *, one_model: bool) -> dict[str, Any]:
     """Return the metrics of every site, and of all rows together where one model scored them: of rows, not bins."""
-    sites = {site: _json(scoring.scores(site, outputs[site]).metrics) for site in scoring.rows}
+    sites = {site: metrics_json(scoring.scores(site, outputs[site]).metrics) for site in scoring.rows}
     if not (one_model and scoring.rows):
         return {"sites": sites, "pooled": {}}
     labels, patients = _everyone(scoring)
     rng = generator(scoring.seed, purpose="bootstrap pooled")
     together = np.concatenate([outputs[site] for site in scoring.rows])
     pooled = scoring.measure.evaluate(together, labels, patients, resamples=scoring.resamples, rng=rng)
-    return {"sites": sites, "pooled": _json(pooled.metrics)}
-
-
-def _json(metrics: Mapping[str, Metric]) -> dict[str, object]:
-    return {name: metric.to_json() for name, metric in metrics.items()}
+    return {"sites": sites, "pooled": metrics_json(pooled.metrics)}
 
 
 def _everyone(scoring: Scoring) -> tuple[Labels, list[str]]:
@@ -150,8 +146,6 @@ def _change(scoring: Scoring, after: Outputs, before: Outputs, *, one_model: boo
         count = sum(len(part) for part in parts.values())
         return Metric(None, count, reason="each site has a model of its own" if parts else "no rows")
     labels, patients = _everyone(scoring)
-    first, second = (np.concatenate([outputs[site] for site in parts]) for outputs in (after, before))
-    if not scoring.measure.infos[0].higher_is_better:
-        first, second = second, first
+    ours, theirs = (np.concatenate([outputs[site] for site in parts]) for outputs in (after, before))
     rng = generator(scoring.seed, purpose="bootstrap change")
-    return scoring.measure.difference(first, second, labels, patients, resamples=scoring.resamples, rng=rng)
+    return gain(scoring.measure, ours, theirs, labels, patients, resamples=scoring.resamples, rng=rng)

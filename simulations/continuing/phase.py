@@ -9,6 +9,7 @@ import safetensors
 import safetensors.numpy
 from pydantic import ValidationError
 
+from client import private_tensors
 from common.adapter_folder import read_adapter
 from common.adapter_reference import adapter_folder
 from common.carried import split_carried
@@ -71,7 +72,7 @@ def _results(folder: Path) -> Mapping[str, Any]:
 def _private_of(sites: Path, names: Sequence[str]) -> dict[str, AdapterState]:
     if not names:
         return {}
-    found = {path.parent.name: path for path in sorted(sites.glob("*/private.safetensors"))}
+    found = {path.parent.name: path for path in sorted(sites.glob(f"*/{private_tensors.FILE}"))}
     if not found:
         raise BundleError(
             f"the study keeps {len(names)} tensors at each site, and {sites} has none of them; "

@@ -14,7 +14,7 @@ from common.registry.store import Registry
 from simulations.acceptance import gate
 from simulations.run import run
 
-FAST = ("evaluation.resamples=20", "evaluation.validation_fraction=0.4", "training.local_epochs=2")
+FAST = ("evaluation.resamples=20", "evaluation.validation_fraction=0.4", "training.local_epochs=1")
 Play = Callable[..., Path]
 
 

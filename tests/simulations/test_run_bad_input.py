@@ -197,7 +197,10 @@ WRONG_COMMANDS = {
     "study init rows.csv --target outcome --site-column hospital --out mine.toml": ["mine.toml exists"],
     "study init rows.csv --target outcome --site-column hospital --out rows.csv/a.toml": ["cannot be written"],
     "report foreign": ["foreign holds no finished run"],
-    "predict --adapter foreign --data rows.csv --out p.csv": ["not an adapter of fedpeft", "fedpeft.json"],
+    "predict --adapter foreign --data rows.csv --out p.csv": [
+        "expected an adapter's folder",
+        "found a folder without one",
+    ],
     "predict --adapter sent/adapter --data rows.csv --out p.csv": ["generated for a simulation", "--base-model"],
     "predict --adapter run/adapter --data rows.csv --out p.csv --base-model none": ["none: there is no such folder"],
     "predict --adapter run/adapter --data rows.csv --out p.csv --base-model foreign": ["no *.safetensors"],

@@ -3,7 +3,6 @@
 (() => {
   const STATUS_MS = 30000;
   const root = document.getElementById("site");
-  const link = document.getElementById("link");
   const parts = new Map([...document.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part.outerHTML]));
 
   function draw(within) {
@@ -51,40 +50,11 @@
     }
   }
 
-  // One refresh at a time, the last news always followed by one.
-  let busy = false;
-  let again = false;
-  async function refresh() {
-    if (busy) { again = true; return; }
-    busy = true;
-    do {
-      again = false;
-      try {
-        await Promise.all([loadParts(), loadLate()]);
-      } catch { /* the stream says that the server is away */ }
-    } while (again);
-    busy = false;
-  }
-
-  function listen() {
-    const query = new URLSearchParams({ position: root.dataset.position, version: root.dataset.version });
-    const source = new EventSource(`/events?${query}`);
-    let lost = false;
-    source.onopen = () => {
-      link.textContent = "Live";
-      if (lost) refresh();
-      lost = false;
-    };
-    source.onerror = () => {
-      lost = true;
-      link.textContent = "No connection to the dashboard; trying again.";
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
-    };
-    for (const name of ["changed", "gone", "back"]) source.addEventListener(name, refresh);
-  }
+  const refresh = live.oneAtATime(() => Promise.all([loadParts(), loadLate()]));
+  const asked = new URLSearchParams({ position: root.dataset.position, version: root.dataset.version });
 
   draw(document);
   loadLate().catch(() => {});
   setInterval(() => { if (!document.hidden && location.pathname === "/") refresh(); }, STATUS_MS);
-  listen();
+  live.listen(`/events?${asked}`, refresh, { changed: refresh, gone: refresh, back: refresh });
 })();

@@ -5,7 +5,6 @@
   const name = encodeURIComponent(root.dataset.run);
   const api = `/api/runs/${name}`;
   const byId = (id) => document.getElementById(id);
-  const link = byId("link");
   const KINDS = [
     ["a", "accepted", "series-3", "✓"], ["r", "refused", "bad", "✕"], ["l", "late", "series-5", "…"],
     ["f", "failed", "series-4", "!"], ["n", "absent", "muted", "–"], ["-", "not asked", "grid", ""],
@@ -136,40 +135,11 @@
     }).catch(() => {});
   }
 
-  // One refresh at a time, the last news always followed by one.
-  let busy = false;
-  let again = false;
-  async function refresh() {
-    if (busy) { again = true; return; }
-    busy = true;
-    do {
-      again = false;
-      try {
-        await Promise.all([loadParts(), loadNumbers()]);
-      } catch { /* the stream says that the server is away */ }
-    } while (again);
-    busy = false;
-  }
+  const refresh = live.oneAtATime(() => Promise.all([loadParts(), loadNumbers()]));
 
-  function listen() {
-    const source = new EventSource(`${api}/events?position=${root.dataset.position}`);
-    let lost = false;
-    source.onopen = () => {
-      link.textContent = "Live";
-      if (lost) refresh();
-      lost = false;
-    };
-    source.onerror = () => {
-      lost = true;
-      link.textContent = "No connection to the server; trying again.";
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
-    };
-    source.addEventListener("changed", refresh);
-    source.addEventListener("gone", () => {
-      byId("gone").textContent = "The run's folder is not there any more; this shows what was read of it.";
-      byId("gone").hidden = false;
-    });
-    source.addEventListener("back", () => { byId("gone").hidden = true; refresh(); });
+  function showGone(isGone) {
+    byId("gone").textContent = "The run's folder is not there any more; this shows what was read of it.";
+    byId("gone").hidden = !isGone;
   }
 
   async function act(event) {
@@ -192,5 +162,9 @@
   byId("interval").addEventListener("change", () => data && drawScores());
   byId("act")?.addEventListener("submit", act);
   loadNumbers().catch(() => {});
-  listen();
+  live.listen(`${api}/events?position=${root.dataset.position}`, refresh, {
+    changed: refresh,
+    gone: () => showGone(true),
+    back: () => { showGone(false); refresh(); },
+  });
 })();

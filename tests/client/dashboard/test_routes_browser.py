@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from client.ledger import open_ledger
 from client.site_folder import SiteFolder
 from common.web.hosts import hosts_of
 from common.web.running import listen, serving
-from simulations.bench.site_screenshots import BROWSERS, PHONE, browsing, settle
+from simulations.bench.browser import browsing, installed
+from simulations.bench.site_screenshots import PHONE, settle
 
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.skipif(
-        not any(map(shutil.which, BROWSERS)) and not os.environ.get("CI"), reason="no Chromium on this machine"
-    ),
+    pytest.mark.skipif(installed() is None and not os.environ.get("CI"), reason="no Chromium is installed"),
 ]
 Make = Callable[..., Any]
 Note = Callable[..., None]

@@ -2,11 +2,13 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from client.dashboard.watching import look, news
+from client.dashboard.watching import look
+from common.web.event_stream import news
 
 Make = Callable[..., Any]
 Note = Callable[..., None]
@@ -27,7 +29,7 @@ def test_a_line_is_told_with_its_position_and_a_folder_that_goes_and_comes(make_
 
     async def follow() -> None:
         seen = look(folder)
-        messages = news(folder, seen.position, seen.version, asyncio.Event())
+        messages = news(partial(look, folder), seen.position, asyncio.Event(), version=seen.version)
         note(folder)
         assert await event(messages) == ("changed", folder.journal.stat().st_size)
         folder.paused.touch()
@@ -46,7 +48,7 @@ def test_who_comes_back_is_told_what_he_missed(make_site: Make, note: Note) -> N
     note(folder)
 
     async def come_back() -> None:
-        messages = news(folder, 3, "", asyncio.Event())  # what Last-Event-ID says
+        messages = news(partial(look, folder), 3, asyncio.Event())  # what Last-Event-ID says
         assert await event(messages) == ("changed", folder.journal.stat().st_size)
 
     asyncio.run(come_back())
@@ -58,7 +60,7 @@ def test_it_ends_when_told_to(make_site: Make) -> None:
     async def end() -> None:
         closing = asyncio.Event()
         closing.set()
-        assert [message async for message in news(folder, 0, "", closing)] == []
+        assert [message async for message in news(partial(look, folder), 0, closing)] == []
 
     asyncio.run(end())
 

@@ -22,21 +22,21 @@ from server.report.formats import interval, plain, size
 from server.report.rounds import total_bytes
 from server.report.values import estimate
 from server.run_folder import RunFolder, RunState
+from simulations.bench.browser import browsing, installed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.skipif(BROWSER is None and not os.environ.get("CI"), reason="no Chromium is installed"),
+    pytest.mark.skipif(installed() is None and not os.environ.get("CI"), reason="no Chromium is installed"),
 ]
 PATIENCE_MS = 60_000
 EXPECTED = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE", "status of 401", "status of 409")
 """What a browser says of a server that was stopped, or that refused, in the tests that do just that."""
 TOKEN = Token("the-token")
 SIMULATE = "from common.command import main; raise SystemExit(main())"
-ROUNDS = 8
+ROUNDS = 5
 TOP = "[data-part=top]"
 LIVE = "#link:has-text('Live')"
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,12 +44,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+    with browsing() as found:
+        yield found
 
 
 @pytest.fixture

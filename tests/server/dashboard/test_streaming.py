@@ -1,11 +1,13 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
+from common.web.event_stream import news
 from server.dashboard.folders import Source
 from server.dashboard.live import Live
-from server.dashboard.streaming import news
+from server.dashboard.streaming import look
 
 
 async def next_of(stream: AsyncIterator[bytes]) -> str:
@@ -14,7 +16,7 @@ async def next_of(stream: AsyncIterator[bytes]) -> str:
 
 def test_what_was_written_meanwhile_is_said_with_its_position(run_folder: Path) -> None:
     async def play() -> str:
-        return await next_of(news(Live(Source(run_folder, "simulated")), "long", 0, asyncio.Event()))
+        return await next_of(news(partial(look, Live(Source(run_folder, "simulated")), "long"), 0, asyncio.Event()))
 
     size = (run_folder / "events.jsonl").stat().st_size
     said = asyncio.run(play())
@@ -30,7 +32,7 @@ def test_a_run_that_goes_on_goes_away_and_comes_back(run_folder: Path, tmp_path:
     (folder / "events.jsonl").write_bytes(content[:cut])
 
     async def play() -> list[str]:
-        stream = news(Live(Source(tmp_path, "simulated")), "long", cut, asyncio.Event())
+        stream = news(partial(look, Live(Source(tmp_path, "simulated")), "long"), cut, asyncio.Event())
         said = []
 
         async def after(step: object) -> None:
@@ -58,6 +60,6 @@ def test_it_ends_when_the_server_does(run_folder: Path) -> None:
         closing = asyncio.Event()
         closing.set()
         live = Live(Source(run_folder, "simulated"))
-        return [each async for each in news(live, "long", 0, closing)]
+        return [each async for each in news(partial(look, live, "long"), 0, closing)]
 
     assert asyncio.run(play()) == []

@@ -78,6 +78,7 @@ def test_no_splits_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--splits 0: expected at least 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_the_tool_measures_a_small_study_and_goes_on_where_it_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -21,7 +21,8 @@ from simulations.tune.trials import Trial
 
 RATE = Range("training.learning_rate", 1e-3, 0.1, log=True)
 RANK = Choices("peft.rank", (2, 4))
-SHORT = ("federation.rounds=2", "training.local_epochs=1")
+ONE = ("federation.sites=['east']", "federation.rounds=1", "training.local_epochs=1")
+SHORT = (*ONE[:1], "federation.rounds=2", "training.local_epochs=1")
 
 
 def facts(study: Study, space: Sequence[Parameter] = (RATE, RANK), *, prune: bool = False, seed: int = 0) -> Facts:
@@ -90,7 +91,7 @@ def test_a_search_that_is_interrupted_goes_on_as_if_it_had_not_been(
 def test_a_search_that_is_whole_plays_nothing_and_one_more_trial_plays_one(
     make_study: Callable[..., Study], tmp_path: Path
 ) -> None:
-    known, told = facts(make_study("federation.rounds=1", "training.local_epochs=1")), []
+    known, told = facts(make_study(*ONE)), []
 
     def hear(trial: Trial, best: Trial | None, of: int) -> None:
         told.append(trial.place)
@@ -105,7 +106,7 @@ def test_a_search_that_is_whole_plays_nothing_and_one_more_trial_plays_one(
 def test_what_does_not_go_together_is_a_failed_trial_and_the_search_goes_on(
     make_study: Callable[..., Study], tmp_path: Path
 ) -> None:
-    study = make_study("federation.rounds=1", "training.local_epochs=1", "peft={method='lora'}")
+    study = make_study(*ONE, "peft={method='lora'}")
     space = [Choices("peft.method", ("lora", "bitfit")), Choices("peft.rank", (2, 4))]
     found = search(facts(study, space), tmp_path / "out", Effort(4), resume=False, told=silent)
     states = {each.parameters["peft.method"]: (each.state, each.reason) for each in found.trials}
@@ -115,7 +116,7 @@ def test_what_does_not_go_together_is_a_failed_trial_and_the_search_goes_on(
 
 
 def test_a_trial_that_diverges_is_told_so(make_study: Callable[..., Study], tmp_path: Path) -> None:
-    study = make_study("federation.rounds=1", "training.local_epochs=1", "training.clip_norm=1e30")
+    study = make_study(*ONE, "training.clip_norm=1e30")
     found = search(
         facts(study, [Choices("training.learning_rate", (1e36, 1e37))]),
         tmp_path / "out",
@@ -129,7 +130,7 @@ def test_a_trial_that_diverges_is_told_so(make_study: Callable[..., Study], tmp_
 
 
 def test_a_bad_trial_is_pruned_against_the_ones_before(make_study: Callable[..., Study], tmp_path: Path) -> None:
-    study = make_study("federation.rounds=3", "training.local_epochs=1")
+    study = make_study(*ONE, "federation.rounds=3")
     space = [Choices("training.learning_rate", (0.02, 0.021, 1e-7))]
     found = search(facts(study, space, prune=True), tmp_path / "out", Effort(7), resume=False, told=silent)
     pruned = [each for each in found.trials if each.state == "pruned"]
@@ -182,8 +183,9 @@ def test_a_folder_with_other_files_is_refused(make_study: Callable[..., Study], 
         search(facts(make_study(*SHORT)), tmp_path / "new", Effort(1), resume=True, told=silent)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_two_processes_play_every_place_once(make_study: Callable[..., Study], tmp_path: Path) -> None:
-    known = facts(make_study("federation.rounds=1", "training.local_epochs=1"))
+    known = facts(make_study(*ONE))
     found = search(known, tmp_path / "out", Effort(3, processes=2), resume=False, told=silent)
     assert [(each.place, each.state) for each in found.trials] == [(place, "complete") for place in (1, 2, 3)]
