@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from common.metrics.bootstrap import LEVEL, with_interval
 from common.metrics.types import Floats, Metric
 from common.study_audit import AuditSection
-from simulations.audit.rates import separation, true_positives, true_positives_by_chance
+from simulations.audit.rates import FALSE_POSITIVES, separation, true_positives, true_positives_by_chance
 from simulations.audit.verdict import Check
 
 EVERYONE: Final = "all sites"
+LEAST_OTHERS: Final = round(1 / FALSE_POSITIVES)
+TOO_FEW: Final = f"less than {LEAST_OTHERS} rows that nobody trained on: 1 % of them is no row"
+"""With fewer the rate would hang on the one row that stands highest, and models that saw nobody would be flagged."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def separation_of(
     metrics = with_interval(
         statistics, patients, resamples=resampling.resamples, rng=resampling.rng, level=resampling.level
     )
-    return Separation(metrics["auc"], metrics["found"], *counts)
+    found = metrics["found"] if counts[1] >= LEAST_OTHERS else Metric(None, len(scores), reason=TOO_FEW)
+    return Separation(metrics["auc"], found, *counts)
 
 
 def checks_of(found: Separation, thresholds: AuditSection, *, scope: str, attack: str, leading: bool) -> list[Check]:
