@@ -87,8 +87,10 @@ def open_without_private(
 
 
 def private_tensors(exported: Exported, folder: Path | None) -> AdapterState:
-    """Return a site's own tensors. Raises BundleError: none are given, or they do not fit the study."""
+    """Return a site's own tensors. Raises BundleError: none are given, not needed, or of another study."""
     schema = exported.schema.private
+    if not schema.tensors and folder is not None:
+        raise BundleError("--private: no tensor of this study is a site's own (peft.private); leave it out")
     if not schema.tensors:
         return {}
     if folder is None:

@@ -74,13 +74,12 @@ def simulate(
         from simulations.run import run
 
         _register(plugins)
-        shown = _shown(place, 0 if dashboard and dashboard_port is None else dashboard_port)
-        with shown, progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
+        port = 0 if dashboard and dashboard_port is None else dashboard_port
+        with _shown(place, port), progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, overrides=overrides or [], resume=resume, comparison=comparison, track=track or [],
-                contributions=contributions,
-                progress=listener.on_event, done=listener.on_job,
+                contributions=contributions, progress=listener.on_event, done=listener.on_job,
             )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)

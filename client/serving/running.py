@@ -4,6 +4,7 @@ SIGTERM and SIGINT end it once what is in flight is answered; SIGHUP has the ada
 """
 
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -79,7 +80,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise UserError(f"--host {host} --port {port}: {error.strerror}; choose another, or 0 for a free one") from None
+        said = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise UserError(f"--host {host} --port {port}: {said}; choose another, or 0 for a free one") from None
 
 
 def _written(host: str) -> str:
