@@ -20,8 +20,10 @@ FILE = "private.safetensors"
 
 
 def of_folder(folder: Path | None, exported: Exported) -> AdapterState:
-    """Return the private tensors in a folder. Raises BundleError: none are given, or they do not fit the study."""
+    """Return the private tensors in a folder. Raises BundleError: none are given, not needed, or of another study."""
     schema = exported.schema.private
+    if not schema.tensors and folder is not None:
+        raise BundleError("--private: no tensor of this study is a site's own (peft.private); leave it out")
     if not schema.tensors:
         return {}
     if folder is None:

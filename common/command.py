@@ -19,7 +19,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
+from click.exceptions import NoArgsIsHelpError
 
 from common.errors import ParticipationError, UserError
 from common.quiet import silence
@@ -58,12 +60,20 @@ MENDABLE = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS}
 def main(arguments: Sequence[str] | None = None, *, commands: Iterable[str] = COMMANDS) -> int:
     """Run the command line (None: the process's own) and return the exit code of an error of ours.
 
-    Anything else ends in SystemExit, which click raises with 0, with 2 for wrong usage, or with 130 after Ctrl-C.
+    Anything else ends in SystemExit: with 0, with 2 for wrong usage, or with 130 after Ctrl-C.
     """
     silence(os.environ)
     try:
         check_packages(Path(__file__).resolve().parent.parent)
-        build_app(commands)(args=arguments, prog_name="fedpeft")
+        code = build_app(commands)(args=arguments, prog_name="fedpeft", standalone_mode=False)
+        raise SystemExit(code if isinstance(code, int) else 0)
+    except NoArgsIsHelpError as error:
+        typer.echo(error.ctx.get_help() if error.ctx else "")
+        raise SystemExit(2) from None
+    except click.UsageError as error:
+        raise SystemExit(_report(UserError(_said_of_usage(error)), code=2)) from None
+    except click.Abort:
+        raise SystemExit(_report(UserError("interrupted; nothing was agreed to"), code=130)) from None
     except UserError as error:
         return _report(error, code=2)
     except ParticipationError as error:
@@ -72,7 +82,6 @@ def main(arguments: Sequence[str] | None = None, *, commands: Iterable[str] = CO
         if error.errno not in MENDABLE:
             raise
         return _report(UserError(_said_of_disk(error)), code=2)
-    return 0
 
 
 def build_app(modules: Iterable[str]) -> typer.Typer:
@@ -83,6 +92,7 @@ def build_app(modules: Iterable[str]) -> typer.Typer:
         help="Federated parameter-efficient fine-tuning: shared model, private parameters.",
         no_args_is_help=True,
         add_completion=False,
+        suggest_commands=False,  # click does, of its own
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
@@ -130,6 +140,13 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("fedpeft")
+
+
+def _said_of_usage(error: click.UsageError) -> str:
+    """Click's words in one line, without its box; where to read on is the command's own help."""
+    said = error.format_message().rstrip(".")
+    command = error.ctx.command_path if error.ctx else "fedpeft"
+    return f"{said[:1].lower()}{said[1:]}; see {command} --help"
 
 
 def _said_of_disk(error: OSError) -> str:

@@ -39,6 +39,8 @@ def gate(run: Path, against: Path, *, max_loss: float) -> dict[str, Verdict]:
         UserError: the run is not finished or none; the other adapter is of another task, or of other private tensors.
     """
     folder = RunFolder(run)
+    if not run.is_dir():
+        raise UserError(f"{run}: no folder is there; name the folder of one `fedpeft simulate`")
     if not folder.is_used():
         raise UserError(f"{run} is no run of one seed; name the folder of one `fedpeft simulate`, such as its seed-0")
     read_results(run)  # is it finished?

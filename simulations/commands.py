@@ -16,6 +16,7 @@ PluginFolders = Annotated[
     list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
 ]
 
+DashboardPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Show it there; 0: any that is free.")]
 Contributions = Annotated[
     bool, typer.Option("--contributions", help="Also run the federation without each hospital in turn.")
 ]
@@ -62,7 +63,7 @@ def simulate(
     contributions: Contributions = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Show the run in a browser while it goes on.")] = False,
-    dashboard_port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0: any that is free.")] = 0,
+    dashboard_port: DashboardPort = None,
 ) -> None:
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
     import sys
@@ -73,8 +74,8 @@ def simulate(
         from simulations.run import run
 
         _register(plugins)
-        shown = _shown(place, dashboard_port if dashboard else None)
-        with shown, progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
+        port = 0 if dashboard and dashboard_port is None else dashboard_port
+        with _shown(place, port), progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, overrides=overrides or [], resume=resume, comparison=comparison, track=track or [],

@@ -11,6 +11,7 @@ from pathlib import Path
 from client.execution import Execution
 from common.errors import CheckpointError, StudyError
 from common.files import write_json
+from common.locking import at_work, is_at_work
 
 _FACTS = "run.json"
 _PREPARING = "preparing"
@@ -119,6 +120,14 @@ class RunFolder:
     def start(self, facts: "RunFacts") -> None:
         """Write what a resumption must not change."""
         write_json(self._facts, asdict(facts))
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Show that a process plays the run while the block runs. Raises CheckpointError: another one does."""
+        if is_at_work(self._facts):
+            raise CheckpointError(f"another process plays the run in {self.path}; wait until it is done, or end it")
+        with at_work(self._facts):
+            yield
 
     def facts(self) -> "RunFacts":
         """Return what `start` wrote."""

@@ -32,8 +32,8 @@ def read_new_rows(study: Study, scratch: Path) -> Rows:
     new = without_known(rows, known, site_column=simulation.site_column)
     if not len(new):
         raise DataError(
-            f"all {len(rows)} rows were there in an earlier phase; give a table with new ones, or let all rows "
-            "be trained on again: --replay"
+            f"all {len(rows)} rows were there in an earlier phase; give a table with new ones (--data FILE), or let "
+            "all rows be trained on again (--replay)"
         )
     return new
 

@@ -111,6 +111,12 @@ def _results(study: Study, folder: RunFolder, options: Options) -> Results:
         check_contributions(study)
     begin = time.perf_counter()
     sites = _open(study, folder, options)
+    with folder.at_work():
+        return _played(sites, folder, options, begin)
+
+
+def _played(sites: VirtualSites, folder: RunFolder, options: Options, begin: float) -> Results:
+    """Play the rounds, measure what came out, and write it all; `begin`: when preparations began."""
     prepared = time.perf_counter()
     outcome = stages.play(sites, runtime=options.runtime, progress=options.progress)
     _write_private(sites, outcome)

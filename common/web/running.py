@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -54,8 +55,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise UserError(f"cannot listen on {host}, port {port}: {said}; choose another --port or --host") from None
+        said = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise UserError(f"cannot listen on {host}, port {port}: {said}; choose another port or host") from None
 
 
 def address(listening: socket.socket) -> str:

@@ -5,16 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Literal  # JSON values
+from typing import Any, Final, Literal  # JSON values
 
 from common.errors import UserError
+from common.locking import is_at_work
 from server.coordinator.folder import CoordinatorFolder
 from server.dashboard.reading import Last
 from server.run_folder import RunFolder
 
 Kind = Literal["coordinator", "simulated"]
 _EVENTS = "events.jsonl"
+_FACTS = "run.json"
 _DEPTHS = ("*", "*/*")
+KILLED: Final = "no process is at work on it: the command that began it, with --resume, goes on where it was"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Source:
         if self.kind == "coordinator":
             found = (path.parent for path in CoordinatorFolder(self.path).runs.glob("*/state.json"))
             return {path.name: RunFolder(path) for path in sorted(found)}
-        if (self.path / _EVENTS).exists() or (self.path / "run.json").exists():
+        if (self.path / _EVENTS).exists() or (self.path / _FACTS).exists():
             return {self.path.resolve().name: RunFolder(self.path)}
         below = (path.parent for depth in _DEPTHS for path in self.path.glob(f"{depth}/{_EVENTS}"))
         return {"~".join(path.relative_to(self.path).parts): RunFolder(path) for path in sorted(below)}
@@ -62,6 +65,8 @@ def standing(source: Source, run: RunFolder, last: Last) -> Standing:
         return Standing("finished", is_over=True)
     if last.event == "run_stopped":
         return Standing("stopped", "too few sites answered", is_over=True)
+    if last.event and is_at_work(run.path / _FACTS) is False:
+        return Standing("stopped", KILLED, is_over=True)
     if last.event == "run_finished":
         return Standing("comparing", "the rounds are done; every site alone and all rows pooled are trained")
     return Standing("running" if last.event else "preparing")

@@ -74,7 +74,7 @@ def run_page(found: Snapshot, *, everything: bool = False) -> RunPage:
         facts=_facts(found),
         progress=far,
         alerts=alerts(view),
-        cards=_cards(view, lead, far, spent),
+        cards=_cards(view, lead, far, spent, is_over=found.standing.is_over),
         metrics=[(name, labels.get(name, name)) for name in view.metrics],
         sites=view.sites,
         tables={
@@ -110,11 +110,12 @@ def _facts(found: Snapshot) -> list[str]:
     return [*facts, f"last event {view.time[:19].replace('T', ' ')} UTC"] if view.time else facts
 
 
-def _cards(view: View, lead: Lead, far: Progress, spent: Budget | None) -> list[RunCard]:
+def _cards(view: View, lead: Lead, far: Progress, spent: Budget | None, *, is_over: bool) -> list[RunCard]:
     kept = f"kept: round {view.kept_round}" if view.kept_round is not None else ""
-    rest = kept if view.is_finished else f"about {duration(far.left_s)} left" if far.left_s is not None else ""
+    left = "" if is_over or far.left_s is None else f"about {duration(far.left_s)} left"
+    rest = kept if view.is_finished else left
     cards = [RunCard("Rounds", f"{far.done} of {far.rounds}", rest)]
-    if view.asking is not None:
+    if view.asking is not None and not is_over:
         asking = view.asking
         what = f"round {asking.round}" if asking.kind == "train" else "closing evaluation"
         cards.append(RunCard("Answers now", f"{len(asking.answers)} of {len(asking.cohort)}", what))

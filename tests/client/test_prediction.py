@@ -162,3 +162,11 @@ def test_predictions_are_written_row_by_row(tmp_path: Path) -> None:
         "2,no,0.900000,0.100000",
         "3,yes,0.333333,0.666667",
     ]
+
+
+def test_a_private_folder_where_nothing_is_private_is_refused(
+    make_trainer: Make, east: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = exported(make_trainer, tmp_path / "adapter")
+    with pytest.raises(BundleError, match="no tensor of this study is a site's own"):
+        predict(folder, east, base_folder=tiny_model, private=tmp_path)

@@ -79,6 +79,29 @@ def test_wrong_usage_exits_2() -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("doctor --no-such", "no such option '--no-such'; see fedpeft doctor --help"),
+        ("docto", "no such command 'docto'. Did you mean 'doctor'?; see fedpeft --help"),
+        ("doctor more", "got unexpected extra argument (more); see fedpeft doctor --help"),
+    ],
+)
+def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words.split())
+    assert stop.value.code == 2
+    assert capsys.readouterr() == ("", f"fedpeft: {said}\n")
+
+
+@pytest.mark.parametrize("words", ["", "site"])
+def test_no_words_show_the_help(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words.split())
+    assert stop.value.code == 2
+    assert "Usage: fedpeft" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("kind", "code"), [(UserError, 2), (StudyError, 2), (ParticipationError, 3)])
 def test_our_errors_are_one_line(
     failing: list[str], capsys: pytest.CaptureFixture[str], kind: type[Exception], code: int

@@ -90,3 +90,5 @@ def test_another_task_is_refused(play: Play, tmp_path: Path) -> None:
 def test_what_is_no_finished_run_is_said(play: Play, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no run of one seed"):
         gate(tmp_path, play(0), max_loss=0.02)
+    with pytest.raises(UserError, match="no folder is there"):
+        gate(tmp_path / "nothing", play(0), max_loss=0.02)

@@ -27,6 +27,15 @@ def test_what_was_started_is_what_is_resumed(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "out").facts() == FACTS
 
 
+def test_one_process_at_a_time_plays_a_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.start(FACTS)
+    with folder.at_work(), pytest.raises(CheckpointError, match="another process plays"), folder.at_work():
+        pass
+    with folder.at_work():
+        pass
+
+
 def test_everything_of_a_run_is_in_its_folder(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     places = [

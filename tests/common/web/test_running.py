@@ -42,5 +42,5 @@ def test_a_taken_port_is_said() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         assert address(taken) == f"http://127.0.0.1:{port}"
-        with pytest.raises(UserError, match=f"port {port}"):
+        with pytest.raises(UserError, match=rf"port {port}: Address already in use; choose another port"):
             listen("127.0.0.1", port)

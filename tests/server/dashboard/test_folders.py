@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from common.locking import at_work
 from server.dashboard.folders import Source, results_of, source_of, standing, without_rounds
 from server.dashboard.reading import Last
 from server.run_folder import RunFolder, RunState
@@ -41,6 +42,18 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
 )
 def test_where_a_simulated_run_is(tmp_path: Path, event: str, word: str) -> None:
     assert standing(Source(tmp_path, "simulated"), RunFolder(tmp_path), Last(event)).word == word
+
+
+@pytest.mark.parametrize(("event", "word"), [("reply", "running"), ("run_finished", "comparing")])
+def test_a_run_whose_process_was_killed_is_not_running(tmp_path: Path, event: str, word: str) -> None:
+    source, run = Source(tmp_path, "simulated"), RunFolder(tmp_path)
+    (tmp_path / "run.json").touch()
+    with at_work(tmp_path / "run.json"):
+        assert standing(source, run, Last(event)).word == word
+    found = standing(source, run, Last(event))
+    assert (found.word, found.is_over) == ("stopped", True)
+    assert "--resume" in str(found.reason)
+    assert standing(source, run, Last("")).word == "preparing"
 
 
 def test_results_make_a_run_finished(run_folder: Path) -> None:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from common.locking import at_work
 from common.study_task import metric_infos
 from server.dashboard.folders import Source
 from server.dashboard.live import Live, Snapshot
@@ -19,6 +20,19 @@ def test_a_page_has_every_table_and_says_how_far(run_folder: Path) -> None:
     assert {name for name, table in page.tables.items() if table is None} == {"privacy"}
     assert [table.caption.split(",")[0] for table in page.comparison] == ["AUROC on test rows"]
     assert page.cards[0].value == "8 of 8"
+
+
+def test_of_a_killed_run_nothing_is_foretold(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    folder.mkdir()
+    lines = (run_folder / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "events.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]))
+    (folder / "run.json").touch()
+    with at_work(folder / "run.json"):
+        assert run_page(snapshot(folder)).cards[0].detail.endswith("left")
+    page = run_page(snapshot(folder))
+    assert (page.standing.word, page.cards[0].detail) == ("stopped", "")
+    assert "Answers now" not in [card.name for card in page.cards]
 
 
 def test_a_run_that_has_said_nothing_has_a_page(tmp_path: Path) -> None:
