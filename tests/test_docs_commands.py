@@ -16,7 +16,7 @@ def script(page: Path) -> str:
     return "\n".join(blocks)
 
 
-LONG = {"distill", "registry", "tune", "using"}
+LONG = {"continue", "distill", "registry", "tune", "using", "walkthrough"}
 """Pages of over 20 s of CPU."""
 PAGES = [
     pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])
