@@ -16,8 +16,8 @@ def script(page: Path) -> str:
     return "\n".join(blocks)
 
 
-LONG = {"continue", "distill", "registry", "tune", "using", "walkthrough"}
-"""Pages of over 20 s of CPU."""
+LONG = {"continue", "dashboard", "distill", "registry", "tracking", "tune", "using", "walkthrough"}
+"""Pages of over 10 s of CPU."""
 PAGES = [
     pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])
     for page in sorted(DOCS.glob("*.md"))

@@ -35,6 +35,7 @@ def test_the_grid_on_the_page_is_one(tmp_path: Path) -> None:
     assert (len(cells), misfits) == (6, [])
 
 
+@pytest.mark.slow
 def test_the_strategy_on_the_page_is_compared_by_the_command_on_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

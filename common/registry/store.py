@@ -31,8 +31,10 @@ class Registry:
     path: Path
 
     def names(self) -> list[str]:
-        """Return the names that have versions or a history."""
+        """Return the names that have versions or a history. Raises UserError: the registry is a file."""
         if not self.path.is_dir():
+            if self.path.exists():
+                raise UserError(f"--registry {self.path} is a file, expected a registry's folder")
             return []
         models = (ModelFolder(path) for path in sorted(self.path.iterdir()) if NAME.fullmatch(path.name))
         return [model.name for model in models if model.versions.is_dir() or model.history.exists()]

@@ -19,7 +19,7 @@ Parameters = Annotated[
 ]
 Objective = Annotated[str | None, typer.Option(help="Metric of the task; none: the one by which rounds are chosen.")]
 Timeout = Annotated[
-    float | None, typer.Option(min=0, metavar="S", help="Begin no further trial after so many seconds.")
+    float | None, typer.Option(min=1, metavar="S", help="Begin no further trial after so many seconds.")
 ]
 Processes = Annotated[int, typer.Option(min=1, help="Trials at a time; above 1 their order is by chance.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study.")]

@@ -52,7 +52,7 @@ def test_the_log_changes_no_byte_of_the_answer_and_leaves_with_none(
     first, second = with_log.answer(ask(with_log.bundle)), without.answer(ask(without.bundle))
     assert isinstance(first, Reply)
     assert isinstance(second, Reply)
-    assert set(first.train) == {"loss", "steps", "seconds_train", "seconds_evaluate"}
+    assert set(first.train) == {"loss", "gradient_norm", "steps", "seconds_train", "seconds_evaluate"}
     assert all((first.update[name] == second.update[name]).all() for name in first.update)
     assert not list((tmp_path / "other").rglob("*steps*"))
 

@@ -59,6 +59,7 @@ def test_a_site_whose_start_is_interrupted_does_not_run(tmp_path: Path, join_fil
     assert find_leftovers(str(site.run.resolve())) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_run_goes_on_where_its_command_is_interrupted(
     tmp_path: Path,

@@ -81,6 +81,7 @@ run("quick", out=sys.argv[1], overrides=[sys.argv[2]], runtime="ray", resume=Tru
 """
 
 
+@pytest.mark.slow
 def test_each_runtime_goes_on_where_the_other_was_interrupted(tmp_path: Path) -> None:
     """Round 1 in process, 2 on Ray, 3 in process. The heads are private: what sites keep on their disks counts too."""
     out, whole = tmp_path / "run", tmp_path / "whole"

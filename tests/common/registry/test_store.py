@@ -285,3 +285,10 @@ def test_a_further_phase_has_the_version_that_it_began_with_as_its_parent(
         json.dumps({**content, "continual": {"earlier": {"digests": {"adapter": began}}}})
     )
     assert registry.add(run).parent == 2
+
+
+def test_a_file_is_no_registry(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file, expected a registry's folder"):
+        Registry(tmp_path / "file").names()
+    assert Registry(tmp_path / "none yet").names() == []

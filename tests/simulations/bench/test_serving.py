@@ -18,6 +18,7 @@ def test_seconds_of_a_process_are_those_that_it_computed() -> None:
     assert cpu_seconds(os.getpid()) == pytest.approx(sum(os.times()[:2]), abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_service_is_measured_over_http() -> None:
     found = measure_serving("quick", rows=40, pairs=1)

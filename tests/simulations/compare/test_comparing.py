@@ -69,6 +69,7 @@ def test_what_is_finished_is_not_played_again_and_what_was_killed_is(
     assert fixed_columns(out) == fixed_columns(played[1])
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_processes_give_the_same_as_one(played: Played, play: Callable[..., Comparison], tmp_path: Path) -> None:
     """In each of them the strategy of one's own is known."""
