@@ -36,7 +36,7 @@ EXPECTED = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE", "status of 401", "status
 """What a browser says of a server that was stopped, or that refused, in the tests that do just that."""
 TOKEN = Token("the-token")
 SIMULATE = "from common.command import main; raise SystemExit(main())"
-ROUNDS = 5
+ROUNDS = 20
 TOP = "[data-part=top]"
 LIVE = "#link:has-text('Live')"
 ROOT = Path(__file__).resolve().parents[3]
