@@ -84,3 +84,9 @@ def targets_in(batch: Mapping[str, Tensor], *, rows: int) -> int:
     if targets is None or targets.is_floating_point():
         return rows
     return int((targets != IGNORED).sum())
+
+
+def shares_of(batches: Sequence[Mapping[str, Tensor]], parts: Sequence[NDArray[np.int64]]) -> list[float]:
+    """Return by how much each part of one step counts: its share of the targets, of the parts where there are none."""
+    counts = [targets_in(batch, rows=len(part)) for batch, part in zip(batches, parts, strict=True)]
+    return [count / sum(counts) if sum(counts) else 1 / len(parts) for count in counts]

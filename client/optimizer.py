@@ -48,25 +48,31 @@ def may_decay(bench: Workbench, name: str) -> bool:
     return bench.parameters[name].dim() > 1 and not exempt
 
 
+def hyper_parameters(
+    bench: Workbench, active: Collection[str], *, weight_decay: float, layer_decay: float
+) -> list[Group]:
+    """Return the groups of the active tensors."""
+    names = [name for name in bench.parameters if name in active]
+    if layer_decay == 1:
+        factors = dict.fromkeys(names, 1.0)
+    else:
+        factors = rate_factors(names, stack_of(bench.model), decay=layer_decay)
+    return grouped(factors, lambda name: may_decay(bench, name), weight_decay=weight_decay)
+
+
 def make_optimizer(
     bench: Workbench, active: Collection[str], *, learning_rate: float, weight_decay: float, layer_decay: float
 ) -> torch.optim.AdamW:
     """Return a fresh optimizer of the active tensors; it has no state for any other."""
     import torch
 
-    names = [name for name in bench.parameters if name in active]
-    if layer_decay == 1:
-        factors = dict.fromkeys(names, 1.0)
-    else:
-        factors = rate_factors(names, stack_of(bench.model), decay=layer_decay)
-    groups = grouped(factors, lambda name: may_decay(bench, name), weight_decay=weight_decay)
     tables = [
         {
             "params": [bench.parameters[name] for name in group.names],
             "weight_decay": group.weight_decay,
             RATE_FACTOR: group.rate_factor,
         }
-        for group in groups
+        for group in hyper_parameters(bench, active, weight_decay=weight_decay, layer_decay=layer_decay)
     ]
     return torch.optim.AdamW(tables, lr=learning_rate, fused=True)
 

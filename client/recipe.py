@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from client.schedule import Schedule
+from client.schedule import Schedule, factor, progress
 from common.study import Study
 
 
@@ -49,3 +49,9 @@ def recipe_of(study: Study, *, round_number: int, proximal_mu: float = 0.0) -> R
         rounds=study.federation.rounds,
         proximal_mu=proximal_mu,
     )
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the learning rate of a step of this round's, from 0, before any decay by depth."""
+    at = progress(round_number=recipe.round_number, step=step, steps=steps, rounds=recipe.rounds)
+    return recipe.learning_rate * factor(at, schedule=recipe.schedule, warmup_fraction=recipe.warmup_fraction)

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from client.batches import count_steps, parts_of, take, targets_in, training_batches
+from client.batches import count_steps, parts_of, shares_of, take, training_batches
+from client.dropout import DropoutStream, dropout_by
 from client.execution import Execution
 from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers, silence_frozen
 from client.optimizer import make_optimizer, set_learning_rate
-from client.recipe import Recipe
+from client.recipe import Recipe, learning_rate
 from client.scaling import Scaler, scaler_of
-from client.schedule import factor, progress
 from client.steps import PLAIN, Setting, Step
 from common.errors import RefusedError
 from common.peft_methods import AllocatesRanks, RankAllocation
 from common.peft_methods._batch_norms import batch_norms, set_mode, statistics
 from common.tasks import AnyExample
+from common.tasks._precision import widened
 from common.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def train(
     loop = _Loop.start(
         bench, examples, recipe, active=active, private=private, execution=execution, setting=setting, steps=steps
     )
-    with forked(execution, dropout_seed):
+    dropout = dropout_by(DropoutStream(dropout_seed).noise, device=execution.device)
+    with forked(execution, dropout_seed), dropout:
         for number, rows in enumerate(batches):
             step = loop.step(number, rows)
             if setting.after_step is not None:
@@ -79,7 +81,7 @@ def train(
 
 @contextmanager
 def forked(execution: Execution, dropout_seed: int) -> Iterator[None]:
-    """Run with torch's generators seeded for dropout, and leave them as they were."""
+    """Run with torch's generators seeded, for what draws from them, and leave them as they were."""
     import torch
 
     with torch.random.fork_rng(devices=[execution.device] if execution.device.startswith("cuda") else []):
@@ -166,7 +168,7 @@ class _Loop:
         if self.ranks is not None:
             self.ranks.measure()
         norm = self._adjust_gradients()
-        rate = self._learning_rate(number)
+        rate = learning_rate(self.recipe, number, self.steps)
         set_learning_rate(self.optimizer, rate)
         moved = self._move()
         self._count(loss, norm)
@@ -179,9 +181,9 @@ class _Loop:
         task, place, total = self.bench.task, self.setting.place, torch.zeros((), device=self.execution.device)
         parts = parts_of(rows, self.recipe.accumulate * place.size)
         batches = [task.collate(take(self.examples, part), pad_id=pad_id(self.bench)) for part in parts]
-        counts = [targets_in(batch, rows=len(part)) for batch, part in zip(batches, parts, strict=True)]
+        shares = shares_of(batches, parts)
         for index in range(place.rank, len(parts), place.size):
-            share = counts[index] / sum(counts) if sum(counts) else 1 / len(parts)
+            share = shares[index]
             loss, whole = self._loss(batches[index], parts[index])
             if share != 1:
                 loss, whole = loss * share, whole * share
@@ -195,7 +197,7 @@ class _Loop:
         batch = to_device(batch, self.execution)
         set_mode(bench.own_norms.values(), rows=len(rows))
         with self._given(rows), self.execution.autocast():
-            logits = task.logits(bench.model, bench.head, batch).float()
+            logits = widened(task.logits(bench.model, bench.head, batch))
         whole = loss = task.loss(logits, batch)
         for regulariser in self.setting.regularisers:
             whole = whole + regulariser.term(logits, rows)
@@ -218,11 +220,6 @@ class _Loop:
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.trained, self.recipe.clip_norm, norm)
         return norm
-
-    def _learning_rate(self, number: int) -> float:
-        recipe = self.recipe
-        at = progress(round_number=recipe.round_number, step=number, steps=self.steps, rounds=recipe.rounds)
-        return recipe.learning_rate * factor(at, schedule=recipe.schedule, warmup_fraction=recipe.warmup_fraction)
 
     def _move(self) -> Tensor | None:
         """Take the optimizer's step; return how far it went where that is asked for."""

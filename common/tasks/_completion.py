@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any  # tokenizers and transformers' models are untyped
 
 from common.errors import ModelError
+from common.tasks._precision import widened
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,7 +70,7 @@ def token_scores(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     wanted = targets != IGNORED
     logits, true = completion_logits(model, batch, functional.pad(wanted[:, 1:], (0, 1))), targets[wanted]
     parts = [slice(first, first + CHUNK_TOKENS) for first in range(0, max(len(true), 1), CHUNK_TOKENS)]
-    result = torch.zeros(*targets.shape, 2, device=targets.device)
+    result = torch.zeros(*targets.shape, 2, dtype=logits.dtype, device=targets.device)
     result[wanted] = torch.cat([_scored(logits[part], true[part]) for part in parts])
     return result
 
@@ -80,7 +81,7 @@ def _scored(logits: Tensor, true: Tensor) -> Tensor:
     from torch.nn import functional
 
     likelihood = -functional.cross_entropy(logits, true, reduction="none")
-    return torch.stack((likelihood, (logits.argmax(dim=-1) == true).float()), dim=-1)
+    return torch.stack((likelihood, (logits.argmax(dim=-1) == true).to(likelihood.dtype)), dim=-1)
 
 
 def completion_logits(model: Any, batch: Mapping[str, Tensor], places: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ def completion_logits(model: Any, batch: Mapping[str, Tensor], places: Tensor) -
     mask = batch["attention_mask"]
     with _output_layer_at(model.get_output_embeddings(), places):
         found: Tensor = model(input_ids=batch["input_ids"], attention_mask=mask, use_cache=False).logits
-    return found.float()
+    return widened(found)
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def _output_layer_at(layer: Any, places: Tensor) -> Iterator[None]:
 
     def forward(hidden: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
-            return inner(hidden[:, hidden.shape[1] - places.shape[1] :][places].float())
+            return inner(widened(hidden[:, hidden.shape[1] - places.shape[1] :][places]))
 
     layer.forward = forward
     try:

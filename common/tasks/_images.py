@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from common.errors import DataError
 from common.image_reader import ImageReader, Normalisation
+from common.tasks._precision import widened
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,5 +54,5 @@ def image_batch(examples: Sequence[ImageExample]) -> Tensor:
 
 def image_features(model: nn.Module, pixel_values: Tensor) -> Tensor:
     """Return (batch, hidden) in float32: the mean over all positions, of a grid or of a sequence of patches."""
-    states: Tensor = model(pixel_values=pixel_values).last_hidden_state.float()
+    states: Tensor = widened(model(pixel_values=pixel_values).last_hidden_state)
     return states.flatten(2).mean(dim=2) if states.ndim == 4 else states.mean(dim=1)

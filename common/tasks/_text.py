@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any  # tokenizers are untyped
 
 from common.tasks import Example
+from common.tasks._precision import widened
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,13 +37,13 @@ def text_batch(examples: Sequence[Example], *, pad_id: int) -> dict[str, Tensor]
 
 
 def text_states(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """Return (batch, length, hidden) in float32: the last hidden states of the text.
+    """Return (batch, length, hidden) in float32 at least: the last hidden states of the text.
 
     Methods that put virtual tokens into the sequence return more positions: the last ones are the text's.
     """
     mask = batch["attention_mask"]
     hidden: Tensor = model(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
-    return hidden[:, hidden.shape[1] - mask.shape[1] :].float()
+    return widened(hidden[:, hidden.shape[1] - mask.shape[1] :])
 
 
 def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from common.tasks import Architecture
 from common.tasks._classes import check_labels, class_columns, class_groups, class_index, stack_classes
 from common.tasks._images import ImageExample, image_batch, image_examples, image_features
 from common.tasks._losses import Loss
+from common.tasks._precision import widened
 from common.tasks._text import in_full_precision
 from common.usage import Usage
 
@@ -63,7 +64,7 @@ head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bi
 
 pixels = processor([picture(file) for file in images], return_tensors="pt")["pixel_values"]
 with torch.no_grad():
-    states = model(pixel_values=pixels).last_hidden_state.float()
+    states = widened(model(pixel_values=pixels).last_hidden_state)
     pooled = states.flatten(2).mean(dim=2) if states.ndim == 4 else states.mean(dim=1)
     probabilities = head(pooled).softmax(dim=-1)
 for file, row in zip(images, probabilities.tolist()):

@@ -1,0 +1,242 @@
+"""Several clients trained as one: their batches side by side through one model, each with its own adapter.
+
+Losses are added up, so that the gradient of a client's numbers is that of its own loss. A client that has no batch left
+drops out, with its optimizer's state; clients are sorted by their steps, so those that are left are always the first.
+Grouped adapters over one base model are what S-LoRA (Sheng et al. 2023, https://arxiv.org/abs/2311.03285) serves with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any  # transformers' models are untyped
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.batches import take, training_batches
+from client.dropout import DropoutStream, dropout_by
+from client.execution import Execution
+from client.forward import pad_id, to_device
+from client.frozen_layers import FrozenLayers
+from client.optimizer import hyper_parameters
+from client.recipe import learning_rate
+from client.steps import Step
+from client.training import Trained, set_training_mode
+from common.peft_methods import _targets
+from common.state import AdapterState
+from common.tasks import AnyExample
+from common.tasks._precision import widened
+from simulations.engine.adamw import GroupedAdamW, clip
+from simulations.engine.layout import Here, Layout
+from simulations.engine.members import Columns, Member, Numbers
+from simulations.engine.packing import Packing
+from simulations.engine.streams import GroupedStreams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from common.workbench import Workbench
+    from simulations.engine.replica import Replica
+
+
+@dataclass(frozen=True)
+class GroupTrained:
+    """What came out for one client; None where its training diverged, which touches no other."""
+
+    trained: Trained | None
+    state: AdapterState
+
+
+def train_group(
+    replica: Replica, members: Sequence[Member], execution: Execution, *, packs: bool
+) -> dict[str, GroupTrained]:
+    """Train clients with one recipe (but for `proximal_mu`) and one set of active tensors; results by name.
+
+    The numbers are those that `client.training.train` has for each client alone, but for how sums are rounded.
+    """
+    ordered = sorted(members, key=lambda m: (-m.steps, m.name))
+    loop = _Loop.start(replica, ordered, execution, packs=packs)
+    with loop.at_work():
+        for number in range(ordered[0].steps):
+            loop.step(number)
+    return {member.name: loop.result(client) for client, member in enumerate(ordered)}
+
+
+@dataclass
+class _Loop:
+    """One group's moving parts."""
+
+    replica: Replica
+    members: Sequence[Member]
+    execution: Execution
+    batches: Sequence[Iterator[NDArray[np.int64]]]
+    numbers: Numbers
+    anchors: Tensor | None
+    mu: Tensor
+    optimizer: GroupedAdamW
+    here: Here
+    streams: GroupedStreams
+    packing: Packing | None
+    frozen: FrozenLayers | None
+    losses: Tensor
+    norms: Tensor
+    holding: AbstractContextManager[None] = nullcontext()
+    held: int = 0
+
+    @classmethod
+    def start(cls, replica: Replica, members: Sequence[Member], execution: Execution, *, packs: bool) -> _Loop:
+        import torch
+
+        bench, active = replica.bench, members[0].active
+        set_training_mode(bench)
+        numbers = Numbers.of(members, bench, Columns.of(bench, active))
+        here = Here(Layout(()))
+        streams = GroupedStreams([DropoutStream(m.dropout_seed) for m in members], here)
+        frozen = FrozenLayers.of(bench, execution)
+        return cls(
+            replica=replica,
+            members=members,
+            execution=execution,
+            batches=[_batches(m) for m in members],
+            numbers=numbers,
+            anchors=numbers.moving.clone() if any(m.recipe.proximal_mu for m in members) else None,
+            mu=_proximal(members, numbers),
+            optimizer=_optimizer(bench, members[0], numbers),
+            here=here,
+            streams=streams,
+            packing=_packing(bench, here, streams, frozen) if packs else None,
+            frozen=frozen,
+            losses=torch.zeros(len(members), dtype=numbers.moving.dtype, device=execution.device),
+            norms=torch.zeros(len(members), dtype=numbers.moving.dtype, device=execution.device),
+        )
+
+    def at_work(self) -> AbstractContextManager[object]:
+        stack = ExitStack()
+        stack.enter_context(dropout_by(self.streams.noise, device=self.execution.device))
+        if self.packing is not None:
+            stack.enter_context(self.packing.at_work())
+        stack.callback(self._release)
+        return stack
+
+    def _release(self) -> None:
+        self.holding.__exit__(None, None, None)
+        self.holding, self.held = nullcontext(), 0
+
+    def _hold(self, clients: int) -> None:
+        """Have the model use the first clients' tensors."""
+        if clients == self.held:
+            return
+        self._release()
+        self.holding = self.replica.holding(self.numbers.grouped(clients, self.here), self.here)
+        self.holding.__enter__()
+        self.held = clients
+
+    def step(self, number: int) -> None:
+        clients = sum(m.steps > number for m in self.members)
+        self._hold(clients)
+        gradients = self.numbers.gradients[:clients]
+        gradients.zero_()
+        losses = self._backward([next(batches) for batches in self.batches[:clients]])
+        values = self.numbers.moving[:clients]
+        if self.anchors is not None:
+            gradients.add_(self.mu[:clients] * (values - self.anchors[:clients]))
+        norms = gradients.norm(dim=1)
+        if (bound := self.members[0].recipe.clip_norm) is not None:
+            clip(gradients, norms, bound)
+        rates = [learning_rate(m.recipe, number, m.steps) for m in self.members[:clients]]
+        before = values.clone() if any(m.update_norms for m in self.members) else None
+        self.optimizer.step(values, gradients, rates=values.new_tensor(rates), number=number + 1)
+        self.losses[:clients] += losses
+        self.norms[:clients] += norms
+        moved = None if before is None else (values - before).norm(dim=1)
+        self._tell(number, rates, losses, norms, moved)
+
+    def _tell(
+        self, number: int, rates: Sequence[float], losses: Tensor, norms: Tensor, moved: Tensor | None
+    ) -> None:
+        for client, rate in enumerate(rates):
+            member = self.members[client]
+            if member.after_step is not None:
+                far = moved[client] if moved is not None and member.update_norms else None
+                step = Step(number, rate, losses[client], norms[client], far)
+                member.after_step(step, lambda client=client: self.numbers.state(client))  # type: ignore[misc]
+
+    def _backward(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Add up the gradients of the clients' rows; return each client's loss (clients,)."""
+        import torch
+
+        examples = [take(m.examples, each) for m, each in zip(self.members, rows, strict=False)]
+        losses = self._losses(examples)
+        torch.autograd.backward(losses.sum())
+        return losses.detach()
+
+    def _losses(self, examples: Sequence[Sequence[AnyExample]]) -> Tensor:
+        """Return the clients' losses (clients,) on these rows."""
+        import torch
+
+        bench, task = self.replica.bench, self.replica.bench.task
+        together = [example for each in examples for example in each]
+        batch = task.collate(together, pad_id=pad_id(bench))
+        self.here.layout = Layout(tuple(tuple(e.length for e in each) for each in examples))
+        batch = to_device(batch, self.execution)
+        given = nullcontext() if self.frozen is None else self.frozen.given(together, pad_id=pad_id(bench))
+        with given, self.execution.autocast():
+            logits = widened(task.logits(bench.model, bench.head, batch))
+        found, begin = [], 0
+        for rows in self.here.layout.rows:
+            own = {name: tensor[begin : begin + rows] for name, tensor in batch.items()}
+            found.append(task.loss(logits[begin : begin + rows], own))
+            begin += rows
+        return torch.stack(found)
+
+    def result(self, client: int) -> GroupTrained:
+        """Return what one client ends with."""
+        steps, state = self.members[client].steps, self.numbers.state(client)
+        loss = float(self.losses[client] / steps) if steps else 0.0
+        finite = bool(np.isfinite(loss)) and bool(self.numbers.moving[client].isfinite().all())
+        norm = float(self.norms[client] / steps) if steps else 0.0
+        return GroupTrained(Trained(loss, steps, norm) if finite else None, state)
+
+
+def _batches(member: Member) -> Iterator[NDArray[np.int64]]:
+    recipe, lengths = member.recipe, [e.length for e in member.examples]
+    return training_batches(
+        lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, rng=member.rng
+    )
+
+
+def _proximal(members: Sequence[Member], numbers: Numbers) -> Tensor:
+    """Return FedProx' mu for each client and number, (clients, width); what nobody sent is tied to nothing."""
+    mu = numbers.moving.new_tensor([m.recipe.proximal_mu for m in members])[:, None]
+    tied = numbers.columns.marked(lambda name: float(name not in members[0].private), like=numbers.moving)
+    return mu * tied
+
+
+def _optimizer(bench: Workbench, member: Member, numbers: Numbers) -> GroupedAdamW:
+    import torch
+
+    recipe = member.recipe
+    groups = hyper_parameters(bench, member.active, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay)
+    factors = {name: group.rate_factor for group in groups for name in group.names}
+    decays = {name: group.weight_decay for group in groups for name in group.names}
+    return GroupedAdamW(
+        torch.zeros_like(numbers.moving),
+        torch.zeros_like(numbers.moving),
+        numbers.columns.marked(factors.__getitem__, like=numbers.moving),
+        numbers.columns.marked(decays.__getitem__, like=numbers.moving),
+    )
+
+
+def _packing(bench: Workbench, here: Here, streams: GroupedStreams, frozen: FrozenLayers | None) -> Packing:
+    """Return what packs from the first block that is run."""
+    blocks = [block for _, block in _targets.blocks(bench.model)]
+    return Packing(here, streams, base_of(bench), blocks[0 if frozen is None else frozen.depth :])
+
+
+def base_of(bench: Workbench) -> Any:
+    """Return the transformers model within what a method made of it."""
+    from transformers import PreTrainedModel
+
+    return next(module for module in bench.model.modules() if isinstance(module, PreTrainedModel))

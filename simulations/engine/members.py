@@ -1,0 +1,146 @@
+"""The clients of a group, and their numbers side by side: (clients, numbers), of which each tensor is a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from client.batches import count_steps
+from client.recipe import Recipe
+from client.steps import Step
+from common.state import AdapterState, Array
+from common.tasks import AnyExample
+from common.workbench import Workbench
+from simulations.engine.grouped_tensor import Grouped
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from simulations.engine.layout import Here
+
+Read = Callable[[], AdapterState]
+"""Reads a client's tensors as they are after a step."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One client's training: what `client.training.train` takes, and the state it starts from.
+
+    after_step: is told each step, and can read the state that it led to. update_norms: whether steps say how far the
+    state moved.
+    """
+
+    name: str
+    examples: Sequence[AnyExample]
+    recipe: Recipe
+    state: AdapterState
+    active: Collection[str]
+    rng: np.random.Generator
+    dropout_seed: int
+    private: Collection[str] = ()
+    after_step: Callable[[Step, Read], None] | None = None
+    update_norms: bool = False
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps it takes."""
+        recipe = self.recipe
+        return count_steps(
+            len(self.examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps
+        )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where each tensor is among a client's numbers: {name: (from, shape)}, those that move and those that do not."""
+
+    moving: Mapping[str, tuple[int, tuple[int, ...]]]
+    still: Mapping[str, tuple[int, tuple[int, ...]]]
+
+    @staticmethod
+    def of(bench: Workbench, active: Collection[str]) -> Columns:
+        """Lay the workbench's trainable tensors out."""
+        shapes = {name: tuple(p.shape) for name, p in bench.parameters.items()}
+        return Columns(
+            _laid_out({name: s for name, s in shapes.items() if name in active}),
+            _laid_out({name: s for name, s in shapes.items() if name not in active}),
+        )
+
+    def marked(self, value_of: Callable[[str], float], *, like: Tensor) -> Tensor:
+        """Return (width,) of the tensors that move: each of a tensor's numbers has that tensor's value."""
+        import torch
+
+        found = [like.new_full((prod(shape),), value_of(name)) for name, (_, shape) in self.moving.items()]
+        return torch.cat(found) if found else like.new_zeros(0)
+
+
+def _laid_out(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, tuple[int, ...]]]:
+    found, begin = {}, 0
+    for name, shape in shapes.items():
+        found[name] = (begin, shape)
+        begin += prod(shape)
+    return found
+
+
+@dataclass
+class Numbers:
+    """All clients' numbers, (clients, width) each: of tensors that move, their gradients, and those that stay."""
+
+    columns: Columns
+    moving: Tensor
+    gradients: Tensor
+    still: Tensor
+
+    @staticmethod
+    def of(members: Sequence[Member], bench: Workbench, columns: Columns) -> Numbers:
+        """Read the clients' states; dtype and device are the workbench's."""
+        import torch
+
+        like = next(iter(bench.parameters.values()))
+
+        def rows(of: Mapping[str, object]) -> Tensor:
+            flat = [np.concatenate([np.ravel(m.state[name]) for name in of]) if of else np.zeros(0) for m in members]
+            return torch.from_numpy(np.stack(flat)).to(dtype=like.dtype, device=like.device)
+
+        moving = rows(columns.moving).contiguous()
+        return Numbers(columns, moving, torch.zeros_like(moving), rows(columns.still))
+
+    def grouped(self, clients: int, here: Here) -> dict[str, Grouped]:
+        """Return the first clients' tensors as parameters that gather their gradients in `gradients`."""
+        found = {}
+        for name, (begin, shape) in self.columns.moving.items():
+            found[name] = _leaves(self.moving[:clients], self.gradients[:clients], begin, shape, here)
+        for name, (begin, shape) in self.columns.still.items():
+            found[name] = Grouped.of(_view(self.still[:clients], begin, shape), here)
+        return found
+
+    def state(self, client: int) -> dict[str, Array]:
+        """Return copies of one client's tensors, by name: float32, sorted as a workbench reads them."""
+        found = {
+            name: _view(rows[client : client + 1], begin, shape)[0]
+            for rows, columns in ((self.moving, self.columns.moving), (self.still, self.columns.still))
+            for name, (begin, shape) in columns.items()
+        }
+        return {name: found[name].detach().cpu().float().numpy().copy() for name in sorted(found)}
+
+
+def _view(rows: Tensor, begin: int, shape: tuple[int, ...]) -> Tensor:
+    """Return (clients, *shape) without a copy."""
+    return rows[:, begin : begin + prod(shape)].unflatten(1, shape) if shape else rows[:, begin]
+
+
+def _leaves(values: Tensor, gradients: Tensor, begin: int, shape: tuple[int, ...], here: Here) -> Grouped:
+    """Return a grouped parameter whose gradients torch adds up in `gradients`, whichever way it is used."""
+    stacked, gradient = _view(values, begin, shape), _view(gradients, begin, shape)
+    parts = [_leaf(part, of) for part, of in zip(stacked.unbind(), gradient.unbind(), strict=True)]
+    return Grouped.of(_leaf(stacked, gradient), here, parts)
+
+
+def _leaf(value: Tensor, gradient: Tensor) -> Tensor:
+    leaf = value.detach().requires_grad_(True)
+    leaf.grad = gradient
+    return leaf

@@ -1,0 +1,123 @@
+"""Attention within the rows of a packed batch: transformers' eager attention, for one client's rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any  # transformers' caches and modules
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulations.engine.layout import CannotGroupError
+from simulations.engine.taking import Places, take
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulations.engine.layout import Block
+    from simulations.engine.packing import Packing
+
+ATTENTION = "fedpeft_packed"
+_AT_WORK: ContextVar[Packing] = ContextVar("packing")
+"""The packing of the model that computes in this thread: transformers' functions are found by name alone."""
+
+
+def registered() -> None:
+    """Have transformers know the attention by its name."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, attend)
+
+
+@contextmanager
+def attending(packing: Packing) -> Iterator[None]:
+    """Have `attend` serve this packing in this thread."""
+    token = _AT_WORK.set(packing)
+    try:
+        yield
+    finally:
+        _AT_WORK.reset(token)
+
+
+class Prefix:
+    """Stands for a cache that holds a method's virtual keys and values: blocks are told that nothing is cached."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def get_seq_length(self, *_: object) -> int:
+        """Return how many virtual tokens there are."""
+        return int(self._cache.get_seq_length())
+
+    def update(self, keys: Tensor, values: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Return what is given."""
+        return keys, values
+
+    def of(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Return virtual keys and values (rows, heads, virtual tokens, width) of one layer."""
+        found = self._cache.layers[layer]
+        return found.keys, found.values
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,  # noqa: ARG001 # transformers' signature; made for padded rows
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Return (1, tokens, heads, width) of queries, keys and values (1, heads, tokens, width)."""
+    packing = _AT_WORK.get()
+    if key.shape[1] != query.shape[1] or getattr(module, "is_causal", False):
+        raise CannotGroupError("attention that looks back only, or shares keys between heads, is not packed")
+    blocks, (_one, heads, _tokens, width) = packing.here.blocks, query.shape
+    places = _block_places(blocks)
+    own = [take(each[0].transpose(0, 1).reshape(-1, heads * width), places) for each in (query, key, value)]
+    prefix = None if packing.prefix is None else packing.prefix.of(module.layer_idx)
+    sizes = [block.rows * block.positions for block in blocks]
+    found, first_row = [], 0
+    for client, (block, *parts) in enumerate(zip(blocks, *(each.split(sizes) for each in own), strict=True)):
+        q, k, v = (p.reshape(block.rows, block.positions, heads, width).transpose(1, 2) for p in parts)
+        if prefix is not None:
+            rows = slice(first_row, first_row + block.rows)
+            k, v = (torch.cat([own_prefix[rows].to(k.dtype), each], dim=2) for own_prefix, each in zip(prefix, (k, v)))
+        first_row += block.rows
+        scores = torch.matmul(q, k.transpose(2, 3)) * (width**-0.5 if scaling is None else scaling)
+        weights = torch.softmax(_masked(scores, block), dim=-1)
+        if dropout:
+            weights = weights * packing.streams.of_client(client, weights, dropout)
+        found.append(torch.matmul(weights, v).transpose(1, 2).reshape(-1, heads * width))
+    joined = take(torch.cat(found), places.inverse())
+    return joined.reshape(1, -1, heads, width), None
+
+
+def _masked(scores: Tensor, block: Block) -> Tensor:
+    """Keep the rows of a block from looking at their padding; scores: (rows, heads, queries, virtual + keys)."""
+    if block.places is None:
+        return scores
+    there = np.zeros(block.rows * block.positions, dtype=np.bool_)
+    there[block.places] = True
+    virtual = scores.shape[-1] - block.positions
+    seen = np.pad(there.reshape(block.rows, block.positions), ((0, 0), (virtual, 0)), constant_values=True)
+    added = torch.zeros(seen.shape, dtype=scores.dtype).masked_fill_(
+        torch.from_numpy(~seen), torch.finfo(scores.dtype).min
+    )
+    return scores + added[:, None, None, :].to(scores.device)
+
+
+def _block_places(blocks: Sequence[Block]) -> Places:
+    """Return the way from packed tokens to each client's rows, padded to its own longest."""
+    parts = []
+    for block in blocks:
+        there = np.ones(block.rows * block.positions, dtype=np.bool_)
+        if block.places is not None:
+            there[:] = False
+            there[block.places] = True
+        parts.append(there)
+    return Places.of(np.concatenate(parts))
