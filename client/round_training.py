@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from client.execution import Execution
 from client.recipe import Recipe
 from client.regulariser import regularisers_of
@@ -42,7 +44,7 @@ def train_round(
     work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
 ) -> Trained:
     """Train what is in the workbench, in place; batches are the same in every process, dropout is each one's own."""
-    number, rank = work.recipe.round_number, setting.place.rank
+    rank = setting.place.rank
     regularisers = regularisers_of(
         work.regulariser,
         bench,
@@ -60,7 +62,7 @@ def train_round(
         active=work.active,
         private=work.private,
         execution=execution,
-        rng=generator(work.seed, round_number=number, site=work.site, purpose="batches"),
+        rng=batches_rng(work),
         dropout_seed=dropout_seed(work, rank),
         setting=replace(setting, regularisers=(*regularisers, *tails)),
     )
@@ -70,3 +72,8 @@ def dropout_seed(work: RoundWork, rank: int = 0) -> int:
     """Return what dropout is drawn from in this round, in the site's process of this number."""
     purpose = f"dropout {rank}" if rank else "dropout"
     return integer_seed(work.seed, round_number=work.recipe.round_number, site=work.site, purpose=purpose)
+
+
+def batches_rng(work: RoundWork) -> np.random.Generator:
+    """Return what the round's batches are drawn from, the same in each of a site's processes."""
+    return generator(work.seed, round_number=work.recipe.round_number, site=work.site, purpose="batches")

@@ -22,11 +22,11 @@ from client.ledger import Ledger
 from client.out_of_memory import told_when_out_of_memory
 from client.private_reply import hidden
 from client.recipe import recipe_of
-from client.round_training import RoundWork, train_round
+from client.round_training import RoundWork
 from client.round_update import update_of
-from client.scoring import score
 from client.shield import Shield
 from client.site_rows import SiteRows
+from client.site_work import HERE_AND_NOW, SiteWork
 from client.step_log import StepLog
 from client.steps import Setting, Step
 from client.store import NOTHING, Kept, SiteStore
@@ -58,6 +58,7 @@ class Trainer:
     team: the further processes of a site that trains on several devices. shield: of its patients, where the study has
     patient-level privacy; else `ledger`, where there is one, is told that nothing protects them. inherited: private
     tensors of the site's own that it begins with, where the study goes on from an earlier one; else the bundle's.
+    site_work: what computes.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Trainer:
     shield: Shield | None = None
     ledger: Ledger | None = None
     inherited: AdapterState = field(default_factory=dict)
+    site_work: SiteWork = HERE_AND_NOW
 
     @property
     def schema(self) -> AdapterSchema:
@@ -108,9 +110,7 @@ class Trainer:
         self.store.check_run(request.run, limit=self.gate.policy.runs)
 
     def _answer_new(self, request: Request) -> Answer:
-        initial = {n: self.inherited.get(n, self.bundle.initial[n]) for n in self.schema.private.names}
-        # Where nothing is private, an earlier answer need not be read, nor be readable.
-        private = self.store.private(request, initial) if initial else {}
+        private = self._private_before(request)
         left_out = self.store.left_out(request) if request.kind == "train" and self.compression.keeps_error else NOTHING
         with limited_threads(self.execution.threads):
             answer, kept = self._gated(request, Kept(private, left_out))
@@ -118,6 +118,18 @@ class Trainer:
             self.store.save(request, answer, kept.private, kept.left_out)
             self._settle(request)
         return answer
+
+    def _private_before(self, request: Request) -> AdapterState:
+        initial = {n: self.inherited.get(n, self.bundle.initial[n]) for n in self.schema.private.names}
+        # Where nothing is private, an earlier answer need not be read, nor be readable.
+        return self.store.private(request, initial) if initial else {}
+
+    def state_before(self, request: Request) -> AdapterState:
+        """Return what is evaluated and trained from: what was received, and the site's own private tensors."""
+        return self._received(request, self._private_before(request))
+
+    def _received(self, request: Request, private: AdapterState) -> AdapterState:
+        return {**padded(request.shared, self.schema), **private}
 
     def _settle(self, request: Request) -> None:
         """Note, once an answer is stored, that it may have left: asked again after its loss, it is charged anew."""
@@ -178,7 +190,7 @@ class Trainer:
 
     def _work(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
         start = time.perf_counter()
-        self.bench.write({**padded(request.shared, self.schema), **before.private})
+        self.bench.write(self._received(request, before.private))
         evaluations = {split: self.evaluate(split, request) for split in request.splits}
         measured = {"seconds_evaluate": (evaluated := time.perf_counter()) - start}
         if request.kind == "evaluate":
@@ -224,14 +236,15 @@ class Trainer:
             return self._trained(request, Setting(after_step=after_step, update_norms=note is not None))
 
     def _trained(self, request: Request, setting: Setting) -> Trained:
-        work, examples = self._round_work(request), self.rows.train.examples
+        work, examples = self.round_work(request), self.rows.train.examples
         if self.shield is not None:
             return self.shield.train(work, self.bench, examples, self.execution, setting)
         if self.team is not None:
             return self.team.train(work, self.bench.read(), self.bench, setting)
-        return train_round(work, self.bench, examples, execution=self.execution, setting=setting)
+        return self.site_work.train(work, self.bench, examples, execution=self.execution, setting=setting)
 
-    def _round_work(self, request: Request) -> RoundWork:
+    def round_work(self, request: Request) -> RoundWork:
+        """Return what a request to train asks for."""
         study, private = self.bundle.study, self.schema.private.names
         unfrozen = matching(private, patterns_in(study.training.unfreeze, request.round))
         return RoundWork(
@@ -254,7 +267,8 @@ class Trainer:
     def evaluate(self, split: Split, request: Request) -> SplitEvaluation:
         """Score what is in the workbench on one split; test scores are also kept on the site's own disk."""
         part = self.rows.part(split)
-        measure, outputs = self.bench.task.measure, score(self.bench, part.examples, execution=self.execution)
+        measure = self.bench.task.measure
+        outputs = self.site_work.score(split, self.bench, part.examples, execution=self.execution)
         if split == "test":
             self.store.save_test_scores(request.run, outputs)
         wanted = self.bundle.study.evaluation.resamples
@@ -277,6 +291,7 @@ class Trainer:
     def _evidence(self, test: NDArray[np.float64], request: Request) -> SiteEvidence:
         study, task = self.bundle.study, self.bench.task
         wanted = study.evaluation.recalibration and isinstance(task.measure, ClassMeasure)
-        validation = score(self.bench, self.rows.validation.examples, execution=self.execution) if wanted else None
+        examples = self.rows.validation.examples
+        validation = self.site_work.score("validation", self.bench, examples, execution=self.execution) if wanted else None
         reporter = Reporter(self.name, study, task, self.gate.policy, request.seed)
         return reporter.evidence(self.rows, validation=validation, test=test)

@@ -68,6 +68,14 @@ def memory_bytes(limit: Path = CGROUP_MEMORY) -> int | None:
     return min(total, int(text)) if text.isdigit() else total
 
 
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Return the memory, in bytes, that programs can take now without any being swapped out; half of all if unknown."""
+    total = memory_bytes() or 2**32
+    lines = meminfo.read_text().splitlines() if meminfo.is_file() else []
+    found = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return total // 2 if found is None else min(total, 1024 * int(found))
+
+
 def disk(folder: Path, *, size_bytes: int = 32 * 2**20) -> Disk:
     """Measure `folder` by writing a file of `size_bytes` that leaves no trace."""
     block = os.urandom(2**20)  # not zeros: some file systems store those for nothing

@@ -12,6 +12,7 @@ from client.execution import Execution
 from common.errors import CheckpointError, StudyError
 from common.files import write_json
 from common.locking import at_work, is_at_work
+from simulations.engine.plan import Shape
 
 _FACTS = "run.json"
 _PREPARING = "preparing"
@@ -38,6 +39,11 @@ class RunFolder:
     def sites(self) -> Path:
         """The virtual sites' own disks, one folder each."""
         return self.path / "sites"
+
+    @property
+    def engine(self) -> Path:
+        """How clients are trained together."""
+        return self.path / "engine.json"
 
     @property
     def scratch(self) -> Path:
@@ -134,7 +140,8 @@ class RunFolder:
         try:
             content = json.loads(self._facts.read_text())
             execution = Execution(**content.pop("execution"))
-            return RunFacts(execution=execution, **content)
+            groups = content.pop("groups", None)
+            return RunFacts(execution=execution, groups=None if groups is None else Shape(**groups), **content)
         except FileNotFoundError:
             raise CheckpointError(f"no run to resume in {self.path}; leave out --resume to start one") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -143,7 +150,10 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Identity of a run, its study (digest before locking), bundle and rows (digest of the file), how it computes."""
+    """Identity of a run, its study (digest before locking), bundle and rows (digest of the file), how it computes.
+
+    groups: of clients that are to be trained together; None: as suits the machine, which is decided once.
+    """
 
     run: str
     study_file: str
@@ -151,6 +161,7 @@ class RunFacts:
     rows: str
     seed: int
     execution: Execution
+    groups: Shape | None = None
 
 
 def check_seeds(folder: Path, *, resume: bool) -> None:

@@ -9,9 +9,10 @@ The private names of flwr that this needs are all in this file: `TaskIdentity`, 
 `NodeInfo`; `make_message`; `SUPERLINK_NODE_ID`, `ErrorCode`; and `_message_id`, which has no setter.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from typing import Protocol
 
 from flwr.app import Context, Error, Message, RecordDict, UserConfigValue
 from flwr.app.message.message import make_message
@@ -37,14 +38,31 @@ def task_identity() -> Iterator[None]:
         TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before
 
 
+class Ahead(Protocol):
+    """What computes for several sites at once, before each of them is asked."""
+
+    def arranged(self, waiting: Mapping[str, tuple[str, Message]]) -> Sequence[str]:
+        """Return the ids of messages in the order in which to handle them; waiting: {id: (site, message)}."""
+        ...
+
+    def done(self, site: str) -> None:
+        """Forget a site: it has answered."""
+        ...
+
+
 class InProcessGrid(Grid):
     """A grid whose nodes are calls of one ClientApp.
 
     `sites[i]` is the node with `node_config["partition-id"] = i`. `named = False` hides the names, as grids of other
-    runtimes do.
+    runtimes do. ahead: is shown the messages that wait, before the first of them is handled.
     """
 
-    def __init__(self, client_app: ClientApp, sites: Sequence[str], *, named: bool = True) -> None:
+    def __init__(
+        self, client_app: ClientApp, sites: Sequence[str], *, named: bool = True, ahead: Ahead | None = None
+    ) -> None:
+        self._ahead = ahead
+        self._sites = {_FIRST_NODE + i: site for i, site in enumerate(sites)}
+        self._is_arranged = True
         self._client_app = client_app
         self._contexts = {_FIRST_NODE + i: _context(_FIRST_NODE + i, i, len(sites)) for i in range(len(sites))}
         self._names = dict(zip(self._contexts, sites, strict=True)) if named else {}
@@ -87,10 +105,15 @@ class InProcessGrid(Grid):
         # Before the site sees it: a reply copies the id of what it answers.
         message.metadata.__dict__["_message_id"] = message_id
         self._pending[message_id] = message
+        self._is_arranged = False
         return message_id
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Handle the first queued message among these, in the order they were pushed, and return its reply."""
+        """Handle the first queued message among these, as they were pushed or are arranged, and return its reply."""
+        if self._ahead is not None and not self._is_arranged:
+            waiting = {i: (self._site(message), message) for i, message in self._pending.items()}
+            self._pending = {i: self._pending[i] for i in self._ahead.arranged(waiting)}
+        self._is_arranged = True
         wanted = set(message_ids)
         first = next((i for i in self._pending if i in wanted), None)
         return [] if first is None else [self._handle(first, self._pending.pop(first))]
@@ -100,7 +123,14 @@ class InProcessGrid(Grid):
         return self._named(message_id, _error(self._pending.pop(message_id)))
 
     def _handle(self, message_id: str, message: Message) -> Message:
-        return self._named(message_id, self._call(message))
+        try:
+            return self._named(message_id, self._call(message))
+        finally:
+            if self._ahead is not None:
+                self._ahead.done(self._site(message))
+
+    def _site(self, message: Message) -> str:
+        return self._sites[message.metadata.dst_node_id]
 
     def _named(self, message_id: str, reply: Message) -> Message:
         reply.metadata.__dict__["_message_id"] = f"{message_id}r"
@@ -124,8 +154,12 @@ class InProcessGrid(Grid):
 
 def run_inprocess(server_app: ServerApp, client_app: ClientApp, sites: Sequence[str], *, named: bool = True) -> None:
     """Run a ServerApp over virtual sites to its end; what it raises passes through."""
+    run_over(InProcessGrid(client_app, sites, named=named), server_app)
+
+
+def run_over(grid: Grid, server_app: ServerApp) -> None:
+    """Run a ServerApp over a grid in this process to its end; what it raises passes through."""
     with task_identity():
-        grid = InProcessGrid(client_app, sites, named=named)
         server_app(grid, _context(SUPERLINK_NODE_ID, 0, 1))
 
 

@@ -96,12 +96,15 @@ def _play_inprocess(
     deliver: Callable[[Outcome], None],
     progress: Progress,
 ) -> None:
-    from client.app import make_app as make_client
-    from simulations.inprocess import run_inprocess
+    from simulations.inprocess import run_over
+    from simulations.site_grid import site_grid
 
-    client = make_client(lambda context: sites.endpoint(job.sites[int(context.node_config["partition-id"])]))
     server = make_app(without_deadlines(job), state, deliver=deliver, progress=progress)
-    run_inprocess(server, client, job.sites)
+    try:
+        run_over(site_grid(sites, job.sites), server)
+    finally:
+        if sites.engine is not None:
+            sites.engine.close()
 
 
 def _state(bundle: Bundle, folder: RunFolder, facts: RunFacts) -> ServerState:

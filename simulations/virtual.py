@@ -33,6 +33,9 @@ from simulations.audit.canaries import Canaries, canaries_of, planted
 from simulations.bad_sites import BadSite, attacks_of, poisoned
 from simulations.catalogue import base_folder, simulation_of
 from simulations.continuing.earlier import read_inherited
+from simulations.engine.engine import Engine
+from simulations.engine.opening import Decision, decided, open_engine
+from simulations.engine.plan import Shape
 from simulations.folder import RunFacts, RunFolder
 from simulations.new_rows import read_new_rows
 from simulations.sites import divide
@@ -62,7 +65,8 @@ def read_sites(study: Study, scratch: Path) -> dict[str, Rows]:
 class VirtualSites:
     """The sites of a run in this process: rows as read, rows as split and tokenised, and the shared workbench.
 
-    Both have what the study plants: labels of an attack, and canaries.
+    Both have what the study plants: labels of an attack, and canaries. engine: trains several sites together, as was
+    decided; None: each is trained when it is asked.
     """
 
     bundle: Bundle
@@ -74,6 +78,8 @@ class VirtualSites:
     attacks: Mapping[str, Attack] = field(default_factory=dict)
     canaries: Canaries | None = None
     start: Start | None = None
+    decision: Decision = Decision()
+    engine: Engine | None = None
 
     def endpoint(self, site: str) -> SiteEndpoint:
         """Return what answers for one site: its trainer, which at a bad site is not believed."""
@@ -117,7 +123,9 @@ class VirtualSites:
         return Ledger(self.folder.sites / site / "privacy", seal=None, pseudonym_key=b"", durable=False)
 
 
-def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> VirtualSites:
+def open_sites(
+    folder: RunFolder, bundle: Bundle, execution: Execution, groups: Shape | None = None
+) -> VirtualSites:
     """Read and tokenise all rows, and load the base model once."""
     study = bundle.study
     true = read_sites(study, folder.scratch)
@@ -129,7 +137,9 @@ def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution) -> Virtu
     rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
     examples = [example for part in rows.values() for example in part.train.examples]
     start = engine_for(study, bench, examples, execution)
-    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks, canaries, start)
+    decision = decided(folder.engine, study, bench, execution, rows, groups)
+    engine = open_engine(bench, execution, decision)
+    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks, canaries, start, decision, engine)
 
 
 def check_sites(sites: Mapping[str, Rows], study: Study) -> None:
@@ -163,4 +173,4 @@ def resident_sites(folder: str) -> VirtualSites:
 @lru_cache(maxsize=1)
 def _opened(folder: RunFolder, facts: RunFacts) -> VirtualSites:
     """By the run's name too, which is in the facts: its folder may have held another run before."""
-    return open_sites(folder, read_bundle(folder.bundle), facts.execution)
+    return open_sites(folder, read_bundle(folder.bundle), facts.execution, facts.groups)

@@ -7,8 +7,8 @@ Grouped adapters over one base model are what S-LoRA (Sheng et al. 2023, https:/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # transformers' models are untyped
 
@@ -22,6 +22,7 @@ from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers
 from client.optimizer import hyper_parameters
 from client.recipe import learning_rate
+from client.scoring import score
 from client.steps import Step
 from client.training import Trained, set_training_mode
 from common.peft_methods import _targets
@@ -50,17 +51,26 @@ class GroupTrained:
 
 
 def train_group(
-    replica: Replica, members: Sequence[Member], execution: Execution, *, packs: bool
+    replica: Replica,
+    members: Sequence[Member],
+    execution: Execution,
+    *,
+    packs: bool,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, GroupTrained]:
-    """Train clients with one recipe (but for `proximal_mu`) and one set of active tensors; results by name.
+    """Train clients whose recipes have the same batch size, decay and clipping, and their active tensors the same names.
 
-    The numbers are those that `client.training.train` has for each client alone, but for how sums are rounded.
+    The results, by name, are those that `client.training.train` has for each client alone, but for how sums are
+    rounded. `check_stop` is called before each step, and ends the training with what it raises.
     """
     ordered = sorted(members, key=lambda m: (-m.steps, m.name))
     loop = _Loop.start(replica, ordered, execution, packs=packs)
-    with loop.at_work():
+    try:
         for number in range(ordered[0].steps):
+            check_stop()
             loop.step(number)
+    finally:
+        loop.release()
     return {member.name: loop.result(client) for client, member in enumerate(ordered)}
 
 
@@ -90,7 +100,6 @@ class _Loop:
         import torch
 
         bench, active = replica.bench, members[0].active
-        set_training_mode(bench)
         numbers = Numbers.of(members, bench, Columns.of(bench, active))
         here = Here(Layout(()))
         streams = GroupedStreams([DropoutStream(m.dropout_seed) for m in members], here)
@@ -112,15 +121,8 @@ class _Loop:
             norms=torch.zeros(len(members), dtype=numbers.moving.dtype, device=execution.device),
         )
 
-    def at_work(self) -> AbstractContextManager[object]:
-        stack = ExitStack()
-        stack.enter_context(dropout_by(self.streams.noise, device=self.execution.device))
-        if self.packing is not None:
-            stack.enter_context(self.packing.at_work())
-        stack.callback(self._release)
-        return stack
-
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Have the model use its own tensors again."""
         self.holding.__exit__(None, None, None)
         self.holding, self.held = nullcontext(), 0
 
@@ -128,7 +130,8 @@ class _Loop:
         """Have the model use the first clients' tensors."""
         if clients == self.held:
             return
-        self._release()
+        self.release()
+        set_training_mode(self.replica.bench)
         self.holding = self.replica.holding(self.numbers.grouped(clients, self.here), self.here)
         self.holding.__enter__()
         self.held = clients
@@ -161,7 +164,7 @@ class _Loop:
             if member.after_step is not None:
                 far = moved[client] if moved is not None and member.update_norms else None
                 step = Step(number, rate, losses[client], norms[client], far)
-                member.after_step(step, lambda client=client: self.numbers.state(client))  # type: ignore[misc]
+                member.after_step(step, After(self, client))
 
     def _backward(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:
         """Add up the gradients of the clients' rows; return each client's loss (clients,)."""
@@ -181,8 +184,7 @@ class _Loop:
         batch = task.collate(together, pad_id=pad_id(bench))
         self.here.layout = Layout(tuple(tuple(e.length for e in each) for each in examples))
         batch = to_device(batch, self.execution)
-        given = nullcontext() if self.frozen is None else self.frozen.given(together, pad_id=pad_id(bench))
-        with given, self.execution.autocast():
+        with self._around(together), self.execution.autocast():
             logits = widened(task.logits(bench.model, bench.head, batch))
         found, begin = [], 0
         for rows in self.here.layout.rows:
@@ -191,6 +193,23 @@ class _Loop:
             begin += rows
         return torch.stack(found)
 
+    @contextmanager
+    def _around(self, examples: Sequence[AnyExample]) -> Iterator[None]:
+        """Have dropout, packing and frozen layers as they are in training."""
+        with ExitStack() as stack:
+            stack.enter_context(dropout_by(self.streams.noise, device=self.execution.device))
+            if self.packing is not None:
+                stack.enter_context(self.packing.at_work())
+            if self.frozen is not None:
+                stack.enter_context(self.frozen.given(examples, pad_id=pad_id(self.replica.bench)))
+            yield
+
+    def score(self, client: int, examples: Sequence[AnyExample]) -> NDArray[np.float64]:
+        """Return scores (n, width) of one client's numbers as they are now."""
+        self.release()
+        self.replica.bench.write(self.numbers.state(client))
+        return score(self.replica.bench, examples, execution=self.execution)
+
     def result(self, client: int) -> GroupTrained:
         """Return what one client ends with."""
         steps, state = self.members[client].steps, self.numbers.state(client)
@@ -198,6 +217,22 @@ class _Loop:
         finite = bool(np.isfinite(loss)) and bool(self.numbers.moving[client].isfinite().all())
         norm = float(self.norms[client] / steps) if steps else 0.0
         return GroupTrained(Trained(loss, steps, norm) if finite else None, state)
+
+
+@dataclass(frozen=True)
+class After:
+    """One client after a step."""
+
+    loop: _Loop
+    client: int
+
+    def state(self) -> AdapterState:
+        """Return copies of its tensors."""
+        return self.loop.numbers.state(self.client)
+
+    def score(self, examples: Sequence[AnyExample]) -> NDArray[np.float64]:
+        """Return what its model says of examples, (n, width)."""
+        return self.loop.score(self.client, examples)
 
 
 def _batches(member: Member) -> Iterator[NDArray[np.int64]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.batches import count_steps
 from client.recipe import Recipe
@@ -22,15 +23,23 @@ if TYPE_CHECKING:
 
     from simulations.engine.layout import Here
 
-Read = Callable[[], AdapterState]
-"""Reads a client's tensors as they are after a step."""
+class Afterwards(Protocol):
+    """One client after a step."""
+
+    def state(self) -> AdapterState:
+        """Return copies of its tensors."""
+        ...
+
+    def score(self, examples: Sequence[AnyExample]) -> NDArray[np.float64]:
+        """Return what its model says of examples, (n, width)."""
+        ...
 
 
 @dataclass(frozen=True)
 class Member:
     """One client's training: what `client.training.train` takes, and the state it starts from.
 
-    after_step: is told each step, and can read the state that it led to. update_norms: whether steps say how far the
+    after_step: is told each step, and can look at what it led to. update_norms: whether steps say how far the
     state moved.
     """
 
@@ -42,7 +51,7 @@ class Member:
     rng: np.random.Generator
     dropout_seed: int
     private: Collection[str] = ()
-    after_step: Callable[[Step, Read], None] | None = None
+    after_step: Callable[[Step, Afterwards], None] | None = None
     update_norms: bool = False
 
     @property

@@ -1,0 +1,53 @@
+"""The seam between what a site answers and what computes for it: here and now, or, in a simulation, ahead of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.execution import Execution
+from client.round_training import RoundWork, train_round
+from client.scoring import score
+from client.steps import Setting
+from client.training import Trained
+from common.protocol import Split
+from common.tasks import AnyExample
+from common.workbench import Workbench
+
+
+class SiteWork(Protocol):
+    """Trains and scores what is in a site's workbench."""
+
+    def train(
+        self, work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
+    ) -> Trained:
+        """Leave the trained tensors in the workbench. Raises RefusedError("TRAINING_DIVERGED")."""
+        ...
+
+    def score(
+        self, split: Split, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution
+    ) -> NDArray[np.float64]:
+        """Return scores (n, width) of one split's examples."""
+        ...
+
+
+class HereAndNow:
+    """What a hospital does."""
+
+    def train(
+        self, work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
+    ) -> Trained:
+        """Train."""
+        return train_round(work, bench, examples, execution=execution, setting=setting)
+
+    def score(
+        self, split: Split, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution  # noqa: ARG002
+    ) -> NDArray[np.float64]:
+        """Score."""
+        return score(bench, examples, execution=execution)
+
+
+HERE_AND_NOW = HereAndNow()

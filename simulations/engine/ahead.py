@@ -1,0 +1,187 @@
+"""A round's clients computed ahead, in groups: when a message asks a site to train, what came of it is there.
+
+What a grid is about to hand to its sites is looked at first: who is to train from what, who is to be scored. Groups
+are trained by the engine's workers, so many at a time as there are workers and one more, and each site's trainer then
+finds its own part (`client.site_work.SiteWork`). Whoever is not found computes here and now, as a hospital does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.batches import count_steps
+from client.execution import Execution
+from client.round_training import RoundWork, batches_rng, dropout_seed
+from client.scoring import score
+from client.site_work import HERE_AND_NOW
+from client.steps import Setting, Step
+from client.training import Trained
+from common.carried import split_carried
+from common.errors import RefusedError
+from common.protocol import Request, Split
+from common.state import AdapterState
+from common.tasks import AnyExample
+from common.workbench import Workbench
+from simulations.engine.engine import Engine
+from simulations.engine.group import GroupTrained
+from simulations.engine.members import Member
+from simulations.engine.plan import plan_groups
+from simulations.engine.replica import Replica
+
+if TYPE_CHECKING:
+    from client.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A site that a message waits for, and what it asks."""
+
+    trainer: Trainer
+    request: Request
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the site would only give an earlier answer again."""
+        try:
+            return self.trainer.store.find(self.request) is not None
+        except RefusedError:
+            return True
+
+
+@dataclass
+class Computed:
+    """What was computed for one site: scores by split, and, where it trains, the outcome and each step."""
+
+    scores: Mapping[Split, NDArray[np.float64]]
+    outcome: GroupTrained | None = None
+    steps: list[Step] = field(default_factory=list)
+
+
+@dataclass
+class Ahead:
+    """The groups that the sites which are asked are in, begun in their order."""
+
+    engine: Engine
+    _waiting: deque[tuple[Asked, ...]] = field(default_factory=deque)
+    _begun: dict[str, Future[dict[str, Computed]]] = field(default_factory=dict)
+
+    def expect(self, asked: Iterable[Asked]) -> list[str]:
+        """Plan for the sites that are asked; return the names of those in groups, in the order of the groups."""
+        by_name = {each.trainer.name: each for each in asked if can_be_grouped(each)}
+        steps = {name: steps_of(each) for name, each in by_name.items()}
+        groups = plan_groups(steps, self.engine.shape)
+        self._waiting = deque(tuple(by_name[name] for name in group) for group in groups)
+        self._begun = {}
+        return [name for group in groups for name in group]
+
+    def computed(self, name: str) -> Computed | None:
+        """Return what was computed for a site since it was asked; None where nothing was."""
+        self._begin()
+        while name not in self._begun and any(name == each.trainer.name for group in self._waiting for each in group):
+            self._begin_next()
+        return self._begun[name].result()[name] if name in self._begun else None
+
+    def done(self, name: str) -> None:
+        """Forget a site: it has answered."""
+        self._begun.pop(name, None)
+
+    def _begin(self) -> None:
+        """Have the workers busy and one group more wait for them; what is done waits for its sites to be handled."""
+        while self._waiting and len(set(self._begun.values())) <= self.engine.shape.workers:
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        group = self._waiting.popleft()
+        if not all(each.is_answered for each in group):
+            future = self.engine.submit(lambda replica: compute(self.engine, replica, group))
+            self._begun |= {each.trainer.name: future for each in group}
+
+
+@dataclass(frozen=True)
+class WorkAhead:
+    """What computes for one site: it was computed ahead, or is now."""
+
+    ahead: Ahead
+    name: str
+
+    def train(
+        self, work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
+    ) -> Trained:
+        """Leave the trained tensors in the workbench. Raises RefusedError("TRAINING_DIVERGED")."""
+        found = self.ahead.computed(self.name)
+        if found is None or found.outcome is None:
+            return HERE_AND_NOW.train(work, bench, examples, execution=execution, setting=setting)
+        bench.write(found.outcome.state)
+        for step in found.steps if setting.after_step is not None else ():
+            setting.after_step(step)
+        if found.outcome.trained is None:
+            raise RefusedError("TRAINING_DIVERGED")
+        return found.outcome.trained
+
+    def score(
+        self, split: Split, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution
+    ) -> NDArray[np.float64]:
+        """Return scores (n, width) of one split's examples."""
+        found = self.ahead.computed(self.name)
+        if found is None or split not in found.scores:
+            return HERE_AND_NOW.score(split, bench, examples, execution=execution)
+        return found.scores[split]
+
+
+def can_be_grouped(asked: Asked) -> bool:
+    """Whether a request is of the kind that groups are made of: nothing is added to the loss, or to the base model."""
+    if asked.request.kind == "evaluate":
+        return True
+    return not asked.trainer.round_work(asked.request).extra and not split_carried(asked.request.shared)[1]
+
+
+def steps_of(asked: Asked) -> int:
+    """Return how many steps a site takes; 0 where it is only scored."""
+    if asked.request.kind == "evaluate":
+        return 0
+    recipe, rows = asked.trainer.round_work(asked.request).recipe, len(asked.trainer.rows.train)
+    return count_steps(rows, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
+
+
+def compute(engine: Engine, replica: Replica, group: Sequence[Asked]) -> dict[str, Computed]:
+    """Score what each site of a group received on its own rows, then train those that train, in a worker's thread."""
+    found, members = {}, []
+    for each in group:
+        state = each.trainer.state_before(each.request)
+        found[each.trainer.name] = own = Computed(_scores(engine, replica, each, state))
+        if each.request.kind == "train":
+            members.append(_member(each, state, own.steps))
+    for name, outcome in engine.train(replica, members).items() if members else ():
+        found[name].outcome = outcome
+    return found
+
+
+def _scores(engine: Engine, replica: Replica, asked: Asked, state: AdapterState) -> dict[Split, NDArray[np.float64]]:
+    """Return the scores of the splits that are asked for: those that the site has when it computes them alone."""
+    replica.bench.write(state)
+    parts = {split: asked.trainer.rows.part(split) for split in asked.request.splits}
+    return {split: score(replica.bench, part.examples, execution=engine.execution) for split, part in parts.items()}
+
+
+def _member(asked: Asked, state: AdapterState, steps: list[Step]) -> Member:
+    """Return a site's part in a group, with the streams of random numbers that it has alone."""
+    work = asked.trainer.round_work(asked.request)
+    return Member(
+        name=work.site,
+        examples=asked.trainer.rows.train.examples,
+        recipe=work.recipe,
+        state=state,
+        active=work.active,
+        rng=batches_rng(work),
+        dropout_seed=dropout_seed(work),
+        private=work.private,
+        after_step=lambda step, _: steps.append(step),
+        update_norms=asked.trainer.step_log is not None,
+    )

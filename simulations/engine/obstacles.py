@@ -1,0 +1,106 @@
+"""What keeps a study's clients from being trained in groups: known before anything runs, or found by a trial.
+
+The trial trains a few rows of two sites for two steps both ways. A method, task or base model of which nobody thought
+is then either right in a group, or trained one client at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from client.execution import Execution
+from client.recipe import Recipe, recipe_of
+from client.training import Trained, train
+from common.errors import RefusedError
+from common.peft_methods import AllocatesRanks
+from common.protecting import mechanism_of
+from common.state import AdapterState
+from common.study import Study
+from common.tasks import AnyExample
+from common.workbench import Workbench
+from simulations.engine.group import GroupTrained, train_group
+from simulations.engine.layout import CannotGroupError
+from simulations.engine.members import Member
+from simulations.engine.replica import replica_of
+
+if TYPE_CHECKING:
+    from client.site_rows import SiteRows
+
+TRIAL_ROWS = 3
+TRIAL_STEPS = 2
+TOLERANCE: Mapping[str, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 5e-2}
+"""Of loss and gradient norm, relative: sums that are rounded otherwise stay far below, a wrong gradient far above."""
+
+
+def known_obstacle(study: Study, bench: Workbench, execution: Execution) -> str | None:
+    """Return why this study's clients are trained one after the other, as far as the study itself tells."""
+    training = study.training
+    if mechanism_of(study).unit == "patient":
+        return "patients are hidden in each step's gradient"
+    if training.regulariser is not None:
+        return "training.regulariser adds a term of each client's own to the loss"
+    if training.accumulate > 1:
+        return "training.accumulate takes a step in parts"
+    if bench.own_norms:
+        return "each client's BatchNorms learn statistics of its own"
+    if isinstance(bench.method, AllocatesRanks):
+        return f"peft.method = {study.peft.method!r} prunes ranks by each client's gradients"
+    if execution.precision == "fp16":
+        return "in fp16 each client skips steps of its own"
+    return None
+
+
+def found_obstacle(
+    study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], *, packs: bool
+) -> str | None:
+    """Return what a trial found: that something cannot be grouped, or that it comes out otherwise; None where neither."""
+    recipe = replace(recipe_of(study, round_number=1), steps=TRIAL_STEPS, batch_size=TRIAL_ROWS - 1)
+    state = bench.read()
+    rows = {name: sites[name].train.examples[: TRIAL_ROWS + i] for i, name in enumerate(sorted(sites)[:2])}
+    try:
+        together = _together(bench, rows, recipe, state, execution, packs=packs)
+        alone = {name: _alone(bench, examples, recipe, execution, state) for name, examples in rows.items()}
+    except CannotGroupError as error:
+        return str(error)
+    except RefusedError:
+        return "a trial diverged"
+    finally:
+        bench.write(state)
+    return None if all(_agree(together[n].trained, alone[n], execution) for n in rows) else "a trial came out otherwise"
+
+
+def _together(
+    bench: Workbench,
+    rows: Mapping[str, Sequence[AnyExample]],
+    recipe: Recipe,
+    state: AdapterState,
+    execution: Execution,
+    *,
+    packs: bool,
+) -> dict[str, GroupTrained]:
+    members = [
+        Member(name, examples, recipe, state, frozenset(bench.parameters), np.random.default_rng(0), 0)
+        for name, examples in rows.items()
+    ]
+    return train_group(replica_of(bench), members, execution, packs=packs)
+
+
+def _alone(
+    bench: Workbench, examples: Sequence[AnyExample], recipe: Recipe, execution: Execution, state: AdapterState
+) -> Trained:
+    bench.write(state)
+    rng, active = np.random.default_rng(0), frozenset(bench.parameters)
+    return train(bench, examples, recipe, active=active, execution=execution, rng=rng, dropout_seed=0)
+
+
+def _agree(one: Trained | None, other: Trained, execution: Execution) -> bool:
+    if one is None or one.gradient_norm is None or other.gradient_norm is None:
+        return False
+    near = TOLERANCE[execution.precision]
+    pairs = ((one.loss, other.loss), (one.gradient_norm, other.gradient_norm))
+    return all(math.isclose(a, b, rel_tol=near, abs_tol=near * near) for a, b in pairs)

@@ -1,0 +1,58 @@
+"""The grid of virtual sites in one process: on it `--runtime inprocess` plays a run, and a worker of Ray its share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flwr.app import Message
+
+from client.app import SiteEndpoint, make_app
+from common import wire
+from common.errors import RefusedError, SchemaError
+from simulations.bad_sites import BadSite
+from simulations.engine.ahead import Ahead, Asked, WorkAhead
+from simulations.inprocess import InProcessGrid
+from simulations.virtual import VirtualSites
+
+
+def site_grid(sites: VirtualSites, names: Sequence[str]) -> InProcessGrid:
+    """Return a grid over the sites of these names, in this order."""
+    if sites.engine is None:
+        return InProcessGrid(make_app(lambda c: sites.endpoint(names[int(c.node_config["partition-id"])])), names)
+    together = _Together(sites, Ahead(sites.engine))
+    app = make_app(lambda c: together.endpoint(names[int(c.node_config["partition-id"])]))
+    return InProcessGrid(app, names, ahead=together)
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Has the engine compute for the sites that messages wait for."""
+
+    sites: VirtualSites
+    ahead: Ahead
+
+    def endpoint(self, site: str) -> SiteEndpoint:
+        """Return what answers for a site, from what was computed ahead."""
+        found = self.sites.endpoint(site)
+        work = WorkAhead(self.ahead, site)
+        if isinstance(found, BadSite):
+            return replace(found, trainer=replace(found.trainer, site_work=work))
+        return replace(found, site_work=work)
+
+    def arranged(self, waiting: Mapping[str, tuple[str, Message]]) -> list[str]:
+        """Return the ids of messages in the order in which they are best handled; ids and sites of those that wait."""
+        asked = {site: self._asked(site, message) for site, message in waiting.values()}
+        order = self.ahead.expect(each for each in asked.values() if each is not None)
+        place = {site: number for number, site in enumerate(order)}
+        return sorted(waiting, key=lambda message_id: place.get(waiting[message_id][0], len(place)))
+
+    def done(self, site: str) -> None:
+        """Forget a site that has answered."""
+        self.ahead.done(site)
+
+    def _asked(self, site: str, message: Message) -> Asked | None:
+        """Return what a message asks a site; None where its ClientApp has to find out."""
+        trainer = self.sites.trainer(site)
+        try:
+            return Asked(trainer, wire.decode_request(message.content, trainer.schema))
+        except (RefusedError, SchemaError):
+            return None
