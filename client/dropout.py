@@ -1,4 +1,4 @@
-"""Dropout from a stream of the site's own, on a CPU: the same for a seed, whatever else draws, and whatever the threads.
+"""Dropout from a stream of the site's own, on a CPU: the same for a seed, whatever else draws.
 
 Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. A number is dropped where 16 random bits, as an
 integer, are below 65536 p, and what is kept is divided by the share that is kept: p is rounded to a multiple of
@@ -33,7 +33,7 @@ class DropoutStream:
         self._bits = np.random.SFC64(seed)
 
     def kept(self, shape: Sequence[int], p: float) -> NDArray[np.bool_]:
-        """Return which numbers of an array of this shape are kept where each is dropped with probability p in [0, 1]."""
+        """Return which numbers of an array of this shape are kept; each is dropped with probability p in [0, 1]."""
         size = prod(shape)
         drawn = self._bits.random_raw(-(-size // _PER_DRAW)).view(np.uint16)[:size]
         return (drawn >= _dropped_below(p)).reshape(shape)
@@ -68,7 +68,7 @@ def dropout_by(draw: Draw, *, device: str = "cpu") -> AbstractContextManager[obj
     from torch.overrides import TorchFunctionMode
 
     class DropoutBy(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002, PLW3201 # torch's signature
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
             if func not in _dropouts():
                 return func(*args, **kwargs)
@@ -83,7 +83,7 @@ def _dropouts() -> tuple[Callable[..., Tensor], ...]:
     return (torch.nn.functional.dropout, torch.dropout)
 
 
-def _dropped(draw: Draw, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: A002, FBT001, FBT002 # torch's signature
+def _dropped(draw: Draw, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     if not training or not p:
         return input
     noise = draw(input, p)

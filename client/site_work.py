@@ -22,7 +22,13 @@ class SiteWork(Protocol):
     """Trains and scores what is in a site's workbench."""
 
     def train(
-        self, work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
+        self,
+        work: RoundWork,
+        bench: Workbench,
+        examples: Sequence[AnyExample],
+        *,
+        execution: Execution,
+        setting: Setting,
     ) -> Trained:
         """Leave the trained tensors in the workbench. Raises RefusedError("TRAINING_DIVERGED")."""
         ...
@@ -38,13 +44,24 @@ class HereAndNow:
     """What a hospital does."""
 
     def train(
-        self, work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
+        self,
+        work: RoundWork,
+        bench: Workbench,
+        examples: Sequence[AnyExample],
+        *,
+        execution: Execution,
+        setting: Setting,
     ) -> Trained:
         """Train."""
         return train_round(work, bench, examples, execution=execution, setting=setting)
 
     def score(
-        self, split: Split, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution  # noqa: ARG002
+        self,
+        split: Split,  # noqa: ARG002 # the seam's
+        bench: Workbench,
+        examples: Sequence[AnyExample],
+        *,
+        execution: Execution,
     ) -> NDArray[np.float64]:
         """Score."""
         return score(bench, examples, execution=execution)

@@ -292,6 +292,8 @@ class Trainer:
         study, task = self.bundle.study, self.bench.task
         wanted = study.evaluation.recalibration and isinstance(task.measure, ClassMeasure)
         examples = self.rows.validation.examples
-        validation = self.site_work.score("validation", self.bench, examples, execution=self.execution) if wanted else None
+        validation = (
+            self.site_work.score("validation", self.bench, examples, execution=self.execution) if wanted else None
+        )
         reporter = Reporter(self.name, study, task, self.gate.policy, request.seed)
         return reporter.evidence(self.rows, validation=validation, test=test)

@@ -19,6 +19,7 @@ def command_words(
     seeds: int,
     threads: int,
     device: str,
+    group_size: int | None,
     overrides: Sequence[str],
     comparison: bool,
     contributions: bool = False,
@@ -34,6 +35,7 @@ def command_words(
     words += [] if seeds == 1 else ["--seeds", str(seeds)]
     words += [] if rounds is None else ["--rounds", str(rounds)]
     words += [] if device == "cpu" else ["--device", device]
+    words += [] if group_size is None else ["--group-size", str(group_size)]
     words += [] if runtime == "inprocess" else ["--runtime", runtime]
     words += [] if comparison else ["--no-comparison"]
     words += ["--contributions"] if contributions else []

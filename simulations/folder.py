@@ -12,7 +12,7 @@ from client.execution import Execution
 from common.errors import CheckpointError, StudyError
 from common.files import write_json
 from common.locking import at_work, is_at_work
-from simulations.engine.plan import Shape
+from simulations.engine.plan import AS_SUITS, Wanted
 
 _FACTS = "run.json"
 _PREPARING = "preparing"
@@ -120,8 +120,8 @@ class RunFolder:
             return
         for folder in (self.bundle, self.scratch, self.earlier):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (*self.path.glob(f".{_FACTS}.*"), self.path / _PREPARING):
-            file.unlink()
+        for file in (*self.path.glob(f".{_FACTS}.*"), self.engine, self.path / _PREPARING):
+            file.unlink(missing_ok=True)
 
     def start(self, facts: "RunFacts") -> None:
         """Write what a resumption must not change."""
@@ -140,8 +140,8 @@ class RunFolder:
         try:
             content = json.loads(self._facts.read_text())
             execution = Execution(**content.pop("execution"))
-            groups = content.pop("groups", None)
-            return RunFacts(execution=execution, groups=None if groups is None else Shape(**groups), **content)
+            groups = Wanted(**content.pop("groups", {}))
+            return RunFacts(execution=execution, groups=groups, **content)
         except FileNotFoundError:
             raise CheckpointError(f"no run to resume in {self.path}; leave out --resume to start one") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -152,7 +152,7 @@ class RunFolder:
 class RunFacts:
     """Identity of a run, its study (digest before locking), bundle and rows (digest of the file), how it computes.
 
-    groups: of clients that are to be trained together; None: as suits the machine, which is decided once.
+    groups: what was asked for of the clients that train together.
     """
 
     run: str
@@ -161,7 +161,7 @@ class RunFacts:
     rows: str
     seed: int
     execution: Execution
-    groups: Shape | None = None
+    groups: Wanted = AS_SUITS
 
 
 def check_seeds(folder: Path, *, resume: bool) -> None:

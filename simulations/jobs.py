@@ -1,18 +1,21 @@
 """Training outside the federation, for the comparison: some sites' rows together, as long as a federated run.
 
-A job is independent of all others and of where it runs, so jobs go to worker processes; a worker loads the base model
-once and keeps it.
+A job is independent of all others. Where the run's sites are trained in groups, so are jobs; else they go to worker
+processes, each of which loads the base model once and keeps it.
 """
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.batches import count_steps
-from client.execution import limited_threads
+from client.execution import Execution, limited_threads
 from client.recipe import Recipe, recipe_of
 from client.regulariser import regularisers_of
 from client.scoring import score
@@ -23,9 +26,14 @@ from common.errors import RefusedError
 from common.metrics.measure import Measure
 from common.rank_slices import as_at_rank
 from common.seeds import generator, integer_seed
-from common.state import AdapterState, Array
+from common.state import AdapterState
 from common.study import Study
-from simulations.folder import RunFolder
+from common.tasks import AnyExample
+from common.workbench import Workbench
+from simulations.engine.engine import Engine
+from simulations.engine.members import Afterwards, Member
+from simulations.engine.plan import plan_groups
+from simulations.engine.replica import Replica
 from simulations.virtual import VirtualSites, resident_sites
 
 Outputs = Mapping[str, NDArray[np.float64]]
@@ -58,69 +66,141 @@ class JobResult:
     trained: Trained | None
 
 
-def run_jobs(folder: RunFolder, jobs: Sequence[Job], *, workers: int) -> Iterator[JobResult]:
-    """Yield results as they come, from `workers` processes (1: from this one)."""
+def run_jobs(sites: VirtualSites, jobs: Sequence[Job], *, workers: int) -> Iterator[JobResult]:
+    """Yield results as they come: of groups, where the run's sites train in groups, else from `workers` processes."""
+    if sites.engine is not None:
+        yield from _in_groups(sites, sites.engine, jobs)
+        return
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=min(workers, max(len(jobs), 1)), return_as="generator_unordered", batch_size=1)
     with warnings.catch_warnings():
         # loky replaces a worker whose memory grew: no job is lost, and a user could do nothing about it.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-        yield from parallel(delayed(run_job)(str(folder.path), job) for job in jobs)
+        yield from parallel(delayed(run_job)(str(sites.folder.path), job) for job in jobs)
+
+
+def _in_groups(sites: VirtualSites, engine: Engine, jobs: Sequence[Job]) -> Iterator[JobResult]:
+    """Train the jobs as clients of the engine, side by side with the tokens and the base model of the run itself."""
+    by_name = {job.name: job for job in jobs}
+    groups = plan_groups({job.name: _Plan.of(sites, job).steps for job in jobs}, engine.shape)
+    try:
+        running = []
+        for group in groups:
+            train_them = partial(_train_group, sites, jobs=[by_name[name] for name in group])
+            running.append(engine.submit(train_them))
+        for each in as_completed(running):
+            yield from each.result()
+    finally:
+        engine.close()
+
+
+def _train_group(sites: VirtualSites, replica: Replica, jobs: Sequence[Job]) -> list[JobResult]:
+    plans = {job.name: _Plan.of(sites, job) for job in jobs}
+    engine = cast("Engine", sites.engine)
+    outcomes = engine.train(replica, [plan.member() for plan in plans.values()])
+    results = []
+    for name, plan in plans.items():
+        state = plan.keeper.best or (None if outcomes[name].trained is None else outcomes[name].state)
+        results.append(JobResult(name, plan.outputs(replica.bench, state), outcomes[name].trained))
+    return results
 
 
 def run_job(folder: str, job: Job) -> JobResult:
     """Run one job in this process."""
     sites = resident_sites(folder)
-    execution = sites.execution
-    sites.bench.write(_at_rank(sites, job, job.start if job.start is not None else sites.bundle.initial))
-    rows = _joined([sites.rows[site].train for site in job.train_on])
-    recipe = recipe_for(sites.bundle.study, job)
-    keeper = _Keeper(sites, job, _joined([sites.rows[site].validation for site in job.train_on]), len(rows), recipe)
-    with limited_threads(execution.threads):
-        trained = _train(sites, job, rows, recipe, keeper)
-        usable = keeper.restore_best() or trained is not None
-        outputs = {site: _score(sites, site, job.split, usable=usable) for site in job.score_on}
-    return JobResult(job.name, outputs, trained)
+    plan = _Plan.of(sites, job)
+    with limited_threads(sites.execution.threads):
+        trained = plan.train(sites.bench)
+        state = plan.keeper.best or (None if trained is None else sites.bench.read())
+        return JobResult(job.name, plan.outputs(sites.bench, state), trained)
 
 
-def _at_rank(sites: VirtualSites, job: Job, state: AdapterState) -> AdapterState:
-    return as_at_rank(state, sites.bundle.schema, job.rank)
+@dataclass(frozen=True)
+class _Plan:
+    """A job with all that it is made of."""
 
+    sites: VirtualSites
+    job: Job
+    rows: SplitRows
+    recipe: Recipe
+    keeper: "_Keeper"
 
-def _train(sites: VirtualSites, job: Job, rows: SplitRows, recipe: Recipe, keeper: "_Keeper") -> Trained | None:
-    """Train what is in the workbench; None where it diverged, which is a result and no failure of the comparison."""
-    study = sites.bundle.study
-    regularisers = regularisers_of(
-        study.training.regulariser,
-        sites.bench,
-        rows.examples,
-        initial=_at_rank(sites, job, sites.bundle.initial),
-        active=sites.bundle.schema.names,
-        execution=sites.execution,
-        rng=generator(study.seed, site=job.name, purpose="regulariser"),
-    )
-    after_step = keeper.after_step if study.evaluation.keep == "best" else None
-    try:
-        return train(
-            sites.bench,
-            rows.examples,
-            recipe,
-            active=sites.bundle.schema.names,
-            execution=sites.execution,
-            rng=generator(study.seed, site=job.name, purpose="batches"),
-            dropout_seed=integer_seed(study.seed, site=job.name, purpose="dropout"),
-            setting=Setting(after_step=after_step, regularisers=regularisers),
+    @staticmethod
+    def of(sites: VirtualSites, job: Job) -> "_Plan":
+        """Gather a job's rows and hyper-parameters."""
+        rows = _joined([sites.rows[site].train for site in job.train_on])
+        validation = _joined([sites.rows[site].validation for site in job.train_on])
+        recipe = recipe_for(sites.bundle.study, job)
+        steps = count_steps(len(rows), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
+        keeper = _Keeper(validation, sites.bench.task.measure, every=max(1, steps // job.passes))
+        return _Plan(sites, job, rows, recipe, keeper)
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps it takes."""
+        return self.member().steps
+
+    @property
+    def start(self) -> AdapterState:
+        """The state that training starts from."""
+        return self._at_rank(self.job.start if self.job.start is not None else self.sites.bundle.initial)
+
+    def _at_rank(self, state: AdapterState) -> AdapterState:
+        return as_at_rank(state, self.sites.bundle.schema, self.job.rank)
+
+    def member(self) -> Member:
+        """Return the job as a client of a group."""
+        study, name = self.sites.bundle.study, self.job.name
+        return Member(
+            name=name,
+            examples=self.rows.examples,
+            recipe=self.recipe,
+            state=self.start,
+            active=self.sites.bundle.schema.names,
+            rng=generator(study.seed, site=name, purpose="batches"),
+            dropout_seed=integer_seed(study.seed, site=name, purpose="dropout"),
+            after_step=self.keeper.look if study.evaluation.keep == "best" else None,
         )
-    except RefusedError:
-        return None
 
+    def train(self, bench: Workbench) -> Trained | None:
+        """Train in the workbench; None where it diverged, which is a result and no failure of the comparison."""
+        member, study, execution = self.member(), self.sites.bundle.study, self.sites.execution
+        bench.write(member.state)
+        regularisers = regularisers_of(
+            study.training.regulariser,
+            bench,
+            member.examples,
+            initial=self._at_rank(self.sites.bundle.initial),
+            active=member.active,
+            execution=execution,
+            rng=generator(study.seed, site=self.job.name, purpose="regulariser"),
+        )
+        look, now = member.after_step, _Now(bench, execution)
+        after_step = None if look is None else lambda step: look(step, now)
+        setting = Setting(after_step=after_step, regularisers=regularisers)
+        try:
+            return train(
+                bench,
+                member.examples,
+                member.recipe,
+                active=member.active,
+                execution=execution,
+                rng=member.rng,
+                dropout_seed=member.dropout_seed,
+                setting=setting,
+            )
+        except RefusedError:
+            return None
 
-def _score(sites: VirtualSites, site: str, split: str, *, usable: bool) -> NDArray[np.float64]:
-    part = sites.rows[site].test if split == "test" else sites.rows[site].validation
-    if not usable:
-        return np.full((len(part), sites.bench.task.measure.width), np.nan)
-    return score(sites.bench, part.examples, execution=sites.execution)
+    def outputs(self, bench: Workbench, state: AdapterState | None) -> Outputs:
+        """Return the scores of this state, which nothing came of where it is None."""
+        parts = {site: self.sites.rows[site] for site in self.job.score_on}
+        chosen = {s: rows.test if self.job.split == "test" else rows.validation for s, rows in parts.items()}
+        if state is None:
+            return {site: np.full((len(part), bench.task.measure.width), np.nan) for site, part in chosen.items()}
+        bench.write(state)
+        return {site: score(bench, part.examples, execution=self.sites.execution) for site, part in chosen.items()}
 
 
 def _joined(parts: Sequence[SplitRows]) -> SplitRows:
@@ -139,28 +219,41 @@ def recipe_for(study: Study, job: Job) -> Recipe:
     return replace(per_round, learning_rate=job.learning_rate, epochs=epochs, steps=steps, round_number=1, rounds=1)
 
 
+@dataclass(frozen=True)
+class _Now:
+    """What is in a workbench between two steps."""
+
+    bench: Workbench
+    execution: Execution
+
+    def state(self) -> AdapterState:
+        """Return copies of its tensors."""
+        return self.bench.read()
+
+    def score(self, examples: Sequence[AnyExample]) -> NDArray[np.float64]:
+        """Return what its model says of examples, (n, width)."""
+        found = score(self.bench, examples, execution=self.execution)
+        set_training_mode(self.bench)
+        return found
+
+
+@dataclass
 class _Keeper:
-    """Keeps the best state on the validation rows of the sites that train, once per round's worth of steps."""
+    """Keeps the best state on the validation rows of the sites that train, looking once per round's worth of steps."""
 
-    def __init__(self, sites: VirtualSites, job: Job, validation: SplitRows, rows: int, recipe: Recipe) -> None:
-        steps = count_steps(rows, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
-        self._sites, self._validation = sites, validation
-        self._every = max(1, steps // job.passes)
-        self._best: tuple[float, dict[str, Array]] | None = None
+    validation: SplitRows
+    measure: Measure
+    every: int
+    best: AdapterState | None = None
+    _value: float = -np.inf
 
-    def after_step(self, step: Step) -> None:
-        if (step.number + 1) % self._every or not len(self._validation):
+    def look(self, step: Step, after: Afterwards) -> None:
+        """Look at what a step led to, where it is time."""
+        if (step.number + 1) % self.every or not len(self.validation):
             return
-        found = score(self._sites.bench, self._validation.examples, execution=self._sites.execution)
-        set_training_mode(self._sites.bench)
-        value = _quality(found, self._validation, self._sites.bench.task.measure)
-        if self._best is None or value > self._best[0]:
-            self._best = (value, self._sites.bench.read())
-
-    def restore_best(self) -> bool:
-        if self._best is not None:
-            self._sites.bench.write(self._best[1])
-        return self._best is not None
+        value = _quality(after.score(self.validation.examples), self.validation, self.measure)
+        if self.best is None or value > self._value:
+            self.best, self._value = after.state(), value
 
 
 def _quality(outputs: NDArray[np.float64], part: SplitRows, measure: Measure) -> float:

@@ -1,6 +1,7 @@
 """What must be the same for a run to be resumed: study, options, rows and base model. Else its bytes would differ."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any  # a study as JSON
 
 from common.base_files import check_digest
@@ -9,10 +10,12 @@ from common.errors import CheckpointError
 from common.files import digest_file
 from common.study import Study
 from simulations.catalogue import base_folder, rows_path
+from simulations.engine.plan import Wanted
 from simulations.folder import RunFolder
 
 LOCKED: Mapping[str, Any] = {"base_model.digest": None, "federation.sites": []}
 """Keys that preparing a study fills in where it leaves them open."""
+_OPTIONS = {"workers": "--workers", "clients": "--group-size"}
 
 
 def check_same_study(study: Study, folder: RunFolder) -> None:
@@ -29,13 +32,20 @@ def check_same_study(study: Study, folder: RunFolder) -> None:
         )
 
 
-def check_same_execution(folder: RunFolder, *, threads: int, device: str) -> None:
+def check_same_execution(folder: RunFolder, *, threads: int, device: str, groups: Wanted) -> None:
     """Raise CheckpointError unless the run computes with so many threads on this device."""
     begun = folder.facts().execution
     if threads != begun.threads or device not in ("auto", begun.device):
         raise CheckpointError(
             f"{folder.path} holds a run with --threads {begun.threads} --device {begun.device}, which fix its bytes; "
             f"this is --threads {threads} --device {device}: give the same, or choose another --out"
+        )
+    before, asked = asdict(folder.facts().groups), asdict(groups)
+    changed = [name for name in asked if asked[name] is not None and asked[name] != before[name]]
+    if changed:
+        raise CheckpointError(
+            f"{folder.path} holds a run with another {_OPTIONS[changed[0]]}, which fixes its bytes; leave it out: "
+            "a run goes on as it was begun"
         )
 
 

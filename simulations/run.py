@@ -39,6 +39,7 @@ def run(
     seeds: int = 1,
     threads: int = 1,
     device: str = "cpu",
+    group_size: int | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     comparison: bool = True,
@@ -55,6 +56,7 @@ def run(
         overrides: `section.key=value`.
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
         threads: of torch, per process. comparison: also train the rivals.
+        group_size: clients trained in one batch, at most; 1: one after the other; None: as suits machine and rows.
         track: `mlflow=URI`, `tensorboard=DIR`, `csv`: where figures go as well; what fails is said on stderr.
         contributions: also run the federation without each site, one more run for each.
         progress, done: called with each event of the rounds, and after each rival.
@@ -67,6 +69,7 @@ def run(
     from server.tracking.destination import destination
     from simulations.catalogue import load
     from simulations.command_again import command_words
+    from simulations.engine.plan import Wanted
     from simulations.running import Options, Tracked, overridden, run_study
     from simulations.stages import find_runtime
 
@@ -76,9 +79,10 @@ def run(
     chosen = overridden(chosen, rounds=rounds, seed=seed)
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
-        overrides=overrides, comparison=comparison, contributions=contributions,
+        group_size=group_size, overrides=overrides, comparison=comparison, contributions=contributions,
     )  # fmt: skip
     options = Options(
-        runtime, threads, device, resume, comparison, progress, done, command, contributions, tracked=tracked
+        runtime, threads, device, resume, comparison, progress, done, command, contributions, tracked=tracked,
+        groups=Wanted(clients=group_size),
     )  # fmt: skip
     return run_study(chosen, Path(out), options, seeds=seeds)

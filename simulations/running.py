@@ -29,6 +29,7 @@ from simulations.continuing.earlier import Beginning, read_earlier
 from simulations.continuing.forgetting import continual_json
 from simulations.contributions import check_contributions, contributions
 from simulations.decision import decision_curve
+from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFolder, check_seeds
 from simulations.journals import journals
 from simulations.over_seeds import combine
@@ -65,6 +66,7 @@ class Options:
     beginning: Beginning | None = None
     """What an earlier phase ended with, where this run goes on from there."""
     tracked: Tracked = Tracked()
+    groups: Wanted = AS_SUITS
 
 
 def run_study(study: Study, folder: Path, options: Options, *, seeds: int) -> Results:
@@ -144,9 +146,10 @@ def _played(sites: VirtualSites, folder: RunFolder, options: Options, begin: flo
 
 
 def _open(study: Study, folder: RunFolder, options: Options) -> VirtualSites:
+    threads, device, groups = options.threads, options.device, options.groups
     if options.resume and folder.is_used():
-        return stages.resume(study, folder, threads=options.threads, device=options.device)
-    return stages.start(study, folder, threads=options.threads, device=options.device, beginning=options.beginning)
+        return stages.resume(study, folder, threads=threads, device=device, groups=groups)
+    return stages.start(study, folder, threads=threads, device=device, beginning=options.beginning, groups=groups)
 
 
 def _compared(

@@ -1,14 +1,13 @@
 """The grid of virtual sites in one process: on it `--runtime inprocess` plays a run, and a worker of Ray its share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from flwr.app import Message
 
 from client.app import SiteEndpoint, make_app
 from common import wire
 from common.errors import RefusedError, SchemaError
-from simulations.bad_sites import BadSite
 from simulations.engine.ahead import Ahead, Asked, WorkAhead
 from simulations.inprocess import InProcessGrid
 from simulations.virtual import VirtualSites
@@ -32,11 +31,7 @@ class _Together:
 
     def endpoint(self, site: str) -> SiteEndpoint:
         """Return what answers for a site, from what was computed ahead."""
-        found = self.sites.endpoint(site)
-        work = WorkAhead(self.ahead, site)
-        if isinstance(found, BadSite):
-            return replace(found, trainer=replace(found.trainer, site_work=work))
-        return replace(found, site_work=work)
+        return self.sites.endpoint(site, WorkAhead(self.ahead, site))
 
     def arranged(self, waiting: Mapping[str, tuple[str, Message]]) -> list[str]:
         """Return the ids of messages in the order in which they are best handled; ids and sites of those that wait."""

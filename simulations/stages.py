@@ -24,6 +24,7 @@ from simulations.catalogue import base_folder, rows_path
 from simulations.comparison import alone_jobs, personalised_jobs
 from simulations.continuing.earlier import Beginning, read_inherited, write_beginning
 from simulations.deadlines import without_deadlines
+from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder, new_run_name
 from simulations.jobs import Job, JobResult, run_jobs
 from simulations.resuming import check_same_execution, check_same_files, check_same_study
@@ -34,11 +35,18 @@ WORTH_PROCESSES_S = 30.0
 
 
 def start(
-    study: Study, folder: RunFolder, *, threads: int, device: str, beginning: Beginning | None = None
+    study: Study,
+    folder: RunFolder,
+    *,
+    threads: int,
+    device: str,
+    beginning: Beginning | None = None,
+    groups: Wanted = AS_SUITS,
 ) -> VirtualSites:
     """Prepare a new run in `folder` and return its sites; whatever fails or interrupts it leaves nothing behind.
 
-    beginning: what an earlier phase ended with, where this one goes on from there.
+    beginning: what an earlier phase ended with, where this one goes on from there. groups: of clients that are trained
+    together.
     """
     execution = suited(resolve(precision=study.training.precision, device=device, threads=threads), study)
     with folder.preparing():
@@ -50,14 +58,14 @@ def start(
         if beginning is not None:
             write_beginning(folder, beginning)
         rows = digest_file(rows_path(study, folder.scratch))
-        folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution))
+        folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution, groups))
         return resident_sites(str(folder.path))
 
 
-def resume(study: Study, folder: RunFolder, *, threads: int, device: str) -> VirtualSites:
+def resume(study: Study, folder: RunFolder, *, threads: int, device: str, groups: Wanted = AS_SUITS) -> VirtualSites:
     """Return the sites of the run in `folder`, which must be of this very study, rows, base model and options."""
     check_same_study(study, folder)
-    check_same_execution(folder, threads=threads, device=device)
+    check_same_execution(folder, threads=threads, device=device, groups=groups)
     check_same_files(study, folder)
     return resident_sites(str(folder.path))
 
@@ -123,7 +131,7 @@ def train_rivals(
     jobs = [*rival_jobs(sites, outcome), *personalised_jobs(study, states)]
     jobs.sort(key=lambda job: -_cost(sites, job))
     results: dict[str, JobResult] = {}
-    for result in run_jobs(sites.folder, jobs, workers=workers(sites.execution, outcome)):
+    for result in run_jobs(sites, jobs, workers=workers(sites.execution, outcome)):
         results[result.name] = result
         done(result.name, len(results), len(jobs))
     return results

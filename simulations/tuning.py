@@ -58,7 +58,7 @@ def _losses(study: Study, folder: RunFolder, threads: int) -> dict[str, float]:
         raise StudyError(f"the validation rows give no {measure.tuning}; raise evaluation.validation_fraction")
     names = sorted(sites.rows)
     jobs = [replace(job, split="validation") for job in stages.rival_jobs(sites, outcome)]
-    results = {r.name: r for r in run_jobs(folder, jobs, workers=stages.workers(sites.execution, outcome))}
+    results = {r.name: r for r in run_jobs(sites, jobs, workers=stages.workers(sites.execution, outcome))}
     local = {site: results[f"local/{site}"] for site in names}
     central = dict.fromkeys(names, results[CENTRAL])
     return {"federated": record, "local": _pooled(sites, local), "central": _pooled(sites, central)}

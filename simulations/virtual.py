@@ -16,6 +16,7 @@ from client.row_gradients import Start
 from client.shield import Shield
 from client.shielding import engine_for, patient_mechanism
 from client.site_rows import SiteRows, prepare_rows, split_of
+from client.site_work import HERE_AND_NOW, SiteWork
 from client.step_log import StepLog
 from client.store import SiteStore
 from client.trainer import Trainer
@@ -34,8 +35,8 @@ from simulations.bad_sites import BadSite, attacks_of, poisoned
 from simulations.catalogue import base_folder, simulation_of
 from simulations.continuing.earlier import read_inherited
 from simulations.engine.engine import Engine
-from simulations.engine.opening import Decision, decided, open_engine
-from simulations.engine.plan import Shape
+from simulations.engine.opening import UNDECIDED, Decision, decided, open_engine
+from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder
 from simulations.new_rows import read_new_rows
 from simulations.sites import divide
@@ -78,15 +79,15 @@ class VirtualSites:
     attacks: Mapping[str, Attack] = field(default_factory=dict)
     canaries: Canaries | None = None
     start: Start | None = None
-    decision: Decision = Decision()
+    decision: Decision = UNDECIDED
     engine: Engine | None = None
 
-    def endpoint(self, site: str) -> SiteEndpoint:
+    def endpoint(self, site: str, site_work: SiteWork = HERE_AND_NOW) -> SiteEndpoint:
         """Return what answers for one site: its trainer, which at a bad site is not believed."""
-        trainer = self.trainer(site)
+        trainer = self.trainer(site, site_work)
         return BadSite(trainer, self.attacks[site]) if site in self.attacks else trainer
 
-    def trainer(self, site: str) -> Trainer:
+    def trainer(self, site: str, site_work: SiteWork = HERE_AND_NOW) -> Trainer:
         """Return the trainer of one site; its disk is a folder of the run's."""
         home, study = self.folder.sites / site, self.bundle.study
         journal = Journal(home / "journal.jsonl", durable=False)
@@ -109,6 +110,7 @@ class VirtualSites:
             step_log=StepLog(home / "steps.jsonl"),
             shield=self._shield(site, mechanism),
             inherited=read_inherited(self.folder, site),
+            site_work=site_work,
         )
 
     def _shield(self, site: str, mechanism: PatientDP | None) -> Shield | None:
@@ -123,9 +125,7 @@ class VirtualSites:
         return Ledger(self.folder.sites / site / "privacy", seal=None, pseudonym_key=b"", durable=False)
 
 
-def open_sites(
-    folder: RunFolder, bundle: Bundle, execution: Execution, groups: Shape | None = None
-) -> VirtualSites:
+def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution, groups: Wanted = AS_SUITS) -> VirtualSites:
     """Read and tokenise all rows, and load the base model once."""
     study = bundle.study
     true = read_sites(study, folder.scratch)

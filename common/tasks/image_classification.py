@@ -18,7 +18,6 @@ from common.tasks import Architecture
 from common.tasks._classes import check_labels, class_columns, class_groups, class_index, stack_classes
 from common.tasks._images import ImageExample, image_batch, image_examples, image_features
 from common.tasks._losses import Loss
-from common.tasks._precision import widened
 from common.tasks._text import in_full_precision
 from common.usage import Usage
 

@@ -30,7 +30,7 @@ class GroupedAdamW:
     weight_decay: Tensor
 
     def step(self, values: Tensor, gradients: Tensor, *, rates: Tensor, number: int) -> None:
-        """Move the first rows of `values` (clients, numbers) in place; those of other clients are frozen, state and all.
+        """Move `values` (clients, numbers), the first clients' rows, in place; others are frozen, state and all.
 
         gradients: of as many clients. rates: (clients,) learning rates. number: of the step, from 1: all clients that
         still move have taken the same number of steps.

@@ -112,15 +112,22 @@ class WorkAhead:
     name: str
 
     def train(
-        self, work: RoundWork, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution, setting: Setting
+        self,
+        work: RoundWork,
+        bench: Workbench,
+        examples: Sequence[AnyExample],
+        *,
+        execution: Execution,
+        setting: Setting,
     ) -> Trained:
         """Leave the trained tensors in the workbench. Raises RefusedError("TRAINING_DIVERGED")."""
         found = self.ahead.computed(self.name)
         if found is None or found.outcome is None:
             return HERE_AND_NOW.train(work, bench, examples, execution=execution, setting=setting)
         bench.write(found.outcome.state)
-        for step in found.steps if setting.after_step is not None else ():
-            setting.after_step(step)
+        if setting.after_step is not None:
+            for step in found.steps:
+                setting.after_step(step)
         if found.outcome.trained is None:
             raise RefusedError("TRAINING_DIVERGED")
         return found.outcome.trained

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any  # transformers' models are untyped
 
 import numpy as np
@@ -58,7 +58,7 @@ def train_group(
     packs: bool,
     check_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, GroupTrained]:
-    """Train clients whose recipes have the same batch size, decay and clipping, and their active tensors the same names.
+    """Train clients of one batch size, decay and clipping, and of the same active tensors.
 
     The results, by name, are those that `client.training.train` has for each client alone, but for how sums are
     rounded. `check_stop` is called before each step, and ends the training with what it raises.
@@ -92,7 +92,7 @@ class _Loop:
     frozen: FrozenLayers | None
     losses: Tensor
     norms: Tensor
-    holding: AbstractContextManager[None] = nullcontext()
+    holding: AbstractContextManager[None] = field(default_factory=nullcontext)
     held: int = 0
 
     @classmethod
@@ -156,9 +156,7 @@ class _Loop:
         moved = None if before is None else (values - before).norm(dim=1)
         self._tell(number, rates, losses, norms, moved)
 
-    def _tell(
-        self, number: int, rates: Sequence[float], losses: Tensor, norms: Tensor, moved: Tensor | None
-    ) -> None:
+    def _tell(self, number: int, rates: Sequence[float], losses: Tensor, norms: Tensor, moved: Tensor | None) -> None:
         for client, rate in enumerate(rates):
             member = self.members[client]
             if member.after_step is not None:

@@ -36,8 +36,12 @@ class Grouped(Tensor):
         return found
 
     @classmethod
-    def __torch_function__(  # noqa: D102 # torch's own protocol
-        cls, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None  # noqa: ARG003
+    def __torch_function__(  # torch's own protocol
+        cls,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Any = None,
     ) -> Any:
         kwargs = kwargs or {}
         given = [*args, *kwargs.values()]
@@ -92,7 +96,7 @@ def _linear(_: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) 
     return _linear_of(*args, **kwargs)
 
 
-def _linear_of(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 # torch's names
+def _linear_of(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # torch's names
     if not isinstance(weight, Grouped):
         return functional.linear(input, weight) + bias  # type: ignore[operator] # grouped, or we were not asked
     here = weight.here
@@ -103,7 +107,7 @@ def _linear_of(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return here.join([functional.linear(x, w, _own(bias, client)) for x, w, client in own], input)
 
 
-def _batched(input: Tensor, stacked: Tensor) -> Tensor:  # noqa: A002 # torch's name
+def _batched(input: Tensor, stacked: Tensor) -> Tensor:  # torch's name
     """Return x W^T as one batched product: all clients have as many rows."""
     rows = input.reshape(len(stacked), -1, input.shape[-1])
     return torch.bmm(rows, stacked.transpose(1, 2)).reshape(*input.shape[:-1], stacked.shape[1])
@@ -112,7 +116,10 @@ def _batched(input: Tensor, stacked: Tensor) -> Tensor:  # noqa: A002 # torch's 
 def _by_client(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
     """Apply a function of rows and parameters to each client's rows, and join what comes out."""
     grouped = next(value for value in [*args, *kwargs.values()] if isinstance(value, Grouped))
-    here, rows = grouped.here, next(value for value in args if isinstance(value, Tensor) and not isinstance(value, Grouped))
+    here, rows = (
+        grouped.here,
+        next(value for value in args if isinstance(value, Tensor) and not isinstance(value, Grouped)),
+    )
     parts = here.split(rows)
     found = []
     for client, part in enumerate(parts):

@@ -57,6 +57,13 @@ class Block:
     tokens: int
     places: NDArray[np.int64] | None
 
+    def there(self) -> NDArray[np.bool_]:
+        """Return (rows, positions): which are no padding."""
+        found = np.full(self.rows * self.positions, fill_value=self.places is None)
+        if self.places is not None:
+            found[self.places] = True
+        return found.reshape(self.rows, self.positions)
+
 
 def block_of(lengths: Sequence[int], virtual: int) -> Block:
     """Return the block of rows of these lengths, each with `virtual` positions more in front."""
@@ -90,7 +97,9 @@ class Here:
 
     def split(self, tensor: Tensor) -> Sequence[Tensor]:
         """Return each client's part, with all axes: (its rows, ...) or (1, its tokens, ...)."""
-        return tensor.split(self.sizes(tensor), dim=int(self.is_packed(tensor)))
+        import torch
+
+        return torch.split(tensor, list(self.sizes(tensor)), dim=int(self.is_packed(tensor)))
 
     def join(self, parts: Sequence[Tensor], like: Tensor) -> Tensor:
         """Undo `split`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from simulations.engine.layout import Here
 
+
 class Afterwards(Protocol):
     """One client after a step."""
 
@@ -58,9 +59,7 @@ class Member:
     def steps(self) -> int:
         """How many optimizer steps it takes."""
         recipe = self.recipe
-        return count_steps(
-            len(self.examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps
-        )
+        return count_steps(len(self.examples), batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,8 @@ class Numbers:
 
 def _view(rows: Tensor, begin: int, shape: tuple[int, ...]) -> Tensor:
     """Return (clients, *shape) without a copy."""
-    return rows[:, begin : begin + prod(shape)].unflatten(1, shape) if shape else rows[:, begin]
+    found = rows[:, begin : begin + prod(shape)]
+    return found.view(len(rows), *shape)
 
 
 def _leaves(values: Tensor, gradients: Tensor, begin: int, shape: tuple[int, ...], here: Here) -> Grouped:

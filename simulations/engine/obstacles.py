@@ -58,7 +58,7 @@ def known_obstacle(study: Study, bench: Workbench, execution: Execution) -> str 
 def found_obstacle(
     study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], *, packs: bool
 ) -> str | None:
-    """Return what a trial found: that something cannot be grouped, or that it comes out otherwise; None where neither."""
+    """Return what a trial found to be in the way, or to come out otherwise; None where nothing is."""
     recipe = replace(recipe_of(study, round_number=1), steps=TRIAL_STEPS, batch_size=TRIAL_ROWS - 1)
     state = bench.read()
     rows = {name: sites[name].train.examples[: TRIAL_ROWS + i] for i, name in enumerate(sorted(sites)[:2])}

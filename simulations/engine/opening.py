@@ -1,4 +1,4 @@
-"""Whether and how a run's clients are trained in groups: decided once, written into the run's folder, kept from then on."""
+"""Whether and how a run's clients are trained in groups: decided once, and kept in the run's folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from common.study import Study
 from common.workbench import Workbench
 from simulations.engine.engine import Engine
 from simulations.engine.obstacles import found_obstacle, known_obstacle
-from simulations.engine.plan import Shape
+from simulations.engine.plan import ONE_BY_ONE, Shape, Wanted
 from simulations.engine.room import clients_that_fill, clients_that_fit, free_bytes, step_bytes
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Decision:
     """shape: of the groups. packs: whether rows go without padding. obstacle: why clients are trained one by one."""
 
-    shape: Shape = Shape()
+    shape: Shape = ONE_BY_ONE
     packs: bool = False
     obstacle: str | None = None
 
@@ -37,13 +37,14 @@ class Decision:
         return asdict(self)
 
 
-def decided(
-    path: Path, study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], wanted: Shape | None
-) -> Decision:
-    """Return what was decided for the run whose file is `path`, or decide, and write it there.
+UNDECIDED = Decision()
+"""One by one, and nothing in the way."""
 
-    wanted: the most clients in a group and the number of workers; None: what suits the machine and the rows.
-    """
+
+def decided(
+    path: Path, study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], wanted: Wanted
+) -> Decision:
+    """Return what was decided for the run whose file is `path`, or decide, and write it there."""
     if not path.exists():
         with limited_threads(execution.threads):
             write_json(path, decide(study, bench, execution, sites, wanted).to_json())
@@ -60,15 +61,16 @@ def read_decision(path: Path) -> Decision:
 
 
 def decide(
-    study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], wanted: Shape | None
+    study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], wanted: Wanted
 ) -> Decision:
     """Try the study in a group, and measure how large one may be."""
-    shape = wanted or _suiting(study, bench, execution, sites)
-    if shape.clients == 1:
-        return Decision(Shape())
+    if wanted.clients == 1:
+        return Decision()
     obstacle = known_obstacle(study, bench, execution)
     if obstacle is not None:
         return Decision(obstacle=obstacle)
+    workers = wanted.workers or _workers(execution)
+    shape = Shape(workers, wanted.clients or _suiting(study, bench, execution, sites, workers=workers))
     packs = can_pack(bench) and found_obstacle(study, bench, execution, sites, packs=True) is None
     obstacle = None if packs else found_obstacle(study, bench, execution, sites, packs=False)
     return Decision(obstacle=obstacle) if obstacle is not None else Decision(shape, packs)
@@ -83,13 +85,19 @@ def can_pack(bench: Workbench) -> bool:
     return bool(blocks) and bench.task.architecture == "encoder"
 
 
-def _suiting(study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows]) -> Shape:
-    workers = 1 if execution.device != "cpu" else max(1, len(os.sched_getaffinity(0)) // execution.threads)
+def _workers(execution: Execution) -> int:
+    """Return as many as have `threads` cores each; a GPU computes for one at a time."""
+    return 1 if execution.device != "cpu" else max(1, len(os.sched_getaffinity(0)) // execution.threads)
+
+
+def _suiting(
+    study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], *, workers: int
+) -> int:
     batch_size = study.training.batch_size
     longest = max((rows.train.examples for rows in sites.values()), key=lambda e: max(x.length for x in e))
     batch = sorted(longest, key=lambda example: -example.length)[:batch_size]
     fit = clients_that_fit(free_bytes(execution.device), step_bytes(bench, batch, execution), workers=workers)
-    return Shape(workers, min(clients_that_fill(sites, batch_size, execution), fit))
+    return max(2, min(clients_that_fill(sites, batch_size, execution), fit))
 
 
 def open_engine(bench: Workbench, execution: Execution, decision: Decision) -> Engine | None:

@@ -82,11 +82,14 @@ def attend(
     prefix = None if packing.prefix is None else packing.prefix.of(module.layer_idx)
     sizes = [block.rows * block.positions for block in blocks]
     found, first_row = [], 0
-    for client, (block, *parts) in enumerate(zip(blocks, *(each.split(sizes) for each in own), strict=True)):
+    for client, (block, *parts) in enumerate(zip(blocks, *(torch.split(each, sizes) for each in own), strict=True)):
         q, k, v = (p.reshape(block.rows, block.positions, heads, width).transpose(1, 2) for p in parts)
         if prefix is not None:
             rows = slice(first_row, first_row + block.rows)
-            k, v = (torch.cat([own_prefix[rows].to(k.dtype), each], dim=2) for own_prefix, each in zip(prefix, (k, v)))
+            k, v = (
+                torch.cat([own_prefix[rows].to(k.dtype), each], dim=2)
+                for own_prefix, each in zip(prefix, (k, v), strict=True)
+            )
         first_row += block.rows
         scores = torch.matmul(q, k.transpose(2, 3)) * (width**-0.5 if scaling is None else scaling)
         weights = torch.softmax(_masked(scores, block), dim=-1)
@@ -101,10 +104,8 @@ def _masked(scores: Tensor, block: Block) -> Tensor:
     """Keep the rows of a block from looking at their padding; scores: (rows, heads, queries, virtual + keys)."""
     if block.places is None:
         return scores
-    there = np.zeros(block.rows * block.positions, dtype=np.bool_)
-    there[block.places] = True
     virtual = scores.shape[-1] - block.positions
-    seen = np.pad(there.reshape(block.rows, block.positions), ((0, 0), (virtual, 0)), constant_values=True)
+    seen = np.pad(block.there(), ((0, 0), (virtual, 0)), constant_values=True)
     added = torch.zeros(seen.shape, dtype=scores.dtype).masked_fill_(
         torch.from_numpy(~seen), torch.finfo(scores.dtype).min
     )
@@ -113,11 +114,4 @@ def _masked(scores: Tensor, block: Block) -> Tensor:
 
 def _block_places(blocks: Sequence[Block]) -> Places:
     """Return the way from packed tokens to each client's rows, padded to its own longest."""
-    parts = []
-    for block in blocks:
-        there = np.ones(block.rows * block.positions, dtype=np.bool_)
-        if block.places is not None:
-            there[:] = False
-            there[block.places] = True
-        parts.append(there)
-    return Places.of(np.concatenate(parts))
+    return Places.of(np.concatenate([block.there().reshape(-1) for block in blocks]))

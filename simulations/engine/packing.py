@@ -1,4 +1,4 @@
-"""Rows without padding: between a base model's blocks they lie one after the other, and only attention keeps them apart.
+"""Rows without padding: between a base model's blocks they lie one after the other; only attention keeps them apart.
 
 Embeddings, and what follows the last block, see padded rows as ever. Packed rows are (1, tokens, width), which layers,
 norms and activations take as they are; attention (`packed_attention`) pads each client's rows to that client's longest.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # blocks and caches are the base model's own
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from simulations.engine.layout import Here, block_of
@@ -80,7 +79,7 @@ class Packing:
 
     def _unpack(self, _: nn.Module, __: object, output: Any) -> Any:
         packed: Tensor = output[0] if isinstance(output, tuple) else output
-        assert self._places is not None  # noqa: S101 # packed before
+        assert self._places is not None  # packed before
         padded = take(packed[0], self._places).reshape(self._shape)
         self.here.blocks = ()
         return (padded, *output[1:]) if isinstance(output, tuple) else padded
@@ -88,12 +87,5 @@ class Packing:
 
 def _padded_places(blocks: Sequence[Block], positions: int) -> Places:
     """Return where packed tokens are among the batch's rows, padded to the longest of all."""
-    there = []
-    for block in blocks:
-        own = np.ones((block.rows, block.positions), dtype=np.bool_)
-        if block.places is not None:
-            own = np.zeros(block.rows * block.positions, dtype=np.bool_)
-            own[block.places] = True
-            own = own.reshape(block.rows, block.positions)
-        there.append(np.pad(own, ((0, 0), (0, positions - block.positions))))
+    there = [np.pad(block.there(), ((0, 0), (0, positions - block.positions))) for block in blocks]
     return Places.of(np.concatenate(there).reshape(-1))

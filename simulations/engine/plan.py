@@ -18,6 +18,20 @@ class Shape:
     clients: int = 1
 
 
+ONE_BY_ONE = Shape()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asks for of a `Shape`; None: as suits the machine and the rows."""
+
+    workers: int | None = None
+    clients: int | None = None
+
+
+AS_SUITS = Wanted()
+
+
 def plan_groups(steps: Mapping[str, int], shape: Shape) -> list[tuple[str, ...]]:
     """Return the groups, longest first: every client is in one, none has more than `shape.clients`.
 

@@ -1,7 +1,7 @@
 """Dropout of a grouped batch: each client's numbers are dropped as they would be if it were trained alone.
 
-A client's stream is asked for the shapes that its rows alone would have, padded to its own longest row; what the group's
-padding adds is kept, and what packing leaves out is left out.
+A client's stream is asked for the shapes that its rows alone would have, padded to its own longest row; what the
+group's padding adds is kept, and what packing leaves out is left out.
 """
 
 from __future__ import annotations

@@ -80,13 +80,13 @@ def test_a_job_does_not_depend_on_what_ran_before(open_run: Open) -> None:
 def test_jobs_in_this_process_come_one_by_one_and_are_the_same(open_run: Open) -> None:
     sites = open_run()
     jobs = [CENTRAL_JOB, LOCAL_JOB]
-    found = {result.name: result for result in run_jobs(sites.folder, jobs, workers=1)}
+    found = {result.name: result for result in run_jobs(sites, jobs, workers=1)}
     assert set(found) == {job.name for job in jobs}
     for job in jobs:
         alone = run(sites, job)
         assert found[job.name].trained == alone.trained
         assert all((found[job.name].outputs[s] == alone.outputs[s]).all() for s in SITES)
-    assert list(run_jobs(sites.folder, [], workers=2)) == []
+    assert list(run_jobs(sites, [], workers=2)) == []
 
 
 def rows_of(sites: VirtualSites, job: Job) -> int:
@@ -167,7 +167,7 @@ def test_looking_at_validation_rows_changes_no_step(open_run: Open) -> None:
 def test_a_rival_that_diverges_has_no_probabilities_and_stops_nobody(open_run: Open) -> None:
     sites = open_run()
     wild = replace(CENTRAL_JOB, learning_rate=3e38)
-    found = {result.name: result for result in run_jobs(sites.folder, [wild, LOCAL_JOB], workers=1)}
+    found = {result.name: result for result in run_jobs(sites, [wild, LOCAL_JOB], workers=1)}
     assert found[CENTRAL].trained is None
     for site in SITES:
         assert found[CENTRAL].outputs[site].shape == (len(sites.rows[site].test), 2)
