@@ -20,6 +20,10 @@ DashboardPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Show 
 Contributions = Annotated[
     bool, typer.Option("--contributions", help="Also run the federation without each hospital in turn.")
 ]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")]
+GroupSize = Annotated[
+    int | None, typer.Option(min=1, help="Clients trained in one batch, at most; 1: one after the other.")
+]
 Tracks = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,13 +55,9 @@ def simulate(
     rounds: Annotated[int | None, typer.Option(min=1, help="Override federation.rounds.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Override the study's seed.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repeat over so many seeds and splits.")] = 1,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")
-    ] = 1,
+    threads: Threads = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda:0, mps or auto.")] = "cpu",
-    group_size: Annotated[
-        int | None, typer.Option(min=1, help="Clients trained in one batch, at most; 1: one after the other.")
-    ] = None,
+    group_size: GroupSize = None,
     overrides: Overrides = None,
     plugins: PluginFolders = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,

@@ -76,13 +76,12 @@ def run(
     find_runtime(runtime)  # before anything is written
     tracked = Tracked(tuple(destination(text, base=Path.cwd()) for text in track), say)
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
-    chosen = overridden(chosen, rounds=rounds, seed=seed)
+    chosen, groups = overridden(chosen, rounds=rounds, seed=seed), Wanted(clients=group_size)
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
         group_size=group_size, overrides=overrides, comparison=comparison, contributions=contributions,
     )  # fmt: skip
     options = Options(
-        runtime, threads, device, resume, comparison, progress, done, command, contributions, tracked=tracked,
-        groups=Wanted(clients=group_size),
+        runtime, threads, device, resume, comparison, progress, done, command, contributions, None, tracked, groups
     )  # fmt: skip
     return run_study(chosen, Path(out), options, seeds=seeds)

@@ -146,10 +146,22 @@ def _leaves(values: Tensor, gradients: Tensor, begin: int, shape: tuple[int, ...
     """Return a grouped parameter whose gradients torch adds up in `gradients`, whichever way it is used."""
     stacked, gradient = _view(values, begin, shape), _view(gradients, begin, shape)
     parts = [_leaf(part, of) for part, of in zip(stacked.unbind(), gradient.unbind(), strict=True)]
-    return Grouped.of(_leaf(stacked, gradient), here, parts)
+    return Grouped.of(_stacked_leaf(stacked, gradient), here, parts)
 
 
 def _leaf(value: Tensor, gradient: Tensor) -> Tensor:
     leaf = value.detach().requires_grad_(True)
     leaf.grad = gradient
+    return leaf
+
+
+def _stacked_leaf(value: Tensor, gradient: Tensor) -> Tensor:
+    """Return a leaf with gaps between its clients, in which torch would rather not add up itself."""
+    leaf = value.detach().requires_grad_(True)
+
+    def add_up(used: Tensor) -> None:
+        gradient.add_(used.grad)
+        used.grad = None
+
+    leaf.register_post_accumulate_grad_hook(add_up)
     return leaf

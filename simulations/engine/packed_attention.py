@@ -76,28 +76,32 @@ def attend(
     packing = _AT_WORK.get()
     if key.shape[1] != query.shape[1] or getattr(module, "is_causal", False):
         raise CannotGroupError("attention that looks back only, or shares keys between heads, is not packed")
-    blocks, (_one, heads, _tokens, width) = packing.here.blocks, query.shape
+    blocks, heads = packing.here.blocks, query.shape[1]
     places = _block_places(blocks)
-    own = [take(each[0].transpose(0, 1).reshape(-1, heads * width), places) for each in (query, key, value)]
     prefix = None if packing.prefix is None else packing.prefix.of(module.layer_idx)
-    sizes = [block.rows * block.positions for block in blocks]
-    found, first_row = [], 0
-    for client, (block, *parts) in enumerate(zip(blocks, *(torch.split(each, sizes) for each in own), strict=True)):
-        q, k, v = (p.reshape(block.rows, block.positions, heads, width).transpose(1, 2) for p in parts)
+    own = [_by_client(each, blocks, places) for each in (query, key, value)]
+    found, row = [], 0
+    for client, (block, q, k, v) in enumerate(zip(blocks, *own, strict=True)):
+        rows, row = slice(row, row + block.rows), row + block.rows
         if prefix is not None:
-            rows = slice(first_row, first_row + block.rows)
-            k, v = (
-                torch.cat([own_prefix[rows].to(k.dtype), each], dim=2)
-                for own_prefix, each in zip(prefix, (k, v), strict=True)
-            )
-        first_row += block.rows
-        scores = torch.matmul(q, k.transpose(2, 3)) * (width**-0.5 if scaling is None else scaling)
+            k, v = (torch.cat([p[rows].to(k.dtype), each], dim=2) for p, each in zip(prefix, (k, v), strict=True))
+        scores = torch.matmul(q, k.transpose(2, 3)) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
         weights = torch.softmax(_masked(scores, block), dim=-1)
         if dropout:
             weights = weights * packing.streams.of_client(client, weights, dropout)
-        found.append(torch.matmul(weights, v).transpose(1, 2).reshape(-1, heads * width))
+        found.append(torch.matmul(weights, v).transpose(1, 2).reshape(block.rows * block.positions, -1))
     joined = take(torch.cat(found), places.inverse())
-    return joined.reshape(1, -1, heads, width), None
+    return joined.reshape(1, len(joined), heads, -1), None
+
+
+def _by_client(packed: Tensor, blocks: Sequence[Block], places: Places) -> list[Tensor]:
+    """Return (rows, heads, positions, width) of each client from (1, heads, tokens, width)."""
+    rows = take(packed[0].transpose(0, 1).reshape(packed.shape[2], -1), places)
+    parts = torch.split(rows, [block.rows * block.positions for block in blocks])
+    return [
+        part.reshape(block.rows, block.positions, packed.shape[1], -1).transpose(1, 2)
+        for part, block in zip(parts, blocks, strict=True)
+    ]
 
 
 def _masked(scores: Tensor, block: Block) -> Tensor:

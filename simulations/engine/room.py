@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from client.execution import Execution
 from client.forward import pad_id, to_device
-from client.training import set_training_mode
+from client.training import forked, set_training_mode
 from common.machine import available_memory
 from common.tasks import AnyExample
 from common.workbench import Workbench
@@ -54,7 +54,7 @@ def step_bytes(bench: Workbench, examples: Sequence[AnyExample], execution: Exec
     frozen = {t.data_ptr() for root in (bench.model, bench.head) for t in [*root.parameters(), *root.buffers()]}
     set_training_mode(bench)
     batch = to_device(bench.task.collate(examples, pad_id=pad_id(bench)), execution)
-    with _counting(frozen) as counted, execution.autocast():
+    with forked(execution, 0), _counting(frozen) as counted, execution.autocast():
         bench.task.logits(bench.model, bench.head, batch)
     return counted()
 

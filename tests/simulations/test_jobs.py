@@ -1,7 +1,7 @@
 """Training outside the federation: as many epochs per row, from the same start, and the best state where it is kept."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -77,16 +77,33 @@ def test_a_job_does_not_depend_on_what_ran_before(open_run: Open) -> None:
     assert all((again.outputs[site] == first.outputs[site]).all() for site in SITES)
 
 
-def test_jobs_in_this_process_come_one_by_one_and_are_the_same(open_run: Open) -> None:
-    sites = open_run()
+def near(one: Trained | None, other: Trained | None) -> bool:
+    return one is not None and other is not None and astuple(one) == pytest.approx(astuple(other), rel=1e-5)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_jobs_in_groups_are_those_that_run_alone(keep: str, open_run: Open) -> None:
+    sites = open_run(f"evaluation.keep='{keep}'")
+    assert sites.engine is not None
     jobs = [CENTRAL_JOB, LOCAL_JOB]
     found = {result.name: result for result in run_jobs(sites, jobs, workers=1)}
     assert set(found) == {job.name for job in jobs}
     for job in jobs:
         alone = run(sites, job)
+        assert near(found[job.name].trained, alone.trained)
+        for site in SITES:
+            np.testing.assert_allclose(found[job.name].outputs[site], alone.outputs[site], atol=1e-5)
+    assert list(run_jobs(sites, [], workers=2)) == []
+
+
+def test_jobs_that_cannot_be_grouped_come_one_by_one_and_are_the_same(open_run: Open) -> None:
+    sites = open_run("training.accumulate=2")
+    assert sites.engine is None
+    found = {result.name: result for result in run_jobs(sites, [CENTRAL_JOB, LOCAL_JOB], workers=1)}
+    for job in (CENTRAL_JOB, LOCAL_JOB):
+        alone = run(sites, job)
         assert found[job.name].trained == alone.trained
         assert all((found[job.name].outputs[s] == alone.outputs[s]).all() for s in SITES)
-    assert list(run_jobs(sites, [], workers=2)) == []
 
 
 def rows_of(sites: VirtualSites, job: Job) -> int:
