@@ -160,8 +160,9 @@ def _stacked_leaf(value: Tensor, gradient: Tensor) -> Tensor:
     leaf = value.detach().requires_grad_(True)
 
     def add_up(used: Tensor) -> None:
-        gradient.add_(used.grad)
+        if used.grad is not None:
+            gradient.add_(used.grad)
         used.grad = None
 
-    leaf.register_post_accumulate_grad_hook(add_up)
+    leaf.register_post_accumulate_grad_hook(add_up)  # type: ignore[no-untyped-call] # torch's own
     return leaf
