@@ -124,7 +124,12 @@ def digest_manifest(files: Mapping[str, str]) -> str:
 
 def check_digest(folder: Path, expected: str | None) -> str:
     """Return the digest of the base model in `folder`; an `expected` one that differs is a ModelError with both."""
-    found = digest_manifest(manifest(folder))
+    return check_manifest(folder, manifest(folder), expected)
+
+
+def check_manifest(folder: Path, files: Mapping[str, str], expected: str | None) -> str:
+    """Return the digest of these files of the base model in `folder`; a ModelError as of `check_digest`."""
+    found = digest_manifest(files)
     if expected is not None and found != expected:
         raise ModelError(
             f"the base model in {folder.name!r} has digest {found}, the study expects {expected}; "

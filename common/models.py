@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # transformers' classes are untyped here
 
 from common import plugins
 from common.errors import ModelError
+from common.late_libraries import import_libraries
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,6 +27,7 @@ VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 def auto_class(architecture: Architecture) -> Any:
     """Return transformers' class that loads, or makes from a config, a base model for such tasks."""
+    import_libraries()
     from transformers import AutoModel, AutoModelForCausalLM
 
     return AutoModelForCausalLM if architecture == "causal-lm" else AutoModel
@@ -44,6 +47,7 @@ def model_type(folder: Path) -> str:
 
 def base_class(folder: Path, architecture: Architecture) -> tuple[Any, Any]:
     """Return the class that loads the base model in `folder`, and its config: transformers', or one of ours."""
+    import_libraries()
     from transformers import AutoConfig
 
     kind = model_type(folder)
@@ -59,7 +63,7 @@ def empty_base(folder: Path, architecture: Architecture) -> Any:
     import torch
 
     found, config = base_class(folder, architecture)
-    with torch.device("meta"):
+    with torch.device("meta"), _undrawn():
         if hasattr(found, "from_config"):
             return found.from_config(config, trust_remote_code=False)
         return found(config)
@@ -76,21 +80,40 @@ def load_base(folder: Path, *, attention: str = "eager", architecture: Architect
 
     try:
         found_class, config = base_class(folder, architecture)
-        model, found = found_class.from_pretrained(
-            folder,
-            attn_implementation=_attention(config, attention),
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,  # said, or transformers asks on the terminal whether it may
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **_without_pooler(config, architecture),
-        )
+        with _undrawn():
+            model, found = found_class.from_pretrained(
+                folder,
+                attn_implementation=_attention(config, attention),
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,  # said, or transformers asks on the terminal whether it may
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **_without_pooler(config, architecture),
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from None
     _check_whole(folder, found, architecture)
     return _frozen(model, architecture)
+
+
+def _undrawn() -> AbstractContextManager[object]:
+    """Return a context in which tensors on the meta device are not initialised: torch's way there loads its compiler.
+
+    They have no values. A model is made of such before it gets those of its file.
+    """
+    from torch.overrides import TorchFunctionMode
+
+    class Undrawn(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            named = kwargs or {}
+            tensor = named.get("tensor", args[0] if args else None)
+            if getattr(func, "__module__", None) == "torch.nn.init" and getattr(tensor, "is_meta", False):
+                return tensor
+            return func(*args, **named)
+
+    return Undrawn()
 
 
 def base_of_weights(
@@ -154,6 +177,7 @@ def _without_pooler(config: Any, architecture: Architecture) -> dict[str, Any]:
 
 def load_tokenizer(folder: Path) -> Any:
     """Return the fast tokenizer of `folder`."""
+    import_libraries()
     from transformers import AutoTokenizer
 
     if not any(path.match(pattern) for path in folder.iterdir() for pattern in VOCABULARIES):

@@ -1,9 +1,10 @@
 """From a study and a base model to a bundle. The one place that draws an initial adapter."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from common import plugins
-from common.base_files import check_digest, manifest
+from common.base_files import check_manifest, manifest
 from common.bundle import BaseModelFacts, Bundle, write_bundle
 from common.compressing import check_compresses
 from common.errors import SchemaError, StudyError
@@ -22,9 +23,26 @@ def prepare(study: Study, base_folder: Path, out: Path, *, start: AdapterState |
 
     start: shared tensors that the initial adapter has instead of those drawn, where a study goes on from another's end.
     """
-    digest = check_digest(base_folder, study.base_model.digest)
+    return open_prepared(study, base_folder, out, start=start)[0]
+
+
+def open_prepared(
+    study: Study, base_folder: Path, out: Path, *, start: AdapterState | None = None, attention: str = "eager"
+) -> tuple[Bundle, Workbench]:
+    """Do as `prepare`, and return the workbench too that the initial adapter was drawn in, for who goes on with it.
+
+    attention: the workbench's; the initial adapter does not depend on it.
+    """
+    files = manifest(base_folder)
+    digest = check_manifest(base_folder, files, study.base_model.digest)
     locked = replaced(study, {"base_model.digest": digest})
-    bench = open_workbench(locked, base_folder, seed=locked.seed)
+    bench = open_workbench(locked, base_folder, attention=attention, seed=locked.seed)
+    return _written(locked, bench, files, out, start), bench
+
+
+def _written(
+    locked: Study, bench: Workbench, files: Mapping[str, str], out: Path, start: AdapterState | None
+) -> Bundle:
     if locked.training.layer_decay < 1:
         stack_of(bench.model)  # raises StudyError where there are no layers to tell apart
     initial = bench.read()
@@ -49,7 +67,7 @@ def prepare(study: Study, base_folder: Path, out: Path, *, start: AdapterState |
         study=locked,
         schema=schema,
         initial=initial,
-        base_model=_facts(bench, base_folder),
+        base_model=_facts(bench, files),
         adapter_config=bench.method.adapter_config(bench.model),
         peft_names=bench.method.peft_names([name for name in bench.parameters if not name.startswith(HEAD)]),
     )
@@ -77,9 +95,9 @@ def _check_rounds(study: Study, schema: AdapterSchema) -> None:
             )
 
 
-def _facts(bench: Workbench, base_folder: Path) -> BaseModelFacts:
+def _facts(bench: Workbench, files: Mapping[str, str]) -> BaseModelFacts:
     return BaseModelFacts(
-        files=manifest(base_folder),
+        files=files,
         parameters=bench.base_parameters,
         size_bytes=4 * bench.base_parameters,
     )

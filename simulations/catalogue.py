@@ -6,6 +6,7 @@ from pathlib import Path
 from common import plugins
 from common.base_files import locate
 from common.errors import DataError, StudyError
+from common.late_libraries import import_libraries
 from common.study import Study
 from common.study_file import read_study
 from common.study_simulation import SimulationSection
@@ -94,5 +95,6 @@ def base_folder(study: Study, scratch: Path) -> Path:
     name = source.removeprefix("generated:")
     folder, model = scratch / name, plugins.load(MODELS, name, key="base_model.source, generated")
     if not (folder / "config.json").exists():
+        import_libraries()
         model.write(folder)
     return folder

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.collecting import collecting_later
 from common.quiet import silence, silence_libraries
 from common.study import Study
 from server.events import Progress, ignore
@@ -66,12 +67,13 @@ def run(
     """
     silence(os.environ)
     silence_libraries()
-    from server.tracking.destination import destination
-    from simulations.catalogue import load
-    from simulations.command_again import command_words
-    from simulations.engine.plan import Wanted
-    from simulations.running import Options, Tracked, overridden, run_study
-    from simulations.stages import find_runtime
+    with collecting_later():
+        from server.tracking.destination import destination
+        from simulations.catalogue import load
+        from simulations.command_again import command_words
+        from simulations.engine.plan import Wanted
+        from simulations.running import Options, Tracked, overridden, run_study
+        from simulations.stages import find_runtime
 
     find_runtime(runtime)  # before anything is written
     tracked = Tracked(tuple(destination(text, base=Path.cwd()) for text in track), say)

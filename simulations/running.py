@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from client import private_tensors
 from common.adapter_folder import write_adapter
+from common.collecting import collecting_later
 from common.errors import StudyError
 from common.files import write_bytes
 from common.study import Study, replaced
@@ -112,7 +113,8 @@ def _results(study: Study, folder: RunFolder, options: Options) -> Results:
     if options.contributions:
         check_contributions(study)
     begin = time.perf_counter()
-    sites = _open(study, folder, options)
+    with collecting_later():
+        sites = _open(study, folder, options)
     if sites.decision.obstacle is not None:
         options.tracked.tell(f"the hospitals are trained one after the other: {sites.decision.obstacle}")
     with folder.at_work():

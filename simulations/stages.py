@@ -10,7 +10,7 @@ from client.store import SiteStore
 from common.bundle import Bundle
 from common.errors import UserError
 from common.files import digest_file
-from common.preparation import prepare
+from common.preparation import open_prepared
 from common.state import AdapterState
 from common.study import Study
 from common.study_task import task_of
@@ -28,7 +28,7 @@ from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder, new_run_name
 from simulations.jobs import Job, JobResult, run_jobs
 from simulations.resuming import check_same_execution, check_same_files, check_same_study
-from simulations.virtual import VirtualSites, check_sites, read_sites, resident_sites, with_sites
+from simulations.virtual import Begun, VirtualSites, check_sites, read_sites, resident_sites, with_sites
 
 RUNTIMES = ("inprocess", "ray")
 WORTH_PROCESSES_S = 30.0
@@ -54,12 +54,14 @@ def start(
         check_sites(sites, study)
         shared = None if beginning is None else beginning.shared
         base = base_folder(study, folder.scratch)
-        bundle = prepare(with_sites(study, sites), base, folder.bundle, start=shared)
+        bundle, bench = open_prepared(
+            with_sites(study, sites), base, folder.bundle, start=shared, attention=execution.attention
+        )
         if beginning is not None:
             write_beginning(folder, beginning)
         rows = digest_file(rows_path(study, folder.scratch))
         folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution, groups))
-        return resident_sites(str(folder.path))
+        return resident_sites(str(folder.path), Begun(sites, bench))
 
 
 def resume(study: Study, folder: RunFolder, *, threads: int, device: str, groups: Wanted = AS_SUITS) -> VirtualSites:

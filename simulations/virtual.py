@@ -126,15 +126,35 @@ class VirtualSites:
         return Ledger(self.folder.sites / site / "privacy", seal=None, pseudonym_key=b"", durable=False)
 
 
-def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution, groups: Wanted = AS_SUITS) -> VirtualSites:
-    """Read and tokenise all rows, and load the base model once."""
+@dataclass(frozen=True)
+class Begun:
+    """What preparing a run has read already: sites' rows, and the base model with its adapter. All are alike as keys.
+
+    Every request writes the adapter that it is about, so it does not matter which one is in the workbench.
+    """
+
+    rows: Mapping[str, Rows] | None = field(default=None, compare=False)
+    bench: Workbench | None = field(default=None, compare=False)
+
+
+NOTHING_BEGUN = Begun()
+
+
+def open_sites(
+    folder: RunFolder,
+    bundle: Bundle,
+    execution: Execution,
+    begun: Begun = NOTHING_BEGUN,
+    *,
+    groups: Wanted = AS_SUITS,
+) -> VirtualSites:
+    """Read and tokenise all rows, and load the base model, each once."""
     study = bundle.study
-    true = read_sites(study, folder.scratch)
+    true = read_sites(study, folder.scratch) if begun.rows is None else begun.rows
     attacks = attacks_of(study, true)
     canaries = canaries_of(study, true)
     raw = planted(poisoned(true, study, attacks), canaries)
-    base = base_folder(study, folder.scratch)
-    bench = open_workbench(study, base, attention=execution.attention).to(execution.device)
+    bench = (_bench(folder, study, execution) if begun.bench is None else begun.bench).to(execution.device)
     hold_in_compute_dtype(bench, execution)
     rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
     examples = [example for part in rows.values() for example in part.train.examples]
@@ -142,6 +162,10 @@ def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution, groups: 
     decision = decided(folder.engine, study, bench, execution, rows, groups)
     engine = open_engine(bench, execution, decision)
     return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks, canaries, start, decision, engine)
+
+
+def _bench(folder: RunFolder, study: Study, execution: Execution) -> Workbench:
+    return open_workbench(study, base_folder(study, folder.scratch), attention=execution.attention)
 
 
 def check_sites(sites: Mapping[str, Rows], study: Study) -> None:
@@ -166,13 +190,16 @@ def with_sites(study: Study, sites: Mapping[str, Rows]) -> Study:
     return study.model_copy(update={"federation": federation})
 
 
-def resident_sites(folder: str) -> VirtualSites:
-    """Return the sites of a run's folder; those of the last run stay in memory: base model, rows and tokens."""
+def resident_sites(folder: str, begun: Begun = NOTHING_BEGUN) -> VirtualSites:
+    """Return the sites of a run's folder; those of the last run stay in memory: base model, rows and tokens.
+
+    begun: what the caller, who prepared the run, has of it.
+    """
     run = RunFolder(Path(folder).resolve())
-    return _opened(run, run.facts())
+    return _opened(run, run.facts(), begun)
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: RunFolder, facts: RunFacts) -> VirtualSites:
+def _opened(folder: RunFolder, facts: RunFacts, begun: Begun) -> VirtualSites:
     """By the run's name too, which is in the facts: its folder may have held another run before."""
-    return open_sites(folder, read_bundle(folder.bundle), facts.execution, facts.groups)
+    return open_sites(folder, read_bundle(folder.bundle), facts.execution, begun, groups=facts.groups)

@@ -23,6 +23,7 @@ from simulations.bench.private_steps import measure_private
 from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
 from simulations.bench.server_memory import server_memory_figures
 from simulations.bench.serving import serving_figures
+from simulations.bench.start import start_figures
 
 T = TypeVar("T")
 STUDY = "heart-lora"
@@ -114,6 +115,7 @@ def _dashboard() -> Iterator[Mapping[str, float]]:
 
 
 SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
+    "start": start_figures,
     "rounds": _rounds,
     "memory": _memory,
     "messages": _messages,

@@ -49,6 +49,12 @@ def test_a_process_opens_a_run_once(open_run: Open) -> None:
     assert resident_sites(str(sites.folder.path)) is sites
 
 
+def test_a_start_goes_on_with_the_model_that_its_adapter_was_drawn_in(open_run: Open) -> None:
+    """Another one, opened for the rounds, would hold what seed 0 draws."""
+    sites = open_run("seed=5")
+    assert digest_state(sites.bench.read()) == digest_state(sites.bundle.initial)
+
+
 def test_sites_answer_from_their_own_disks_with_their_own_names(open_run: Open, tmp_path: Path) -> None:
     """Also after another site has used the shared model."""
     sites = open_run()
