@@ -21,6 +21,7 @@ def command_words(
     device: str,
     overrides: Sequence[str],
     comparison: bool,
+    workers: int | None = None,
     contributions: bool = False,
 ) -> list[str] | None:
     """Return `["fedpeft", "simulate", ...]`; None where the run was not one that the command line can start.
@@ -35,6 +36,7 @@ def command_words(
     words += [] if rounds is None else ["--rounds", str(rounds)]
     words += [] if device == "cpu" else ["--device", device]
     words += [] if runtime == "inprocess" else ["--runtime", runtime]
+    words += [] if workers is None else ["--workers", str(workers)]
     words += [] if comparison else ["--no-comparison"]
     words += ["--contributions"] if contributions else []
     words += [f"--set={text}" for text in overrides]

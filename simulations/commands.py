@@ -55,6 +55,9 @@ def simulate(
         int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")
     ] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda:0, mps or auto.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of --runtime ray; those on a GPU share it evenly.")
+    ] = None,
     overrides: Overrides = None,
     plugins: PluginFolders = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -78,8 +81,8 @@ def simulate(
         with _shown(place, port), progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
-                device=device, overrides=overrides or [], resume=resume, comparison=comparison, track=track or [],
-                contributions=contributions, progress=listener.on_event, done=listener.on_job,
+                device=device, workers=workers, overrides=overrides or [], resume=resume, comparison=comparison,
+                track=track or [], contributions=contributions, progress=listener.on_event, done=listener.on_job,
             )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)

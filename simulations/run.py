@@ -39,6 +39,7 @@ def run(
     seeds: int = 1,
     threads: int = 1,
     device: str = "cpu",
+    workers: int | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     comparison: bool = True,
@@ -54,7 +55,8 @@ def run(
         runtime: `inprocess`, `ray`, or a function that plays the rounds. rounds, seed: override the study's.
         overrides: `section.key=value`.
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
-        threads: of torch, per process. comparison: also train the rivals.
+        threads: of torch, per process. workers: processes of Ray; None: as many as there is room for.
+        comparison: also train the rivals.
         track: `mlflow=URI`, `tensorboard=DIR`, `csv`: where figures go as well; what fails is said on stderr.
         contributions: also run the federation without each site, one more run for each.
         progress, done: called with each event of the rounds, and after each rival.
@@ -70,15 +72,16 @@ def run(
     from simulations.running import Options, Tracked, overridden, run_study
     from simulations.stages import find_runtime
 
-    find_runtime(runtime)  # before anything is written
+    find_runtime(runtime, workers=workers)  # before anything is written
     tracked = Tracked(tuple(destination(text, base=Path.cwd()) for text in track), say)
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
     chosen = overridden(chosen, rounds=rounds, seed=seed)
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
-        overrides=overrides, comparison=comparison, contributions=contributions,
+        workers=workers, overrides=overrides, comparison=comparison, contributions=contributions,
     )  # fmt: skip
     options = Options(
-        runtime, threads, device, resume, comparison, progress, done, command, contributions, tracked=tracked
+        runtime, threads, device, resume, comparison, progress, done, command, contributions, tracked=tracked,
+        workers=workers,
     )  # fmt: skip
     return run_study(chosen, Path(out), options, seeds=seeds)
