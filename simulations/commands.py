@@ -16,6 +16,7 @@ PluginFolders = Annotated[
     list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
 ]
 
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes of --runtime ray; those on a GPU share it evenly.")]
 DashboardPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Show it there; 0: any that is free.")]
 Contributions = Annotated[
     bool, typer.Option("--contributions", help="Also run the federation without each hospital in turn.")
@@ -55,9 +56,7 @@ def simulate(
         int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")
     ] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda:0, mps or auto.")] = "cpu",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes of --runtime ray; those on a GPU share it evenly.")
-    ] = None,
+    workers: Workers = None,
     overrides: Overrides = None,
     plugins: PluginFolders = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,

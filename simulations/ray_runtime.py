@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -83,12 +83,12 @@ def crew_of(sites: VirtualSites, *, asked: int | None) -> Iterator[tuple[Crew, i
             yield crew, planned.workers
 
 
-def lock(environ: MutableMapping[str, str]) -> None:
+def lock(environ: MutableMapping[str, str], modules: Mapping[str, object] = sys.modules) -> None:
     """Have a Ray of our own take commands only from who knows a secret of this process: it listens on the network.
 
     Ray reads this when it is imported; where it was, or where RAY_ADDRESS names one, nothing is changed.
     """
-    if "ray" not in sys.modules and not environ.get("RAY_ADDRESS"):
+    if "ray" not in modules and not environ.get("RAY_ADDRESS"):
         environ.setdefault("RAY_AUTH_MODE", "token")
         environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 

@@ -23,7 +23,7 @@ def cut(work: Sequence[int], *, workers: int, most: int = MOST) -> list[list[int
     (1969), Bounds on multiprocessing timing anomalies, https://doi.org/10.1137/0117039
 
     >>> cut([303, 294, 123, 200], workers=2)
-    [[0, 2], [1, 3]]
+    [[1, 3], [0, 2]]
     """
     if not work:
         return []

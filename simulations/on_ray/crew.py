@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final  # Ray has no types
 
 import ray
@@ -90,16 +91,23 @@ class Crew:
         Raises:
             UserError: what one was raised with in a worker. ParticipationError: too many workers died, or Ray itself.
         """
-        streams = {worker.playing[0][1]: worker for worker in self._workers if worker.playing}
+        end = monotonic() + patience_s
         try:
-            ready, _ = ray.wait(list(streams), num_returns=1, timeout=patience_s) if streams else ([], [])
-            return self._next(streams[ready[0]]) if ready else []
+            while (left := end - monotonic()) > 0 and (streams := self._streams()):
+                ready, _ = ray.wait(list(streams), num_returns=1, timeout=left)
+                if ready and (replies := self._next(streams[ready[0]])):
+                    return replies
+            return []
         except exceptions.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise type(error.cause)(*error.cause.args) from None
             raise
         except exceptions.RayError as error:
             raise ParticipationError(f"Ray stopped ({type(error).__name__}) {HOW_TO_GO_ON}") from None
+
+    def _streams(self) -> dict[Any, _Worker]:
+        """Return what each worker has in play."""
+        return {worker.playing[0][1]: worker for worker in self._workers if worker.playing}
 
     def _next(self, worker: _Worker) -> Sequence[Answered]:
         """Return the next replies of a worker; none where its parcel is done, or its process is dead."""
@@ -110,6 +118,9 @@ class Crew:
             worker.playing.popleft()
             self._hand_out()
         except DEATHS as error:
+            if getattr(error, "actor_init_failed", False):  # its code is not there: no other would fare better
+                *_, said = str(error).strip().splitlines()
+                raise UserError(f"a worker of Ray cannot start ({said}); fedpeft must be on every machine") from None
             self._replace(worker, type(error).__name__)
         return []
 

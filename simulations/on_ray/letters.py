@@ -49,7 +49,9 @@ class Answered:
     @property
     def content(self) -> RecordDict | None:
         """The reply's content."""
-        return _content(self.texts, self.arrays) if self.texts or self.arrays else None
+        if not self.texts and not self.arrays:
+            return None
+        return _content(self.texts, {name: _record(arrays) for name, arrays in self.arrays.items()})
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,14 @@ def _letter(sent: Sent, beside: Mapping[int, int]) -> Letter:
     return Letter(sent.number, sent.site, about.message_type, about.group_id, about.ttl, texts, arrays)
 
 
-def message_of(letter: Letter, beside: Sequence[Arrays], *, node: int) -> Message:
-    """Return the message of a letter, to `node`."""
-    content = _content(letter.texts, {name: beside[position] for name, position in letter.arrays.items()})
+def records_of(beside: Sequence[Arrays]) -> list[ArrayRecord]:
+    """Return what came beside letters as records, made once for all of them."""
+    return [_record(arrays) for arrays in beside]
+
+
+def message_of(letter: Letter, records: Sequence[ArrayRecord], *, node: int) -> Message:
+    """Return the message of a letter, to `node`. records: `records_of` what came beside it."""
+    content = _content(letter.texts, {name: records[position] for name, position in letter.arrays.items()})
     return Message(content, dst_node_id=node, message_type=letter.kind, ttl=letter.ttl_s, group_id=letter.group)
 
 
@@ -113,13 +120,13 @@ def _packed(record: ArrayRecord) -> Arrays:
     return {key: (a.dtype, tuple(a.shape), a.stype, np.frombuffer(a.data, np.uint8)) for key, a in record.items()}
 
 
-def _content(texts: Mapping[str, Texts], arrays: Mapping[str, Arrays]) -> RecordDict:
+def _content(texts: Mapping[str, Texts], records: Mapping[str, ArrayRecord]) -> RecordDict:
     content = RecordDict({name: ConfigRecord(text) for name, text in texts.items()})
-    content.update({name: _record(packed) for name, packed in arrays.items()})
+    content.update(records)
     return content
 
 
-def _record(packed: Arrays) -> ArrayRecord:
+def _record(arrays: Arrays) -> ArrayRecord:
     return ArrayRecord(
-        {key: Array(dtype, shape, kind, data.tobytes()) for key, (dtype, shape, kind, data) in packed.items()}
+        {key: Array(dtype, shape, kind, data.tobytes()) for key, (dtype, shape, kind, data) in arrays.items()}
     )

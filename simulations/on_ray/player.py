@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -17,10 +17,11 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from flwr.app import Message
 
+    from simulations.inprocess import InProcessGrid
     from simulations.on_ray.letters import Answered, Arrays, Letter
     from simulations.virtual import VirtualSites
 
-TOGETHER_BYTES: Final = 4 << 20
+TOGETHER_BYTES: Final = 16 << 20
 """Of replies that go back in one object of Ray, which costs some milliseconds."""
 TOGETHER_S: Final = 0.2
 """For which a reply waits for others at most, once one more has come."""
@@ -41,10 +42,11 @@ class Player:
     def play(self, letters: Sequence[Letter], *beside: Arrays) -> Iterator[list[Answered]]:
         """Yield replies, some at a time, in the order in which the sites answer. Raises UserError."""
         from simulations.inprocess import task_identity
+        from simulations.site_grid import site_grid
 
-        sites = self._sites()
+        grid = site_grid(self._sites(), [letter.site for letter in letters])
         with task_identity():
-            yield from _together(_played(sites, letters, beside))
+            yield from together(played(grid, letters, beside))
 
     def _sites(self) -> VirtualSites:
         """Return the run's sites, as this process has them after the first call."""
@@ -76,32 +78,32 @@ def _keep_to(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(OF_A_SHARE * share)
 
 
-def _played(sites: VirtualSites, letters: Sequence[Letter], beside: Sequence[Arrays]) -> Iterator[tuple[int, Message]]:
-    """Yield each reply with the number of its letter, as the grid has them."""
-    from simulations.on_ray.letters import message_of
-    from simulations.site_grid import site_grid
+def played(grid: InProcessGrid, letters: Sequence[Letter], beside: Sequence[Arrays]) -> Iterator[tuple[int, Message]]:
+    """Yield each reply with the number of its letter, as the grid of just the letters' sites has them."""
+    from simulations.on_ray.letters import message_of, records_of
 
-    grid = site_grid(sites, [letter.site for letter in letters])
-    nodes = [node.node_id for node in grid.get_nodes()]
-    messages = [message_of(letter, beside, node=node) for letter, node in zip(letters, nodes, strict=True)]
+    nodes, records = [node.node_id for node in grid.get_nodes()], records_of(beside)
+    messages = [message_of(letter, records, node=node) for letter, node in zip(letters, nodes, strict=True)]
     asked = dict(zip(grid.push_messages(messages), (letter.number for letter in letters), strict=True))
     while asked:
         for reply in grid.pull_messages(list(asked)):
             yield asked.pop(reply.metadata.reply_to_message_id), reply
 
 
-def _together(replies: Iterable[tuple[int, Message]]) -> Iterator[list[Answered]]:
+def together(
+    replies: Iterable[tuple[int, Message]], clock: Callable[[], float] = monotonic
+) -> Iterator[list[Answered]]:
     """Yield replies as they go back: so many at once that an object of Ray is worth its cost, and none too late."""
     from common import wire
     from simulations.on_ray.letters import answered
 
     ready: list[Answered] = []
-    size_bytes, since = 0, monotonic()
+    size_bytes, since = 0, clock()
     for number, reply in replies:
         ready.append(answered(number, reply))
         size_bytes += wire.size_bytes(reply.content) if reply.has_content() else 0
-        if size_bytes >= TOGETHER_BYTES or monotonic() - since >= TOGETHER_S:
+        if size_bytes >= TOGETHER_BYTES or clock() - since >= TOGETHER_S:
             yield ready
-            ready, size_bytes, since = [], 0, monotonic()
+            ready, size_bytes, since = [], 0, clock()
     if ready:
         yield ready
