@@ -16,6 +16,7 @@ PluginFolders = Annotated[
     list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
 ]
 
+Threads = Annotated[int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes of --runtime ray; those on a GPU share it evenly.")]
 DashboardPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Show it there; 0: any that is free.")]
 Contributions = Annotated[
@@ -52,9 +53,7 @@ def simulate(
     rounds: Annotated[int | None, typer.Option(min=1, help="Override federation.rounds.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Override the study's seed.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repeat over so many seeds and splits.")] = 1,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Threads of each training process; part of what fixes the bytes.")
-    ] = 1,
+    threads: Threads = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda:0, mps or auto.")] = "cpu",
     workers: Workers = None,
     overrides: Overrides = None,
