@@ -18,7 +18,7 @@ def test_each_site_is_in_one_chunk(work: list[int], workers: int, most: int) -> 
     assert all(0 < len(chunk) <= most for chunk in chunks)
 
 
-@given(WORK, st.integers(1, 9), st.integers(1, 40))
+@given(st.integers(0, 500).map(lambda sites: [1] * sites), st.integers(1, 9), st.integers(1, 40))
 def test_workers_have_equally_many_chunks_unless_there_are_fewer_sites(
     work: list[int], workers: int, most: int
 ) -> None:

@@ -135,6 +135,14 @@ def test_only_replies_that_are_asked_for_are_returned_and_the_others_kept(messag
     assert list(grid.pull_messages([first, second])) == []
 
 
+def test_a_reply_that_comes_twice_is_kept_once(message: Make) -> None:
+    players = Echoes(doubled=True)
+    grid = RayGrid(players, WORK, workers=2)
+    ids = list(grid.push_messages([message(node) for node in nodes_of(grid)]))
+    found = [reply for _ in range(200) for reply in grid.pull_messages(ids)]
+    assert sorted(reply.metadata.reply_to_message_id for reply in found) == sorted(ids)
+
+
 def test_a_grid_that_was_asked_nothing_waits_for_nothing() -> None:
     class Deaf(Echoes):
         def take(self, patience_s: float) -> Sequence[Answered]:
