@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final  # Ray has no types
@@ -13,12 +14,13 @@ import ray
 from common.errors import UserError
 from simulations.on_ray.room import Machine
 
+CONNECT_S: Final = 10.0
 QUIETLY: Final = {"logging_level": logging.CRITICAL, "log_to_driver": False}
 
 
 def is_there() -> bool:
     """Whether a Ray is there already: in this process, as in a notebook, or where RAY_ADDRESS says."""
-    return bool(ray.is_initialized() or os.environ.get("RAY_ADDRESS"))
+    return bool(ray.is_initialized() or os.environ.get("RAY_ADDRESS", "local") not in ("", "local"))
 
 
 @contextmanager
@@ -37,17 +39,24 @@ def joined() -> Iterator[list[Machine]]:
     """Use the Ray that is there while the block runs; yield its machines. Raises UserError: it does not answer."""
     mine = not ray.is_initialized()
     with _calm():
-        try:
-            if mine:
-                ray.init(**QUIETLY)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            address = os.environ.get("RAY_ADDRESS")
-            raise UserError(f"RAY_ADDRESS {address!r} names no Ray that answers ({type(error).__name__})") from None
+        if mine:
+            _join(os.environ["RAY_ADDRESS"])
         try:
             yield [_machine(node) for node in ray.nodes() if node["Alive"]]
         finally:
             if mine:
                 ray.shutdown()
+
+
+def _join(address: str) -> None:
+    """Connect to a cluster; Ray itself would try for minutes where nobody listens."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if colon:
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+        ray.init(**QUIETLY)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"RAY_ADDRESS {address!r} names no Ray that answers ({type(error).__name__})") from None
 
 
 def _machine(node: dict[str, Any]) -> Machine:

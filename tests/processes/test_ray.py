@@ -221,6 +221,9 @@ def test_the_workers_are_those_of_a_cluster_that_is_there_and_stays(tmp_path: Pa
         cluster.communicate("")
     assert json.loads((tmp_path / "out" / "ray.json").read_text()) == {"workers": 3}
     assert adapter(tmp_path / "out") == undisturbed
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     away = Running(tmp_path / "c", environ={"RAY_ADDRESS": "127.0.0.1:1"}).end()
     assert (away.returncode, away.stderr.count("\n")) == (2, 1)
     assert "RAY_ADDRESS '127.0.0.1:1' names no Ray that answers" in away.stderr
