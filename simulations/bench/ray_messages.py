@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class EchoPlayer:
     """A worker whose sites train and score nothing."""
 
-    def __init__(self) -> None:
-        self._adapter, self._evaluation = adapter(), evaluation_of()
+    def __init__(self, size_bytes: int) -> None:
+        self._adapter, self._evaluation = adapter(size_bytes=size_bytes), evaluation_of()
 
     def play(self, letters: Sequence[Letter], *beside: Arrays) -> Iterator[list[Answered]]:
         """Yield replies, as `simulations.on_ray.player` does."""
@@ -86,7 +87,7 @@ def _median_step(values: Sequence[float]) -> float:
     return statistics.median(after - before for before, after in pairwise(values))
 
 
-def measure_ray(sites: int, rounds: int, workers: int) -> RayCost:
+def measure_ray(sites: int, rounds: int, workers: int, size_bytes: int = 300_000) -> RayCost:
     """Run `rounds` rounds over so many echoing sites on Ray; spool, admission, folding and checkpoint included."""
     import ray
 
@@ -95,11 +96,11 @@ def measure_ray(sites: int, rounds: int, workers: int) -> RayCost:
     from simulations.on_ray.crew import Crew
     from simulations.on_ray.grid import RayGrid
 
-    state, names, looks = adapter(), tuple(f"site-{i:05d}" for i in range(sites)), _Rounds()
+    state, names, looks = adapter(size_bytes=size_bytes), tuple(f"site-{i:05d}" for i in range(sites)), _Rounds()
     player = ray.remote(num_cpus=1)(EchoPlayer)
     with tempfile.TemporaryDirectory() as out, started(cores=workers, gpus=0), task_identity():
         job = echo_job(Path(out), AdapterSchema.of(state), names, rounds)
-        with closing(Crew(player.remote, workers, print)) as crew:
+        with closing(Crew(partial(player.remote, size_bytes), workers, print)) as crew:
             grid = RayGrid(crew, dict.fromkeys(names, 1), workers=workers)
             run_rounds(grid, job, fresh_state(state, study="bench", seed=0), progress=looks.on_event)
     return looks.cost(sites)
