@@ -35,6 +35,8 @@ CALM: Mapping[str, str] = MappingProxyType(
         "MLFLOW_CONFIGURE_LOGGING": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray's warning asks for; we hide no GPU
+        "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # else Ray tells of a dead worker on stdout, whatever its loggers are set to
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
     }

@@ -22,6 +22,7 @@ def command_words(
     group_size: int | None,
     overrides: Sequence[str],
     comparison: bool,
+    workers: int | None = None,
     contributions: bool = False,
 ) -> list[str] | None:
     """Return `["fedpeft", "simulate", ...]`; None where the run was not one that the command line can start.
@@ -37,6 +38,7 @@ def command_words(
     words += [] if device == "cpu" else ["--device", device]
     words += [] if group_size is None else ["--group-size", str(group_size)]
     words += [] if runtime == "inprocess" else ["--runtime", runtime]
+    words += [] if workers is None else ["--workers", str(workers)]
     words += [] if comparison else ["--no-comparison"]
     words += ["--contributions"] if contributions else []
     words += [f"--set={text}" for text in overrides]

@@ -16,6 +16,7 @@ PluginFolders = Annotated[
     list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
 ]
 
+Workers = Annotated[int | None, typer.Option(min=1, help="Threads, or processes of Ray, that train side by side.")]
 DashboardPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Show it there; 0: any that is free.")]
 Contributions = Annotated[
     bool, typer.Option("--contributions", help="Also run the federation without each hospital in turn.")
@@ -57,6 +58,7 @@ def simulate(
     seeds: Annotated[int, typer.Option(min=1, help="Repeat over so many seeds and splits.")] = 1,
     threads: Threads = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda:0, mps or auto.")] = "cpu",
+    workers: Workers = None,
     group_size: GroupSize = None,
     overrides: Overrides = None,
     plugins: PluginFolders = None,
@@ -81,8 +83,9 @@ def simulate(
         with _shown(place, port), progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
-                device=device, group_size=group_size, overrides=overrides or [], resume=resume, comparison=comparison,
-                track=track or [], contributions=contributions, progress=listener.on_event, done=listener.on_job,
+                device=device, workers=workers, group_size=group_size, overrides=overrides or [], resume=resume,
+                comparison=comparison, track=track or [], contributions=contributions, progress=listener.on_event,
+                done=listener.on_job,
             )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: {_command_to_resume(study, place, overrides)}", err=True)

@@ -101,9 +101,7 @@ class InProcessGrid(Grid):
         if message.metadata.dst_node_id not in self._contexts:
             raise ValueError(f"no node {message.metadata.dst_node_id} among {len(self._contexts)} nodes")
         self._count += 1
-        message_id = f"{self._count:016x}"
-        # Before the site sees it: a reply copies the id of what it answers.
-        message.metadata.__dict__["_message_id"] = message_id
+        message_id = number(message, self._count)
         self._pending[message_id] = message
         self._is_arranged = False
         return message_id
@@ -120,7 +118,7 @@ class InProcessGrid(Grid):
 
     def fail(self, message_id: str) -> Message:
         """Return what comes back for a queued message where its site fails at it, and has not seen it."""
-        return self._named(message_id, _error(self._pending.pop(message_id)))
+        return self._named(message_id, error_reply(self._pending.pop(message_id)))
 
     def _handle(self, message_id: str, message: Message) -> Message:
         try:
@@ -142,7 +140,7 @@ class InProcessGrid(Grid):
         work = _copied(kept)
         reply = self._client_app(make_message(copy(message.metadata), _copied_records(message.content)), work)
         if not isinstance(reply, Message) or reply.metadata.reply_to_message_id != message.metadata.message_id:
-            return _error(message)
+            return error_reply(message)
         kept.state = work.state
         return reply
 
@@ -161,6 +159,18 @@ def run_over(grid: Grid, server_app: ServerApp) -> None:
     """Run a ServerApp over a grid in this process to its end; what it raises passes through."""
     with task_identity():
         server_app(grid, _context(SUPERLINK_NODE_ID, 0, 1))
+
+
+def number(message: Message, count: int) -> str:
+    """Give a message its id and return it: before a site sees it, for a reply copies the id of what it answers."""
+    message_id = f"{count:016x}"
+    message.metadata.__dict__["_message_id"] = message_id
+    return message_id
+
+
+def nodes_of(sites: Sequence[str]) -> dict[int, NodeInfo]:
+    """Return the nodes of these sites, by their ids."""
+    return {_FIRST_NODE + i: NodeInfo(node_id=_FIRST_NODE + i, name=site) for i, site in enumerate(sites)}
 
 
 def _context(node: int, partition: int, partitions: int) -> Context:
@@ -182,5 +192,6 @@ def _copied_records(content: RecordDict) -> RecordDict:
     return RecordDict({name: record.copy() for name, record in content.items()})
 
 
-def _error(message: Message) -> Message:
+def error_reply(message: Message) -> Message:
+    """Return what comes back where a site fails at a message."""
     return Message(Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason="APP_FAILED"), reply_to=message)

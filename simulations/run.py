@@ -40,6 +40,7 @@ def run(
     seeds: int = 1,
     threads: int = 1,
     device: str = "cpu",
+    workers: int | None = None,
     group_size: int | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
@@ -56,8 +57,9 @@ def run(
         runtime: `inprocess`, `ray`, or a function that plays the rounds. rounds, seed: override the study's.
         overrides: `section.key=value`.
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
-        threads: of torch, per process. comparison: also train the rivals.
-        group_size: clients trained in one batch, at most; 1: one after the other; None: as suits machine and rows.
+        threads: of torch, per process. workers: threads, or processes of Ray, that train side by side; None: as many as
+        there is room for. group_size: clients trained in one batch, at most; 1: one after the other; None: as suits.
+        comparison: also train the rivals.
         track: `mlflow=URI`, `tensorboard=DIR`, `csv`: where figures go as well; what fails is said on stderr.
         contributions: also run the federation without each site, one more run for each.
         progress, done: called with each event of the rounds, and after each rival.
@@ -75,13 +77,14 @@ def run(
         from simulations.running import Options, Tracked, overridden, run_study
         from simulations.stages import find_runtime
 
-    find_runtime(runtime)  # before anything is written
+    find_runtime(runtime, workers=workers)  # before anything is written
     tracked = Tracked(tuple(destination(text, base=Path.cwd()) for text in track), say)
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
-    chosen, groups = overridden(chosen, rounds=rounds, seed=seed), Wanted(clients=group_size)
+    chosen, groups = overridden(chosen, rounds=rounds, seed=seed), Wanted(workers, group_size)
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
-        group_size=group_size, overrides=overrides, comparison=comparison, contributions=contributions,
+        workers=workers, group_size=group_size, overrides=overrides, comparison=comparison,
+        contributions=contributions,
     )  # fmt: skip
     options = Options(
         runtime, threads, device, resume, comparison, progress, done, command, contributions, None, tracked, groups

@@ -124,7 +124,7 @@ def _results(study: Study, folder: RunFolder, options: Options) -> Results:
 def _played(sites: VirtualSites, folder: RunFolder, options: Options, begin: float) -> Results:
     """Play the rounds, measure what came out, and write it all; `begin`: when preparations began."""
     prepared = time.perf_counter()
-    outcome = stages.play(sites, runtime=options.runtime, progress=options.progress)
+    outcome = stages.play(sites, runtime=options.runtime, progress=options.progress, workers=options.groups.workers)
     _write_private(sites, outcome)
     played = time.perf_counter()
     content, budgets, more = _compared(sites, outcome, options)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from client.execution import Execution, resolve
@@ -72,30 +73,35 @@ def resume(study: Study, folder: RunFolder, *, threads: int, device: str, groups
     return resident_sites(str(folder.path))
 
 
-def play(sites: VirtualSites, *, runtime: "str | Runtime", progress: Progress) -> Outcome:
-    """Play the rounds, from the checkpoint where there is one, and return the outcome. Raises ParticipationError."""
+def play(sites: VirtualSites, *, runtime: "str | Runtime", progress: Progress, workers: int | None = None) -> Outcome:
+    """Play the rounds, from the checkpoint where there is one, and return the outcome. Raises ParticipationError.
+
+    workers: of Ray; None: as many as there is room for. In process it was decided when the run was opened.
+    """
     bundle, folder = sites.bundle, sites.folder
     names = tuple(sorted(sites.rows))
     job = job_of(bundle.study, bundle.schema, sites=names, seed=bundle.study.seed, folder=folder.path)
     outcomes: list[Outcome] = []
-    find_runtime(runtime)(sites, job, _state(bundle, folder, folder.facts()), outcomes.append, progress)
+    find_runtime(runtime, workers=workers)(
+        sites, job, _state(bundle, folder, folder.facts()), outcomes.append, progress
+    )
     return outcomes[0]
 
 
 Runtime = Callable[[VirtualSites, ServerJob, ServerState, Callable[[Outcome], None], Progress], None]
 
 
-def find_runtime(name: str | Runtime) -> Runtime:
+def find_runtime(name: str | Runtime, *, workers: int | None = None) -> Runtime:
     """Return what plays the rounds; a name that does not exist, or lacks what it needs, is a UserError."""
-    if not isinstance(name, str):
-        return name
-    if name == "inprocess":
-        return _play_inprocess
     if name == "ray":
         from simulations.ray_runtime import play_ray, require_ray
 
         require_ray()
-        return play_ray
+        return partial(play_ray, workers=workers)
+    if not isinstance(name, str):
+        return name
+    if name == "inprocess":
+        return _play_inprocess
     raise UserError(f"--runtime {name!r} does not exist; there are: {', '.join(RUNTIMES)}")
 
 

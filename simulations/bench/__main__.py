@@ -20,6 +20,7 @@ from simulations.bench.first_paint import measure_first_paint
 from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
 from simulations.bench.private_steps import measure_private
+from simulations.bench.ray_messages import measure_ray, ray_figures
 from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
 from simulations.bench.server_memory import server_memory_figures
 from simulations.bench.serving import serving_figures
@@ -82,6 +83,10 @@ def _messages() -> Iterator[Mapping[str, float]]:
     }
 
 
+def _ray() -> Iterator[Mapping[str, float]]:
+    yield ray_figures(_apart(measure_ray, 1000, 4, 1))
+
+
 def _aggregation() -> Iterator[Mapping[str, float]]:
     yield aggregation_figures(_apart(measure_mean), _apart(mean_peak_mb, 10), _apart(mean_peak_mb, 100))
 
@@ -119,6 +124,7 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
     "messages": _messages,
+    "ray": _ray,
     "aggregation": _aggregation,
     "server_memory": _server_memory,
     "flexlora": _flexlora,

@@ -69,6 +69,14 @@ def evaluation_of(rows: int = 50) -> SplitEvaluation:
     return SplitEvaluation(scores, score_histogram(probabilities, labels, classes=2))
 
 
+def echo_job(out: Path, schema: AdapterSchema, names: tuple[str, ...], rounds: int) -> ServerJob:
+    """Return the job of a run over echoing sites, kept in `out`."""
+    return ServerJob(
+        study="bench", schema=schema, measure=ClassMeasure(2), strategy=build(), sites=names, rounds=rounds, seed=0,
+        folder=out, connect_s=None, weighting="uniform",
+    )  # fmt: skip
+
+
 def measure_messages(sites: int, rounds: int) -> MessageCost:
     """Run `rounds` rounds over so many echoing sites; spool, admission, folding and checkpoint included."""
     from client.app import make_app as make_client
@@ -80,10 +88,7 @@ def measure_messages(sites: int, rounds: int) -> MessageCost:
     outcomes: list[Outcome] = []
     measured = evaluation_of()
     with tempfile.TemporaryDirectory() as out:
-        job = ServerJob(
-            study="bench", schema=schema, measure=ClassMeasure(2), strategy=build(), sites=names, rounds=rounds, seed=0,
-            folder=Path(out), connect_s=None, weighting="uniform",
-        )  # fmt: skip
+        job = echo_job(Path(out), schema, names, rounds)
         server = make_app(job, fresh_state(state, study="bench", seed=0), deliver=outcomes.append)
         client = make_client(
             lambda context: Echo(names[int(context.node_config["partition-id"])], schema, state, measured)

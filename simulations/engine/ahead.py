@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from client.batches import count_steps
 from client.execution import Execution
 from client.round_training import RoundWork, batches_rng, dropout_seed
 from client.scoring import score
@@ -86,7 +85,8 @@ class Ahead:
     def expect(self, asked: Iterable[Asked]) -> list[str]:
         """Plan for the sites that are asked; return the names of those in groups, in the order of the groups."""
         by_name = {each.trainer.name: each for each in asked if can_be_grouped(each)}
-        groups = plan_groups({name: work_of(each) for name, each in by_name.items()}, self.engine.shape)
+        work = {name: len(each.trainer.rows.train) for name, each in by_name.items()}  # as `--runtime ray` counts it
+        groups = plan_groups(work, self.engine.shape)
         self._waiting = deque(tuple(by_name[name] for name in group) for group in groups)
         self._begun = {}
         return [name for group in groups for name in group]
@@ -168,17 +168,6 @@ def can_be_grouped(asked: Asked) -> bool:
     if asked.request.kind == "evaluate":
         return True
     return not asked.trainer.round_work(asked.request).extra and not split_carried(asked.request.shared)[1]
-
-
-def work_of(asked: Asked) -> int:
-    """Return how much a site has to compute, in passes of a row: one to score it, three to train on it."""
-    trainer, request = asked.trainer, asked.request
-    scored = sum(len(trainer.rows.part(split)) for split in request.splits)
-    if request.kind == "evaluate":
-        return scored
-    recipe, rows = trainer.round_work(request).recipe, len(trainer.rows.train)
-    steps = count_steps(rows, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
-    return scored + 3 * steps * min(recipe.batch_size, rows)
 
 
 def _compute(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from queue import SimpleQueue
 from threading import Event
 from typing import TypeVar
@@ -65,6 +66,11 @@ class Engine:
     def _check(self) -> None:
         if self._stopping.is_set():
             raise StoppedError
+
+    @cached_property
+    def one_worker(self) -> Engine:
+        """The same for a process that is itself one of the workers."""
+        return Engine(self.bench, self.execution, replace(self.shape, workers=1), self.packs)
 
     def close(self) -> None:
         """End the workers at the step that they are at."""

@@ -18,7 +18,7 @@ from common.workbench import Workbench
 from simulations.engine.engine import Engine
 from simulations.engine.obstacles import found_obstacle, known_obstacle
 from simulations.engine.plan import ONE_BY_ONE, Shape, Wanted
-from simulations.engine.room import clients_that_fill, clients_that_fit, free_bytes, step_bytes
+from simulations.engine.room import clients_that_fill, clients_that_fit, free_bytes, most_clients, step_bytes
 
 if TYPE_CHECKING:
     from client.site_rows import SiteRows
@@ -102,7 +102,8 @@ def _suiting(
     longest = max((rows.train.examples for rows in sites.values()), key=lambda e: max(x.length for x in e))
     batch = sorted(longest, key=lambda example: -example.length)[:batch_size]
     fit = clients_that_fit(free_bytes(execution.device), step_bytes(bench, batch, execution), workers=workers)
-    return max(2, min(clients_that_fill(sites, batch_size, execution), fit))
+    adapter_bytes = sum(p.numel() * p.element_size() for p in bench.parameters.values())
+    return max(2, min(clients_that_fill(sites, batch_size, execution), fit, most_clients(adapter_bytes)))
 
 
 def open_engine(bench: Workbench, execution: Execution, decision: Decision) -> Engine | None:

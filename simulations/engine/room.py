@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from client.execution import Execution
 from client.forward import pad_id, to_device
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 FULL_TOKENS = 4096
 """Of one step: more gain nothing on two cores (docs/simulator.md); a GPU takes more."""
 FULL_TOKENS_GPU = 32768
-MOST_CLIENTS = 64
-"""Of one group: each has some Python of its own in every step."""
+MOST_CLIENTS: Final = 32
+"""Of one group: each has some Python of its own in every step, and a worker of Ray that dies has as many done again."""
+MOST_BYTES: Final = 64 << 20
+"""Of what the clients of one group are sent, and answer, together."""
 SHARE_OF_MEMORY = 0.5
 """Of what is free, that all workers' steps may take together."""
 
@@ -38,6 +40,15 @@ def clients_that_fill(sites: Mapping[str, SiteRows], batch_size: int, execution:
 def _tokens(examples: Sequence[AnyExample], batch_size: int) -> float:
     lengths = [example.length for example in examples]
     return min(batch_size, len(lengths)) * sum(lengths) / len(lengths)
+
+
+def most_clients(adapter_bytes: int) -> int:
+    """Return how many clients a group may have where each is sent so much, and answers about as much.
+
+    >>> most_clients(300_000), most_clients(8 << 20), most_clients(1 << 30)
+    (32, 8, 1)
+    """
+    return max(1, min(MOST_CLIENTS, MOST_BYTES // max(adapter_bytes, 1)))
 
 
 def clients_that_fit(free_bytes: int, step_bytes: int, *, workers: int) -> int:

@@ -50,6 +50,7 @@ def parsed(words: list[str] | None) -> dict[str, Any]:
         "seeds": st.integers(1, 9),
         "threads": st.integers(1, 64),
         "device": st.sampled_from(["cpu", "auto", "cuda:0"]),
+        "workers": st.none() | st.integers(1, 64),
         "overrides": st.lists(st.text(st.characters(exclude_characters="\0"))),
         "comparison": st.booleans(),
     }),
