@@ -9,7 +9,7 @@ The private names of flwr that this needs are all in this file: `TaskIdentity`, 
 `NodeInfo`; `make_message`; `SUPERLINK_NODE_ID`, `ErrorCode`; and `_message_id`, which has no setter.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from copy import copy
 
@@ -91,7 +91,7 @@ class InProcessGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Handle the first queued message among these, in the order they were pushed, and return its reply."""
-        wanted = set(message_ids)
+        wanted = message_ids if isinstance(message_ids, Set) else set(message_ids)
         first = next((i for i in self._pending if i in wanted), None)
         return [] if first is None else [self._handle(first, self._pending.pop(first))]
 
