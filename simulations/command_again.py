@@ -35,7 +35,8 @@ def command_words(
     words += [] if rounds is None else ["--rounds", str(rounds)]
     words += [] if device == "cpu" else ["--device", device]
     words += [] if runtime == "inprocess" else ["--runtime", runtime]
-    words += [] if comparison else ["--no-comparison"]
+    by_study = study.simulation is None or study.simulation.comparison
+    words += [] if comparison == by_study else ["--comparison" if comparison else "--no-comparison"]
     words += ["--contributions"] if contributions else []
     words += [f"--set={text}" for text in overrides]
     return [*words, *_plugin_words(study)]

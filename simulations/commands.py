@@ -16,6 +16,14 @@ PluginFolders = Annotated[
     list[Path] | None, typer.Option("--plugins", metavar="DIR", help="Folder of your own aggregation strategies.")
 ]
 
+Comparison = Annotated[
+    bool | None,
+    typer.Option(
+        "--comparison/--no-comparison",
+        help="Also train every site alone and all rows pooled.",
+        show_default="as the study says",
+    ),
+]
 DashboardPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Show it there; 0: any that is free.")]
 Contributions = Annotated[
     bool, typer.Option("--contributions", help="Also run the federation without each hospital in turn.")
@@ -58,7 +66,7 @@ def simulate(
     overrides: Overrides = None,
     plugins: PluginFolders = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    comparison: Annotated[bool, typer.Option(help="Also train every site alone and all rows pooled.")] = True,
+    comparison: Comparison = None,
     track: Tracks = None,
     contributions: Contributions = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,

@@ -41,7 +41,7 @@ def run(
     device: str = "cpu",
     overrides: Sequence[str] = (),
     resume: bool = False,
-    comparison: bool = True,
+    comparison: bool | None = None,
     track: Sequence[str] = (),
     contributions: bool = False,
     progress: Progress = ignore,
@@ -54,7 +54,7 @@ def run(
         runtime: `inprocess`, `ray`, or a function that plays the rounds. rounds, seed: override the study's.
         overrides: `section.key=value`.
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
-        threads: of torch, per process. comparison: also train the rivals.
+        threads: of torch, per process. comparison: also train the rivals; None leaves it to the study.
         track: `mlflow=URI`, `tensorboard=DIR`, `csv`: where figures go as well; what fails is said on stderr.
         contributions: also run the federation without each site, one more run for each.
         progress, done: called with each event of the rounds, and after each rival.
@@ -65,7 +65,7 @@ def run(
     silence(os.environ)
     silence_libraries()
     from server.tracking.destination import destination
-    from simulations.catalogue import load
+    from simulations.catalogue import load, simulation_of
     from simulations.command_again import command_words
     from simulations.running import Options, Tracked, overridden, run_study
     from simulations.stages import find_runtime
@@ -74,11 +74,12 @@ def run(
     tracked = Tracked(tuple(destination(text, base=Path.cwd()) for text in track), say)
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
     chosen = overridden(chosen, rounds=rounds, seed=seed)
+    compared = simulation_of(chosen).comparison if comparison is None else comparison
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
-        overrides=overrides, comparison=comparison, contributions=contributions,
+        overrides=overrides, comparison=compared, contributions=contributions,
     )  # fmt: skip
     options = Options(
-        runtime, threads, device, resume, comparison, progress, done, command, contributions, tracked=tracked
+        runtime, threads, device, resume, compared, progress, done, command, contributions, tracked=tracked
     )  # fmt: skip
     return run_study(chosen, Path(out), options, seeds=seeds)

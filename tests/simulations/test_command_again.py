@@ -55,10 +55,13 @@ def parsed(words: list[str] | None) -> dict[str, Any]:
     }),
     st.sampled_from(["heart", "my study.toml", "../studies/a'b.toml"]),
     st.integers(0, 2**31),
+    st.booleans(),
 )  # fmt: skip
-def test_the_command_line_reads_what_was_given(options: dict[str, Any], study: str, seed: int) -> None:
-    found = parsed(command_words(study, replaced(load("quick"), {"seed": seed}), **options))
-    assert {name: found[name] for name in options} == options
+def test_the_command_line_reads_what_was_given(options: dict[str, Any], study: str, seed: int, by_study: bool) -> None:
+    read = replaced(load("quick"), {"seed": seed, "simulation.comparison": by_study})
+    found = parsed(command_words(study, read, **options))
+    comparison = by_study if found["comparison"] is None else found["comparison"]  # as `simulations.run` has it
+    assert {**{name: found[name] for name in options}, "comparison": comparison} == options
     assert (found["study"], found["seed"], found["resume"], found["plugins"]) == (study, seed, False, [])
 
 
