@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from common.quiet import silence
 from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, measure_mean
+from simulations.bench.clients import clients_figures
 from simulations.bench.deployment import deployment_figures
 from simulations.bench.eight_bits import eight_bits_figures
 from simulations.bench.first_paint import measure_first_paint
@@ -81,6 +82,10 @@ def _messages() -> Iterator[Mapping[str, float]]:
     }
 
 
+def _clients() -> Iterator[Mapping[str, float]]:
+    return clients_figures(_apart)
+
+
 def _aggregation() -> Iterator[Mapping[str, float]]:
     yield aggregation_figures(_apart(measure_mean), _apart(mean_peak_mb, 10), _apart(mean_peak_mb, 100))
 
@@ -117,6 +122,7 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "rounds": _rounds,
     "memory": _memory,
     "messages": _messages,
+    "clients": _clients,
     "aggregation": _aggregation,
     "server_memory": _server_memory,
     "flexlora": _flexlora,
