@@ -30,7 +30,7 @@ MAX_PROXIMAL_MU = 1e3
 
 def check_request(request: Request, bundle: Bundle, *, site: str) -> None:
     """Raise RefusedError, with a fixed word, unless the study foresees this request at `site`."""
-    if request.study != bundle.study.digest:
+    if request.study != bundle.study_digest:
         raise RefusedError("WRONG_STUDY")
     if request.schema != bundle.schema.digest:
         raise RefusedError("WRONG_SCHEMA")

@@ -57,4 +57,4 @@ class Journal:
         if self.key is not None:
             receipts.append(self.path, asdict(entry), self.key, durable=self.durable)
             return
-        append_json_line(self.path, asdict(entry), durable=self.durable, mode=0o600)
+        append_json_line(self.path, vars(entry), durable=self.durable, mode=0o600)

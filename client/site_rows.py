@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any  # a column holds numbers or words
 
+import numpy as np
+from numpy.typing import NDArray
+
 from client.data import Rows
 from client.split import Parts, split_patients
 from common.metrics.measure import Labels
@@ -40,9 +43,20 @@ class SiteRows:
 
 
 def prepare_rows(rows: Rows, study: Study, bench: Workbench) -> SiteRows:
-    """Split rows by patient and tokenise each part."""
+    """Tokenise rows and split them by patient."""
+    return split_rows(rows, encoded(rows, bench), study)
+
+
+def encoded(rows: Rows, bench: Workbench) -> Sequence[AnyExample]:
+    """Return each row as the model reads it, (n,)."""
+    found: Sequence[AnyExample] = bench.task.encode(bench.reader, rows.inputs, rows.labels, max_length=bench.max_length)
+    return found
+
+
+def split_rows(rows: Rows, examples: Sequence[AnyExample], study: Study) -> SiteRows:
+    """Split a site's rows, whose tokens are given, by patient."""
     parts = split_of(rows, study)
-    return SiteRows(*(_encode(rows.take(i), bench) for i in (parts.train, parts.validation, parts.test)))
+    return SiteRows(*(_part(rows, examples, index) for index in (parts.train, parts.validation, parts.test)))
 
 
 def split_of(rows: Rows, study: Study) -> Parts:
@@ -55,6 +69,6 @@ def split_of(rows: Rows, study: Study) -> Parts:
     )
 
 
-def _encode(rows: Rows, bench: Workbench) -> SplitRows:
-    examples = bench.task.encode(bench.reader, rows.inputs, rows.labels, max_length=bench.max_length)
-    return SplitRows(examples, rows.labels, rows.patients, rows.features)
+def _part(rows: Rows, examples: Sequence[AnyExample], index: NDArray[np.int64]) -> SplitRows:
+    taken = rows.take(index)
+    return SplitRows([examples[i] for i in index], taken.labels, taken.patients, taken.features)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from client.steps import Step
+from common.files import opened
 
 EVERY: Final = 64
 """Steps that are read together."""
@@ -57,12 +58,18 @@ class StepLog:
             SITE_LOG.warning("the log of steps cannot be written: %s", error.strerror)
 
     def _append(self, content: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists() and self.path.stat().st_size + len(content) > self.limit_bytes:
+        if not self._append_within(content):
             self.path.replace(self.path.with_name(f"{self.path.name}.1"))
-        place = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(place, "ab") as file:
+            self._append_within(content)
+
+    def _append_within(self, content: bytes) -> bool:
+        """Append, unless the file has lines and would have more than the limit with these; return whether it did."""
+        with os.fdopen(opened(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size and size + len(content) > self.limit_bytes:
+                return False
             file.write(content)
+        return True
 
 
 def figures(steps: Sequence[Step]) -> list[dict[str, float | int | None]]:

@@ -6,6 +6,7 @@ With a seal each file is encrypted, under its own name.
 """
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from common.state import AdapterState, Array
 from common.tensor_files import group_of, joined, metadata_of, to_safetensors
 
 KEPT_ROUNDS = 2
+_ANSWER = re.compile(r"(train|evaluate)-(\d{6,})\.safetensors")
 TEST_SCORES = "test-scores.safetensors"
 NOTHING: AdapterState = MappingProxyType({})
 
@@ -62,7 +64,7 @@ class SiteStore:
 
     def check_run(self, run: str, *, limit: int) -> None:
         """Refuse a run beyond the first `limit` runs: under a new name everything could be asked again."""
-        known = {path.name for path in self._runs.iterdir()} if self._runs.is_dir() else set()
+        known = set(_names_in(self._runs))
         if safe_name(run) not in known and len(known) >= limit:
             raise RefusedError("TOO_MANY_RUNS")
 
@@ -77,13 +79,13 @@ class SiteStore:
         Raises RefusedError for another question about a round that was answered, about an earlier round, or to train
         in a run that was closed.
         """
-        path = self._path(request.run, request.kind, request.round)
-        if path.exists():
-            stored = self._read(path)
+        rounds = self._rounds(request.run, request.kind)
+        if request.round in rounds:
+            stored = self._read(self._path(request.run, request.kind, request.round))
             if stored.request != request.digest:
                 raise RefusedError("ROUND_ALREADY_ANSWERED")
             return stored.answer
-        if request.round < max(self._rounds(request.run, request.kind), default=0):
+        if request.round < max(rounds, default=0):
             raise RefusedError("ROUND_IN_THE_PAST")
         if request.kind == "train" and self._rounds(request.run, "evaluate"):
             raise RefusedError("ROUND_IN_THE_PAST")  # the run was closed: test rows have been scored
@@ -140,7 +142,8 @@ class SiteStore:
         return self._runs / safe_name(run) / f"{kind}-{round_number:06d}.safetensors"
 
     def _rounds(self, run: str, kind: str) -> list[int]:
-        return sorted(int(p.stem[-6:]) for p in (self._runs / safe_name(run)).glob(f"{kind}-??????.safetensors"))
+        found = (_ANSWER.fullmatch(name) for name in _names_in(self._runs / safe_name(run)))
+        return sorted(int(each[2]) for each in found if each is not None and each[1] == kind)
 
     def _read(self, path: Path) -> Stored:
         tensors, head = self._load(path)
@@ -172,6 +175,15 @@ class SiteStore:
 
     def _sealed_name(self, path: Path) -> str:
         return f"{self.folder.absolute().name}/{path.relative_to(self.folder).as_posix()}"
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, none where it is not there: faster by far than a glob, several times a message."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ class Trainer:
         """The whole adapter of the study."""
         return self.bundle.schema
 
-    @property
+    @cached_property
     def compression(self) -> Compression:
         """How the study has updates compressed."""
         return compression_of(self.bundle.study.compression)

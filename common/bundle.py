@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any  # PEFT's configuration is JSON
 
@@ -60,6 +61,11 @@ class Bundle:
     adapter_config: Mapping[str, Any] | None
     peft_names: Mapping[str, str] | None
     digest: str
+
+    @cached_property
+    def study_digest(self) -> str:
+        """The study's digest, made once: each message is held to it, and a roster may name ten thousand sites."""
+        return self.study.digest
 
 
 def write_bundle(

@@ -16,10 +16,9 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True, mode: int =
     `durable` also survives a power cut (fsync of file and folder), at some milliseconds per call. `mode` is lowered by
     the process's umask; 0o600 is for what is a site's own.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        with os.fdopen(opened(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
             if durable:
                 file.flush()
@@ -30,6 +29,15 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True, mode: int =
         raise
     if durable:
         _sync_descriptor(path.parent)
+
+
+def opened(path: Path, flags: int, mode: int) -> int:
+    """Return a descriptor of the file, as `os.open`; its folder is made where that is not there yet."""
+    try:
+        return os.open(path, flags, mode)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, mode)
 
 
 def sync(path: Path) -> None:
@@ -60,8 +68,7 @@ def append_json_line(path: Path, value: Mapping[str, Any], *, durable: bool, mod
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"time": now, **value}, allow_nan=False).encode() + b"\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode), "ab+") as file:
+    with os.fdopen(opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode), "ab+") as file:
         file.write(line if _ends_whole(file) else b"\n" + line)
         if durable:
             file.flush()

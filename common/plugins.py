@@ -21,8 +21,14 @@ from common.errors import StudyError
 
 def available(package: str) -> list[str]:
     """Return the names of the plugins in `package`, sorted, as a study writes them."""
+    return list(_shipped(package))
+
+
+@cache
+def _shipped(package: str) -> tuple[str, ...]:
+    """Looked up once: a message to a site builds some plugins, and a folder that is installed does not change."""
     folder = Path(importlib.import_module(package).__path__[0])
-    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    return tuple(sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
 def load(package: str, name: str, *, key: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal, Protocol
 
 from common.files import digest_json
@@ -108,7 +109,7 @@ class Request:
     splits: tuple[Split, ...]
     shared: AdapterState
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Digest of everything in the request: a site answers one question per round."""
         head = [self.kind, self.run, self.round, self.seed, self.study, self.schema, self.plan.to_json()]

@@ -8,7 +8,7 @@ not per byte.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Literal
 
@@ -39,6 +39,11 @@ class TensorSpec:
     group: Group = "shared"
 
     @cached_property
+    def numpy_dtype(self) -> "np.dtype[np.generic]":
+        """The dtype as numpy has it."""
+        return np.dtype(self.dtype)
+
+    @cached_property
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
@@ -46,7 +51,7 @@ class TensorSpec:
     @cached_property
     def size_bytes(self) -> int:
         """Number of bytes of the elements, without any header."""
-        return self.size * np.dtype(self.dtype).itemsize
+        return self.size * self.numpy_dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,12 @@ class AdapterSchema:
             raise SchemaError(f"no tensor {sorted(unknown)[0]!r} in the schema of {len(self.tensors)} tensors")
         return AdapterSchema(tuple(t for t in self.tensors if t.name in wanted))
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of elements of all tensors."""
         return sum(t.size for t in self.tensors)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Number of bytes of all tensors."""
         return sum(t.size_bytes for t in self.tensors)
@@ -140,7 +145,7 @@ class AdapterSchema:
         check_names(self.names, state)
         for spec in self.tensors:
             array = state[spec.name]
-            if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
+            if array.shape != spec.shape or array.dtype != spec.numpy_dtype:
                 found, wanted = f"{array.dtype.name}{list(array.shape)}", f"{spec.dtype}{list(spec.shape)}"
                 raise SchemaError(f"{spec.name!r} is {found}, the schema says {wanted}")
         for name in self.names:
@@ -185,7 +190,7 @@ def _group_of(name: str, private: Sequence[str]) -> Group:
 
 def _split(flat: Array, dtype: str, specs: Sequence[TensorSpec]) -> dict[str, Array]:
     expected = sum(t.size for t in specs)
-    if flat.dtype.name != dtype or flat.shape != (expected,):
+    if flat.dtype != np.dtype(dtype) or flat.shape != (expected,):
         raise SchemaError(f"packed array is {flat.dtype.name}{list(flat.shape)}, the schema says {dtype}[{expected}]")
     ends = np.cumsum([t.size for t in specs])
     return {t.name: flat[end - t.size : end].reshape(t.shape) for t, end in zip(specs, ends, strict=True)}
@@ -202,9 +207,15 @@ def check_names(expected: Iterable[str], state: AdapterState) -> None:
 
 def digest_state(state: AdapterState) -> str:
     """Digest of names, dtypes, shapes and bytes; the order of the mapping does not matter."""
-    parts = [digest_json([name, state[name].dtype.name, list(state[name].shape)]) for name in sorted(state)]
+    parts = [_spec_digest(name, state[name].dtype, state[name].shape) for name in sorted(state)]
     parts += [digest_bytes(np.ascontiguousarray(state[name]).tobytes()) for name in sorted(state)]
     return digest_json(parts)
+
+
+@lru_cache(maxsize=1 << 14)
+def _spec_digest(name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> str:
+    """The same tensors come again with every message."""
+    return digest_json([name, dtype.name, list(shape)])
 
 
 def is_finite(array: Array) -> bool:
@@ -213,6 +224,8 @@ def is_finite(array: Array) -> bool:
     >>> is_finite(np.float32([1, 2])), is_finite(np.float32([1, np.nan])), is_finite(np.float32([]))
     (True, False, True)
     """
+    if array.size <= _PIECE:
+        return bool(np.isfinite(array).all())
     flat = array.reshape(-1)
     return all(bool(np.isfinite(flat[i : i + _PIECE]).all()) for i in range(0, flat.size, _PIECE))
 
@@ -233,4 +246,4 @@ def norm(state: AdapterState) -> float:
 
 def _squares(array: Array) -> float:
     values = array.astype(np.float64)
-    return float(np.sum(np.square(values, out=values)))
+    return float(np.add.reduce(np.square(values, out=values), axis=None))  # what `np.sum` calls

@@ -46,6 +46,7 @@ class KnownRowsSection(BaseModel):
 class SimulationSection(BaseModel):
     """Where a simulation takes its rows: a path (relative to the study file) or `builtin:NAME`.
 
+    comparison: whether every site is also trained alone, and all rows together: too much for thousands of sites.
     without: rows that are left out where they are among `data`, so that a further phase trains on what is new.
     """
 
@@ -57,6 +58,7 @@ class SimulationSection(BaseModel):
     attack: AttackSection | None = None
     canaries: CanariesSection | None = None
     audit: AuditSection = AuditSection()
+    comparison: bool = Field(default=True, description="train the rivals too, unless the command says otherwise")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -1,5 +1,6 @@
 """From a study's `[task]` to its task, and what the tasks that there are measure. No torch needed."""
 
+from functools import cache
 from typing import cast
 
 from common import plugins
@@ -21,6 +22,7 @@ def metric_infos() -> dict[str, MetricInfo]:
     return {info.name: info for infos in found for info in cast("tuple[MetricInfo, ...]", infos)}
 
 
+@cache
 def metric_names() -> tuple[str, ...]:
     """Return the names of the metrics of all tasks, each once."""
     return tuple(metric_infos())

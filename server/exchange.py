@@ -6,8 +6,8 @@ link that was cut, so the same question may be asked again. The first answer of 
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable  # a node's record is Flower's
 
@@ -98,6 +98,33 @@ class Arrival(Generic[M]):
     seconds: float
 
 
+@dataclass
+class _Outstanding:
+    """Messages without an answer, by id, by round, and by what they ask whom: there may be thousands."""
+
+    sent: dict[str, Sent] = field(default_factory=dict)
+    by_round: dict[int, dict[str, None]] = field(default_factory=dict)
+    by_question: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+
+    def add(self, message_id: str, sent: Sent) -> None:
+        self.sent[message_id] = sent
+        self.by_round.setdefault(sent.round, {})[message_id] = None
+        self.by_question.setdefault((sent.site, sent.round), []).append(message_id)
+
+    def of_round(self, round_number: int) -> Set[str]:
+        return self.by_round.get(round_number, {}).keys()
+
+    def take(self, message_id: str) -> tuple[Sent | None, list[str]]:
+        """Take out what was answered, None where nobody waits for it, and the same question's other messages."""
+        answered = self.sent.get(message_id)
+        if answered is None:
+            return None, []
+        same = self.by_question.pop((answered.site, answered.round))
+        for each in same:
+            del self.sent[each], self.by_round[answered.round][each]
+        return answered, [each for each in same if each != message_id]
+
+
 class Exchange(Generic[M]):
     """The messages of one run that have no answer yet."""
 
@@ -105,14 +132,14 @@ class Exchange(Generic[M]):
         self.grid = grid
         self.clock = clock
         self._poll_s = poll_s
-        self._outstanding: dict[str, Sent] = {}
+        self._outstanding = _Outstanding()
 
     def waiting(self, round_number: int | None = None, *, since_s: float | None = None) -> frozenset[str]:
         """Return the sites that have not answered a message, of one round or of any, sent in the last `since_s`."""
         start = None if since_s is None else self.clock.now() - since_s
         return frozenset(
             sent.site
-            for sent in self._outstanding.values()
+            for sent in self._outstanding.sent.values()
             if round_number in (None, sent.round) and (start is None or sent.at > start)
         )
 
@@ -124,7 +151,7 @@ class Exchange(Generic[M]):
         ids = list(self.grid.push_messages([message]))
         if len(ids) != 1:
             return False
-        self._outstanding[ids[0]] = Sent(site, round_number, self.clock.now())
+        self._outstanding.add(ids[0], Sent(site, round_number, self.clock.now()))
         return True
 
     def collect(self, round_number: int, deadline_s: float | None) -> Iterator[Arrival[M]]:
@@ -134,15 +161,15 @@ class Exchange(Generic[M]):
         make the result depend on the speed of the machine.
         """
         end = None if deadline_s is None else self.clock.now() + deadline_s
-        while ids := [i for i, sent in self._outstanding.items() if sent.round == round_number]:
-            before = len(self._outstanding)
+        while ids := self._outstanding.of_round(round_number):
+            before = len(ids)
             yield from self._pull(ids)  # no name is left that keeps a reply while the next is waited for
             if end is not None and self.clock.now() >= end:
                 return
-            if len(self._outstanding) == before:
+            if len(ids) == before:
                 self.clock.wait(self._pause_s(ids, end))
 
-    def _pause_s(self, ids: list[str], end: float | None) -> float:
+    def _pause_s(self, ids: Set[str], end: float | None) -> float:
         """Return the seconds until it is worth to look again."""
         if not isinstance(self.grid, Foretelling):
             return self._poll_s
@@ -151,23 +178,16 @@ class Exchange(Generic[M]):
 
     def take_late(self, round_number: int) -> Iterator[Arrival[M]]:
         """Yield the replies to messages of earlier rounds, which count no more: their sites are free again."""
-        late = [i for i, sent in self._outstanding.items() if sent.round < round_number]
+        late = frozenset(i for i, sent in self._outstanding.sent.items() if sent.round < round_number)
         if late:
             yield from self._pull(late)
 
-    def _pull(self, ids: list[str]) -> Iterator[Arrival[M]]:
+    def _pull(self, ids: Set[str]) -> Iterator[Arrival[M]]:
         for reply in self.grid.pull_messages(ids):
-            sent = self._outstanding.pop(reply.metadata.reply_to_message_id, None)
+            sent, others = self._outstanding.take(reply.metadata.reply_to_message_id)
             if sent is not None:
-                self._forget(sent)
+                # No second answer is awaited to a question that was asked more than once.
+                if isinstance(self.grid, Forgetful):
+                    self.grid.forget(others)
                 yield Arrival(sent.site, sent.round, reply, self.clock.now() - sent.at)
             del reply  # it is folded or spooled: the next may take its place
-
-    def _forget(self, answered: Sent) -> None:
-        """Await no second answer of a site to a question that was asked more than once."""
-        same = (answered.site, answered.round)
-        others = [i for i, sent in self._outstanding.items() if (sent.site, sent.round) == same]
-        for each in others:
-            del self._outstanding[each]
-        if isinstance(self.grid, Forgetful):
-            self.grid.forget(others)

@@ -9,7 +9,6 @@ from common.errors import SchemaError
 from common.protocol import Answer, Kind, Refusal, RoundPlan, asked_schema, at_rank
 from common.signed_reply import Asked as AskedQuestion
 from common.signed_reply import check_signature, without_signature
-from server import spool
 from server.admission import Accepted, Asked, Refused, admit, printable
 from server.exchange import Arrival
 from server.job import ServerJob
@@ -100,7 +99,7 @@ def _judge_answer(session: Session, question: Question, site: str, answer: Answe
     if isinstance(verdict, Refused):
         return SiteResult("refused", verdict.reason)
     if question.kind == "train":
-        spool.put(session.spool, question.round, verdict.update, asked.schema)
+        session.spool.put(question.round, verdict.update, asked.schema)
     return _counted(verdict)
 
 

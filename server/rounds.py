@@ -17,7 +17,7 @@ from common.protocol import at_rank
 from common.state import AdapterSchema, AdapterState, norm, subtract
 from common.unfreezing import narrowed, patterns_in
 from common.wire import FlowerMessage
-from server import checkpoint, records, spool
+from server import checkpoint, records
 from server.aggregation import Memory
 from server.asking import ask
 from server.closing import Outcome, close_run, validated
@@ -63,7 +63,7 @@ def run_rounds(
         exchange, job.sites, query=None if job.only_registered else _query, name_of=_name, deadline_s=job.connect_s
     )
     session = Session(job, exchange, roster, record)
-    spool.drop(session.spool)
+    session.spool.drop()
     if preflight is not None:
         preflight(session)
     while not is_over(state, job):
@@ -81,7 +81,7 @@ def play_round(session: Session, state: ServerState) -> ServerState:
     state = validated(job, state, results)
     state = _folded(session, state, question, results, start)
     checkpoint.write(job.folder / "checkpoint", state)
-    spool.drop(session.spool)
+    session.spool.drop()
     session.record(_finished(job, state))
     return state
 
@@ -156,7 +156,7 @@ def _stepped(
 ) -> tuple[AdapterState, Memory, dict[str, float]]:
     """Return the next adapter and memory, and figures of the noise; the mean, in float64, is gone when this returns."""
     job = session.job
-    updates = spool.updates(session.spool, state.round + 1, schemas)
+    updates = session.spool.updates(state.round + 1, schemas)
     if job.site_rule is None:
         mean = job.strategy.combine(updates, state.shared)
     else:
@@ -167,7 +167,7 @@ def _stepped(
 def _diagnosed(session: Session, state: ServerState, results: Results, schemas: Schemas) -> dict[str, Any]:
     if session.job.site_rule is not None:
         return withheld()
-    found = diagnose(partial(spool.parts, session.spool, state.round + 1, schemas), state.shared)
+    found = diagnose(partial(session.spool.parts, state.round + 1, schemas), state.shared)
     return {"update_norms": records.update_norms(results), **found.to_json()}
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from common import wire
 from common.protocol import Kind, RoundPlan, Split, SplitEvaluation, asked_schema
@@ -12,6 +11,7 @@ from server.events import Progress, Status
 from server.exchange import Exchange
 from server.job import ServerJob
 from server.roster import Roster
+from server.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Session:
     record: Progress
 
     @cached_property
-    def spool(self) -> Path:
+    def spool(self) -> Spool:
         """Where accepted updates wait for their round to close."""
-        return self.job.folder / "spool"
+        return Spool(self.job.folder / "spool")
 
 
 def accepted(results: Results) -> dict[str, SiteResult]:

@@ -8,7 +8,9 @@ the care that a checkpoint needs.
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from safetensors import safe_open
 
@@ -16,34 +18,67 @@ from common.state import AdapterSchema
 from common.tensor_files import group_of, joined, save_safetensors
 from server.aggregation import ClientUpdate
 
+SMALL_BYTES: Final = 1 << 18
+HELD_BYTES: Final = 1 << 25
+"""Of small updates together."""
 
-def put(folder: Path, round_number: int, update: ClientUpdate, schema: AdapterSchema) -> None:
-    """Write one update, whose tensors are those of `schema`; a second of the same site takes the place of the first."""
+
+@dataclass
+class Spool:
+    """The spool of one run in `folder`; small updates, together at most `held_bytes`, are not written but held.
+
+    A file of a few kilobytes costs as much as folding a thousand times what is in it.
+    """
+
+    folder: Path
+    held_bytes: int = HELD_BYTES
+    _held: dict[tuple[int, str], ClientUpdate] = field(default_factory=dict)
+    _size: int = 0
+
+    def put(self, round_number: int, update: ClientUpdate, schema: AdapterSchema) -> None:
+        """Keep one update, whose tensors are those of `schema`; a second of the same site replaces the first."""
+        key, size = (round_number, update.site), _size_of(update)
+        self._size -= _size_of(self._held.pop(key)) if key in self._held else 0
+        if size <= SMALL_BYTES and self._size + size <= self.held_bytes:
+            named = {name: update.update[name] for name in schema.names}
+            self._held[key], self._size = replace(update, update=named), self._size + size
+        else:
+            _write(_file(self.folder, *key), update, schema)
+
+    def updates(self, round_number: int, schemas: Mapping[str, AdapterSchema]) -> Iterator[ClientUpdate]:
+        """Give the updates of the sites in `schemas` one at a time, in the order of site names."""
+        for site in sorted(schemas):
+            held = self._held.get((round_number, site))
+            yield _read(_file(self.folder, round_number, site), site, schemas[site]) if held is None else held
+
+    def parts(
+        self, round_number: int, schemas: Mapping[str, AdapterSchema], names: Iterable[str]
+    ) -> Iterator[ClientUpdate]:
+        """Give these tensors of each update, those that it has, and nothing else of it; as `updates` does."""
+        wanted = frozenset(names)
+        for site in sorted(schemas):
+            held = self._held.get((round_number, site))
+            if held is None:
+                yield _read_part(_file(self.folder, round_number, site), site, schemas[site], wanted)
+            else:
+                yield replace(held, update={n: a for n, a in held.update.items() if n in wanted}, extra={})
+
+    def drop(self) -> None:
+        """Remove the spool of all rounds."""
+        self._held.clear()
+        self._size = 0
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _size_of(update: ClientUpdate) -> int:
+    return sum(array.nbytes for state in (update.update, update.extra) for array in state.values())
+
+
+def _write(path: Path, update: ClientUpdate, schema: AdapterSchema) -> None:
     tensors = joined({"update": schema.pack(update.update), "extra": update.extra})
     metadata = {"examples": str(update.examples), "weight": repr(update.weight)}
-    path = _file(folder, round_number, update.site)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_safetensors(path, tensors, metadata=metadata)
-
-
-def updates(folder: Path, round_number: int, schemas: Mapping[str, AdapterSchema]) -> Iterator[ClientUpdate]:
-    """Read the updates of the sites in `schemas` one at a time, in the order of site names."""
-    for site in sorted(schemas):
-        yield _read(_file(folder, round_number, site), site, schemas[site])
-
-
-def parts(
-    folder: Path, round_number: int, schemas: Mapping[str, AdapterSchema], names: Iterable[str]
-) -> Iterator[ClientUpdate]:
-    """Read these tensors of each update, those that it has, and nothing else of it; as `updates` does."""
-    wanted = frozenset(names)
-    for site in sorted(schemas):
-        yield _read_part(_file(folder, round_number, site), site, schemas[site], wanted)
-
-
-def drop(folder: Path) -> None:
-    """Remove the spool of all rounds."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _file(folder: Path, round_number: int, site: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from common import plugins
 from common.study import Study
 from simulations.continuing.wish import Wish
+from simulations.engine.plan import Wanted
 
 STRATEGIES = "server.aggregation"
 
@@ -19,10 +20,9 @@ def command_words(
     seeds: int,
     threads: int,
     device: str,
-    group_size: int | None,
+    groups: Wanted,
     overrides: Sequence[str],
     comparison: bool,
-    workers: int | None = None,
     contributions: bool = False,
 ) -> list[str] | None:
     """Return `["fedpeft", "simulate", ...]`; None where the run was not one that the command line can start.
@@ -36,10 +36,11 @@ def command_words(
     words += [] if seeds == 1 else ["--seeds", str(seeds)]
     words += [] if rounds is None else ["--rounds", str(rounds)]
     words += [] if device == "cpu" else ["--device", device]
-    words += [] if group_size is None else ["--group-size", str(group_size)]
+    words += [] if groups.clients is None else ["--group-size", str(groups.clients)]
     words += [] if runtime == "inprocess" else ["--runtime", runtime]
-    words += [] if workers is None else ["--workers", str(workers)]
-    words += [] if comparison else ["--no-comparison"]
+    words += [] if groups.workers is None else ["--workers", str(groups.workers)]
+    by_study = study.simulation is None or study.simulation.comparison
+    words += [] if comparison == by_study else ["--comparison" if comparison else "--no-comparison"]
     words += ["--contributions"] if contributions else []
     words += [f"--set={text}" for text in overrides]
     return [*words, *_plugin_words(study)]

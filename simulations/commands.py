@@ -17,6 +17,14 @@ PluginFolders = Annotated[
 ]
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads, or processes of Ray, that train side by side.")]
+Comparison = Annotated[
+    bool | None,
+    typer.Option(
+        "--comparison/--no-comparison",
+        help="Also train every site alone and all rows pooled.",
+        show_default="as the study says",
+    ),
+]
 DashboardPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Show it there; 0: any that is free.")]
 Contributions = Annotated[
     bool, typer.Option("--contributions", help="Also run the federation without each hospital in turn.")
@@ -63,7 +71,7 @@ def simulate(
     overrides: Overrides = None,
     plugins: PluginFolders = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    comparison: Annotated[bool, typer.Option(help="Also train every site alone and all rows pooled.")] = True,
+    comparison: Comparison = None,
     track: Tracks = None,
     contributions: Contributions = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout instead of a table.")] = False,
@@ -79,8 +87,10 @@ def simulate(
         from simulations.run import run
 
         _register(plugins)
-        port = 0 if dashboard and dashboard_port is None else dashboard_port
-        with _shown(place, port), progress_bars(visible=sys.stderr.isatty() and not as_json) as listener:
+        with (
+            _shown(place, dashboard, dashboard_port),
+            progress_bars(visible=sys.stderr.isatty() and not as_json) as listener,
+        ):
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, workers=workers, group_size=group_size, overrides=overrides or [], resume=resume,
@@ -93,13 +103,14 @@ def simulate(
     print_outcome(results.content, results.folder, as_json=as_json)
 
 
-def _shown(folder: Path, port: int | None) -> "AbstractContextManager[None]":
-    """The dashboard of a run in this process, which ends with the command; nothing without a port."""
+def _shown(folder: Path, wanted: bool, chosen_port: int | None) -> "AbstractContextManager[None]":
+    """The dashboard of a run in this process, which ends with the command; nothing where none is wanted."""
     from contextlib import nullcontext
     from functools import partial
 
-    if port is None:
+    if not wanted and chosen_port is None:
         return nullcontext()
+    port = chosen_port or 0
 
     from server.dashboard.folders import Source
     from server.dashboard.serving import showing

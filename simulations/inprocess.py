@@ -9,7 +9,7 @@ The private names of flwr that this needs are all in this file: `TaskIdentity`, 
 `NodeInfo`; `make_message`; `SUPERLINK_NODE_ID`, `ErrorCode`; and `_message_id`, which has no setter.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from copy import copy
 from typing import Protocol
@@ -112,7 +112,7 @@ class InProcessGrid(Grid):
             waiting = {i: (self._site(message), message) for i, message in self._pending.items()}
             self._pending = {i: self._pending[i] for i in self._ahead.arranged(waiting)}
         self._is_arranged = True
-        wanted = set(message_ids)
+        wanted = message_ids if isinstance(message_ids, Set) else set(message_ids)
         first = next((i for i in self._pending if i in wanted), None)
         return [] if first is None else [self._handle(first, self._pending.pop(first))]
 

@@ -6,7 +6,6 @@ a patient's further visit is new, and the same visit in a longer table is not. E
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
@@ -66,14 +65,10 @@ def _keys(rows: Rows, site_column: str | None) -> Iterable[_Key]:
 
 def joined(parts: Sequence[Rows]) -> Rows:
     """Return all these rows of one study, one part after the other."""
-    first, *others = parts
-    for part in others:
-        first = replace(
-            first,
-            inputs=[*first.inputs, *part.inputs],
-            labels=np.concatenate([first.labels, part.labels]),
-            patients=[*first.patients, *part.patients],
-            features={name: [*values, *part.features[name]] for name, values in first.features.items()},
-            columns={name: [*values, *part.columns[name]] for name, values in first.columns.items()},
-        )
-    return first
+    return Rows(
+        inputs=[text for part in parts for text in part.inputs],
+        labels=np.concatenate([part.labels for part in parts]),
+        patients=[patient for part in parts for patient in part.patients],
+        features={name: [value for part in parts for value in part.features[name]] for name in parts[0].features},
+        columns={name: [value for part in parts for value in part.columns[name]] for name in parts[0].columns},
+    )

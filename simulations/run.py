@@ -44,7 +44,7 @@ def run(
     group_size: int | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
-    comparison: bool = True,
+    comparison: bool | None = None,
     track: Sequence[str] = (),
     contributions: bool = False,
     progress: Progress = ignore,
@@ -59,7 +59,7 @@ def run(
         seeds: so many runs over other splits, in `out/seed-K`, summed up in `out` with the first one's adapter.
         threads: of torch, per process. workers: threads, or processes of Ray, that train side by side; None: as many as
         there is room for. group_size: clients trained in one batch, at most; 1: one after the other; None: as suits.
-        comparison: also train the rivals.
+        comparison: also train the rivals; None leaves it to the study.
         track: `mlflow=URI`, `tensorboard=DIR`, `csv`: where figures go as well; what fails is said on stderr.
         contributions: also run the federation without each site, one more run for each.
         progress, done: called with each event of the rounds, and after each rival.
@@ -70,23 +70,20 @@ def run(
     silence(os.environ)
     silence_libraries()
     with collecting_later():
-        from server.tracking.destination import destination
-        from simulations.catalogue import load
+        from simulations.catalogue import load, simulation_of
         from simulations.command_again import command_words
         from simulations.engine.plan import Wanted
         from simulations.running import Options, Tracked, overridden, run_study
         from simulations.stages import find_runtime
 
     find_runtime(runtime, workers=workers)  # before anything is written
-    tracked = Tracked(tuple(destination(text, base=Path.cwd()) for text in track), say)
+    tracked = Tracked.named(track, say)
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
     chosen, groups = overridden(chosen, rounds=rounds, seed=seed), Wanted(workers, group_size)
+    compared = simulation_of(chosen).comparison if comparison is None else comparison
     command = command_words(
-        study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device,
-        workers=workers, group_size=group_size, overrides=overrides, comparison=comparison,
-        contributions=contributions,
+        study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device, groups=groups,
+        overrides=overrides, comparison=compared, contributions=contributions,
     )  # fmt: skip
-    options = Options(
-        runtime, threads, device, resume, comparison, progress, done, command, contributions, None, tracked, groups
-    )  # fmt: skip
-    return run_study(chosen, Path(out), options, seeds=seeds)
+    computing = (runtime, threads, device, resume, compared, progress, done, command, contributions)
+    return run_study(chosen, Path(out), Options(*computing, tracked=tracked, groups=groups), seeds=seeds)

@@ -23,7 +23,7 @@ from server.events import Progress
 from server.model_card import render_card
 from server.report.render import write_report
 from server.tracking.beside import tracked
-from server.tracking.destination import Destination
+from server.tracking.destination import Destination, destination
 from simulations import stages
 from simulations.comparison import Budget, Scoring, compare
 from simulations.continuing.earlier import Beginning, read_earlier
@@ -49,6 +49,11 @@ class Tracked:
 
     to: Sequence[Destination] = ()
     tell: Callable[[str], None] = lambda _: None
+
+    @staticmethod
+    def named(texts: Sequence[str], tell: Callable[[str], None]) -> "Tracked":
+        """Return the places of these names. Raises UserError."""
+        return Tracked(tuple(destination(text, base=Path.cwd()) for text in texts), tell)
 
 
 @dataclass(frozen=True)

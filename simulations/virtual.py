@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 
 from client.app import SiteEndpoint
@@ -15,13 +16,14 @@ from client.policy import Policy
 from client.row_gradients import Start
 from client.shield import Shield
 from client.shielding import engine_for, patient_mechanism
-from client.site_rows import SiteRows, prepare_rows, split_of
+from client.site_rows import SiteRows, encoded, split_of, split_rows
 from client.site_work import HERE_AND_NOW, SiteWork
 from client.step_log import StepLog
 from client.store import SiteStore
 from client.trainer import Trainer
 from common.bundle import Bundle, read_bundle
 from common.compressing import compression_of
+from common.compression import Compression
 from common.errors import DataError, StudyError
 from common.labels import strata
 from common.privacy.patient_dp import PatientDP
@@ -39,7 +41,7 @@ from simulations.engine.engine import Engine
 from simulations.engine.opening import UNDECIDED, Decision, decided, open_engine
 from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder
-from simulations.new_rows import read_new_rows
+from simulations.new_rows import joined, read_new_rows
 from simulations.sites import divide
 
 SIMULATED_POLICY = Policy(
@@ -90,32 +92,41 @@ class VirtualSites:
 
     def trainer(self, site: str, site_work: SiteWork = HERE_AND_NOW) -> Trainer:
         """Return the trainer of one site; its disk is a folder of the run's."""
-        home, study = self.folder.sites / site, self.bundle.study
+        home = self.folder.sites / site
         journal = Journal(home / "journal.jsonl", durable=False)
-        mechanism = patient_mechanism(study)
         return Trainer(
             name=site,
             bundle=self.bundle,
             rows=self.rows[site],
             bench=self.bench,
             execution=self.execution,
-            store=SiteStore(home, measure=task_of(study.task).measure, durable=False),
+            store=SiteStore(home, measure=self.bench.task.measure, durable=False),
             gate=Gate(
                 site,
                 SIMULATED_POLICY,
                 self.bundle.schema,
                 journal,
-                compression=compression_of(study.compression),
-                is_private=mechanism is not None,
+                compression=self._compression,
+                is_private=self._mechanism is not None,
             ),
             step_log=StepLog(home / "steps.jsonl"),
-            shield=self._shield(site, mechanism),
+            shield=self._shield(site),
             inherited=read_inherited(self.folder, site),
             site_work=site_work,
         )
 
-    def _shield(self, site: str, mechanism: PatientDP | None) -> Shield | None:
+    @cached_property
+    def _compression(self) -> Compression:
+        """One for all sites: they are asked thousands of times."""
+        return compression_of(self.bundle.study.compression)
+
+    @cached_property
+    def _mechanism(self) -> PatientDP | None:
+        return patient_mechanism(self.bundle.study)
+
+    def _shield(self, site: str) -> Shield | None:
         """Return what protects a site's patients; its ledger counts, and ends nothing."""
+        mechanism = self._mechanism
         if mechanism is None or self.start is None:
             return None
         patients = self.rows[site].train.patients
@@ -156,7 +167,7 @@ def open_sites(
     raw = planted(poisoned(true, study, attacks), canaries)
     bench = (_bench(folder, study, execution) if begun.bench is None else begun.bench).to(execution.device)
     hold_in_compute_dtype(bench, execution)
-    rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
+    rows = _prepared(raw, study, bench)
     examples = [example for part in rows.values() for example in part.train.examples]
     start = engine_for(study, bench, examples, execution)
     decision = decided(folder.engine, study, bench, execution, rows, groups)
@@ -166,6 +177,12 @@ def open_sites(
 
 def _bench(folder: RunFolder, study: Study, execution: Execution) -> Workbench:
     return open_workbench(study, base_folder(study, folder.scratch), attention=execution.attention)
+
+
+def _prepared(raw: Mapping[str, Rows], study: Study, bench: Workbench) -> dict[str, SiteRows]:
+    """Tokenise the rows of all sites in one call: ten thousand sites of a few rows each would be as many calls."""
+    examples = iter(encoded(joined(list(raw.values())), bench))
+    return {site: split_rows(part, list(islice(examples, len(part))), study) for site, part in raw.items()}
 
 
 def check_sites(sites: Mapping[str, Rows], study: Study) -> None:

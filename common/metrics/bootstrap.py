@@ -29,9 +29,11 @@ def with_interval(
     patients: (n,) patient id of each row, n >= 1. resamples: 0 gives no interval. A statistic that is undefined (NaN)
     gives a Metric without a value and without a reason: the caller knows which.
     """
-    values = {name: float(statistic(np.ones(len(patients)))) for name, statistic in statistics.items()}
-    replicates = _replicates(statistics, patients, resamples=resamples, rng=rng)
-    distinct = len(set(patients))
+    ones, distinct = np.ones(len(patients)), len(set(patients))
+    values = {name: float(statistic(ones)) for name, statistic in statistics.items()}
+    # Of one patient every resample is the rows themselves, and no interval is made of them.
+    needed = resamples if distinct > 1 else min(resamples, 1)
+    replicates = _replicates(statistics, patients, resamples=needed, rng=rng)
     return {
         name: interval(value, replicates[name], rows=len(patients), units=distinct, unit="patient", level=level)
         for name, value in values.items()

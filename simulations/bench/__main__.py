@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from common.quiet import silence
 from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, measure_mean
+from simulations.bench.clients import clients_figures
 from simulations.bench.deployment import deployment_figures
 from simulations.bench.eight_bits import eight_bits_figures
 from simulations.bench.first_paint import measure_first_paint
@@ -87,6 +88,10 @@ def _ray() -> Iterator[Mapping[str, float]]:
     yield ray_figures(_apart(measure_ray, 1000, 4, 1))
 
 
+def _clients() -> Iterator[Mapping[str, float]]:
+    return clients_figures(_apart)
+
+
 def _aggregation() -> Iterator[Mapping[str, float]]:
     yield aggregation_figures(_apart(measure_mean), _apart(mean_peak_mb, 10), _apart(mean_peak_mb, 100))
 
@@ -125,6 +130,7 @@ SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "memory": _memory,
     "messages": _messages,
     "ray": _ray,
+    "clients": _clients,
     "aggregation": _aggregation,
     "server_memory": _server_memory,
     "flexlora": _flexlora,

@@ -92,7 +92,7 @@ def test_generated_rows_and_model_are_written_where_they_may_be(tmp_path: Path) 
 
 def test_unknown_builtin_rows_and_absent_models_are_said(tmp_path: Path) -> None:
     study = load("quick")
-    with pytest.raises(DataError, match=r"there are: builtin:heart, .*builtin:quick"):
+    with pytest.raises(DataError, match=r"there are: builtin:.*heart, builtin:quick"):
         rows_path(replaced(study, {"simulation.data": "builtin:lungs"}), tmp_path)
     with pytest.raises(StudyError, match=r"generated = 'tiny-lung' does not exist; there are: .*tiny-bert"):
         base_folder(replaced(study, {"base_model.source": "generated:tiny-lung"}), tmp_path)

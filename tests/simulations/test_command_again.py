@@ -18,6 +18,7 @@ from server.report.facts import command
 from simulations.catalogue import load
 from simulations.command_again import STRATEGIES, command_words
 from simulations.commands import register
+from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.stages import find_runtime
 
 GIVEN: dict[str, Any] = {
@@ -28,6 +29,7 @@ GIVEN: dict[str, Any] = {
     "device": "cpu",
     "overrides": (),
     "comparison": True,
+    "groups": AS_SUITS,
 }
 
 
@@ -50,16 +52,20 @@ def parsed(words: list[str] | None) -> dict[str, Any]:
         "seeds": st.integers(1, 9),
         "threads": st.integers(1, 64),
         "device": st.sampled_from(["cpu", "auto", "cuda:0"]),
-        "workers": st.none() | st.integers(1, 64),
+        "groups": st.builds(Wanted, st.none() | st.integers(1, 64), st.none() | st.integers(1, 64)),
         "overrides": st.lists(st.text(st.characters(exclude_characters="\0"))),
         "comparison": st.booleans(),
     }),
     st.sampled_from(["heart", "my study.toml", "../studies/a'b.toml"]),
     st.integers(0, 2**31),
+    st.booleans(),
 )  # fmt: skip
-def test_the_command_line_reads_what_was_given(options: dict[str, Any], study: str, seed: int) -> None:
-    found = parsed(command_words(study, replaced(load("quick"), {"seed": seed}), **options))
-    assert {name: found[name] for name in options} == options
+def test_the_command_line_reads_what_was_given(options: dict[str, Any], study: str, seed: int, by_study: bool) -> None:
+    read = replaced(load("quick"), {"seed": seed, "simulation.comparison": by_study})
+    found = parsed(command_words(study, read, **options))
+    comparison = by_study if found["comparison"] is None else found["comparison"]  # as `simulations.run` has it
+    groups = Wanted(found["workers"], found["group_size"])
+    assert {**found, "groups": groups, "comparison": comparison}.items() >= options.items()
     assert (found["study"], found["seed"], found["resume"], found["plugins"]) == (study, seed, False, [])
 
 

@@ -1,0 +1,98 @@
+"""Runs of `cross-device`, of which a round samples a few of many clients, over a smaller number of practices."""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.trainer import Trainer
+from common.protocol import Reply, Request
+from server.aggregation import ClientUpdate
+from server.events import Event, RoundFinished, RoundStarted, SiteAnswered
+from simulations.builtin_rows.cross_device import write
+from simulations.results import Results
+from simulations.run import run
+
+PRACTICES, COHORT, ROUNDS = 40, 8, 3
+
+
+def play(out: Path, *overrides: str, look: Callable[[Event], None] = lambda _: None, resume: bool = False) -> Results:
+    rows = write(out.parent, PRACTICES)
+    small = [f"simulation.data={rows}", f"federation.fraction={COHORT / PRACTICES}", f"federation.rounds={ROUNDS}"]
+    return run("cross-device", out=out, overrides=[*small, *overrides], resume=resume, progress=look)
+
+
+def timeless(content: Any) -> Any:
+    """Return what a run says, without what a clock says, and without what names the run or its command."""
+    if isinstance(content, dict):
+        gone = {
+            "seconds",
+            "simulation",
+            "seconds_train",
+            "seconds_evaluate",
+            "run",
+            "command",
+            "receipts",
+            "bytes_up",
+            "bytes",
+        }
+        return {key: timeless(value) for key, value in content.items() if key not in gone}
+    return [timeless(value) for value in content] if isinstance(content, list) else content
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return play(tmp_path_factory.mktemp("whole") / "out")
+
+
+def adapter(results: Results) -> bytes:
+    return (results.adapter / "adapter.safetensors").read_bytes()
+
+
+def test_each_round_samples_other_clients_and_all_are_scored_at_the_end(whole: Results) -> None:
+    cohorts = [set(each["participation"]) for each in whole.content["rounds"]]
+    assert [len(cohort) for cohort in cohorts] == [COHORT] * ROUNDS
+    assert len(set.union(*cohorts)) > COHORT
+    assert all(each["status"] == "accepted" for r in whole.content["rounds"] for each in r["participation"].values())
+    assert len(whole.content["closing"]["participation"]) == PRACTICES
+
+
+def test_the_study_trains_no_rivals_unless_it_is_told_to(whole: Results, tmp_path: Path) -> None:
+    assert whole.content["comparison"] is None
+    assert "--no-comparison" not in whole.content["command"]  # the study says so itself
+    told = play(tmp_path / "out", "federation.rounds=1", "simulation.comparison=true")
+    assert len(told.content["comparison"]["local"]["sites"]) == PRACTICES
+
+
+@pytest.mark.parametrize("at", ["amid a round", "after a round"])
+def test_a_run_that_is_killed_and_resumed_is_as_one_that_was_not(at: str, whole: Results, tmp_path: Path) -> None:
+    answered = 0
+
+    def stop(event: Event) -> None:
+        nonlocal answered
+        answered += isinstance(event, SiteAnswered) and event.round == 2
+        if (answered == COHORT // 2) if at == "amid a round" else (isinstance(event, RoundFinished)):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "out", look=stop)
+    resumed = play(tmp_path / "out", resume=True)
+    assert adapter(resumed) == adapter(whole)
+    assert timeless(resumed.content) == timeless(whole.content)
+
+
+def test_what_is_in_memory_does_not_grow_with_clients_or_rounds(tmp_path: Path) -> None:
+    """Counted when a round begins: nothing is left of what earlier clients were sent, nor of what came."""
+    alive: list[int] = []
+
+    def count(event: Event) -> None:
+        if isinstance(event, RoundStarted):
+            gc.collect()
+            kinds = (Trainer, Request, Reply, ClientUpdate)
+            alive.append(sum(type(each) in kinds for each in gc.get_objects()))
+
+    play(tmp_path / "out", look=count)
+    assert len(alive) == ROUNDS + 1
+    assert max(alive) == alive[0]
