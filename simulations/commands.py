@@ -87,10 +87,8 @@ def simulate(
         from simulations.run import run
 
         _register(plugins)
-        with (
-            _shown(place, dashboard, dashboard_port),
-            progress_bars(visible=sys.stderr.isatty() and not as_json) as listener,
-        ):
+        bars = progress_bars(visible=sys.stderr.isatty() and not as_json)
+        with _shown(place, dashboard, dashboard_port), bars as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
                 device=device, workers=workers, group_size=group_size, overrides=overrides or [], resume=resume,
