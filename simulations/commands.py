@@ -79,15 +79,13 @@ def simulate(
     dashboard_port: DashboardPort = None,
 ) -> None:
     """Run a federation over virtual hospitals on this machine, and compare it with its rivals."""
-    import sys
-
     place = out or _new_folder(study)
     try:
         from server.terminal import print_outcome, progress_bars
         from simulations.run import run
 
         _register(plugins)
-        bars = progress_bars(visible=sys.stderr.isatty() and not as_json)
+        bars = progress_bars(visible=typer.get_text_stream("stderr").isatty() and not as_json)
         with _shown(place, dashboard, dashboard_port), bars as listener:
             results = run(
                 study, out=place, runtime=runtime, rounds=rounds, seed=seed, seeds=seeds, threads=threads,
