@@ -1,7 +1,7 @@
 """What keeps a study's clients from being trained in groups: known before anything runs, or found by a trial.
 
-The trial trains a few rows of two sites for two steps both ways. A method, task or base model of which nobody thought
-is then either right in a group, or trained one client at a time.
+The trial trains three rows of two sites for one step both ways, from an adapter in which no factor is zero. A method,
+task or base model of which nobody thought is then either right in a group, or trained one client at a time.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from simulations.engine.replica import replica_of
 if TYPE_CHECKING:
     from client.site_rows import SiteRows
 
-TRIAL_ROWS = 3
-TRIAL_STEPS = 2
+TRIAL_ROWS = (2, 1)
+TRIAL_SPREAD = 0.02
+"""Standard deviation of what is added to the initial adapter, of which LoRA's B is zero: no gradient would reach A."""
 TOLERANCE: Mapping[str, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 5e-2}
 """Of loss and gradient norm, relative: sums that are rounded otherwise stay far below, a wrong gradient far above."""
 
@@ -59,9 +60,11 @@ def found_obstacle(
     study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], *, packs: bool
 ) -> str | None:
     """Return what a trial found to be in the way, or to come out otherwise; None where nothing is."""
-    recipe = replace(recipe_of(study, round_number=1), steps=TRIAL_STEPS, batch_size=TRIAL_ROWS - 1)
-    state = bench.read()
-    rows = {name: sites[name].train.examples[: TRIAL_ROWS + i] for i, name in enumerate(sorted(sites)[:2])}
+    recipe = replace(recipe_of(study, round_number=1), steps=1, batch_size=max(TRIAL_ROWS))
+    before = bench.read()
+    state = _stirred(before)
+    chosen = [name for name in sorted(sites) if len(sites[name].train)][: len(TRIAL_ROWS)]
+    rows = {name: sites[name].train.examples[:n] for name, n in zip(chosen, TRIAL_ROWS, strict=False)}
     try:
         together = _together(bench, rows, recipe, state, execution, packs=packs)
         alone = {name: _alone(bench, examples, recipe, execution, state) for name, examples in rows.items()}
@@ -70,8 +73,13 @@ def found_obstacle(
     except RefusedError:
         return "a trial diverged"
     finally:
-        bench.write(state)
+        bench.write(before)
     return None if all(_agree(together[n].trained, alone[n], execution) for n in rows) else "a trial came out otherwise"
+
+
+def _stirred(state: AdapterState) -> AdapterState:
+    rng = np.random.default_rng(0)
+    return {name: (a + rng.normal(0, TRIAL_SPREAD, a.shape).astype(a.dtype)) for name, a in state.items()}
 
 
 def _together(

@@ -42,6 +42,8 @@ class Decision:
         return {**shape, "packed": self.packs, "one_by_one_because": self.obstacle}
 
 
+MEASURED_ROWS = 2
+"""Of the longest text, of which memory is measured; that of a batch is in proportion."""
 UNDECIDED = Decision()
 """One by one, and nothing in the way."""
 
@@ -100,8 +102,9 @@ def _suiting(
 ) -> int:
     batch_size = study.training.batch_size
     longest = max((rows.train.examples for rows in sites.values()), key=lambda e: max(x.length for x in e))
-    batch = sorted(longest, key=lambda example: -example.length)[:batch_size]
-    fit = clients_that_fit(free_bytes(execution.device), step_bytes(bench, batch, execution), workers=workers)
+    one = max(longest, key=lambda example: example.length)
+    row_bytes = (step_bytes(bench, [one] * MEASURED_ROWS, execution)) // MEASURED_ROWS
+    fit = clients_that_fit(free_bytes(execution.device), batch_size * row_bytes, workers=workers)
     adapter_bytes = sum(p.numel() * p.element_size() for p in bench.parameters.values())
     return max(2, min(clients_that_fill(sites, batch_size, execution), fit, most_clients(adapter_bytes)))
 
