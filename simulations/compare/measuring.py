@@ -24,6 +24,7 @@ from server.closing import Outcome
 from server.events import ignore
 from simulations import stages
 from simulations.compare.trials import FORMAT, RESULT, RUNS, Trial
+from simulations.engine.first_rounds import FirstRounds
 from simulations.engine.plan import Wanted
 from simulations.folder import RunFolder
 from simulations.virtual import VirtualSites
@@ -31,6 +32,8 @@ from simulations.virtual_time import virtual_runtime
 
 PART = ".part-"
 """Begins the name of a run's folder while it is played."""
+FIRST_ROUNDS = "first-rounds"
+"""The folder of what runs that differ in nothing but the strategy have in common."""
 STATUSES = ("accepted", "late", "absent", "failed", "refused")
 
 
@@ -51,7 +54,7 @@ def measure(trial: Trial, out: str) -> dict[str, Any]:
     runs.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=PART, dir=runs))
     try:
-        result = _played(trial, RunFolder(part / "run"))
+        result = _played(trial, RunFolder(part / "run"), Path(out) / FIRST_ROUNDS)
         write_json(part / "done" / RESULT, result)
         _move(part / "done", trial.folder(Path(out)))
     finally:
@@ -68,12 +71,14 @@ def _move(done: Path, place: Path) -> None:
             raise
 
 
-def _played(trial: Trial, folder: RunFolder) -> dict[str, Any]:
+def _played(trial: Trial, folder: RunFolder, shared: Path) -> dict[str, Any]:
     begin = time.perf_counter()
     runtime = "inprocess" if trial.availability is None else virtual_runtime(trial.availability)
     about = {"format": FORMAT, "purpose": trial.purpose, "cell": _cell(trial), "study": _study(trial)}
     try:
         sites = stages.start(trial.study, folder, threads=1, device="cpu", groups=Wanted(workers=1))
+        if sites.engine is not None:
+            sites.engine.first_rounds = FirstRounds(shared, folder.facts().rows)
         outcome = stages.play(sites, runtime=runtime, progress=ignore)
     except StudyError as error:
         raise StudyError(f"{trial.cell.name}, seed {trial.seed}: {error}") from None

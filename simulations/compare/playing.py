@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any  # a result is JSON
 
 from common.errors import StudyError, UserError
-from simulations.compare.measuring import PART, measure
+from simulations.compare.measuring import FIRST_ROUNDS, PART, measure
 from simulations.compare.trials import RUNS, Trial, read_result
 
 Result = dict[str, Any]
 Told = Callable[[Trial, Result, int, int], None]
 """Called with each run that was played just now: it, its result, how many are done, of how many."""
-OURS = {RUNS, "lock", "compare.csv", "compare.html", "compare.json"}
+OURS = {RUNS, FIRST_ROUNDS, "lock", "compare.csv", "compare.html", "compare.json"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Playing:
         for trial, result in self._played(missing):
             known[trial.digest] = result
             self.told(trial, result, len(known), len(distinct))
+        shutil.rmtree(self.out / FIRST_ROUNDS, ignore_errors=True)  # as large as an adapter for each site
         return [known[trial.digest] for trial in trials]
 
     def _played(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, Result]]:

@@ -30,7 +30,7 @@ from common.state import AdapterState
 from common.tasks import AnyExample
 from common.workbench import Workbench
 from simulations.engine.engine import Engine
-from simulations.engine.group import GroupTrained
+from simulations.engine.first_rounds import Learned, read_learned, write_learned
 from simulations.engine.members import Member
 from simulations.engine.plan import plan_groups
 from simulations.engine.replica import Replica
@@ -56,14 +56,6 @@ class Asked:
 
 
 Scores = Mapping[Split, NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What training came to at one site, and each step of it."""
-
-    outcome: GroupTrained
-    steps: Sequence[Step]
 
 
 @dataclass(frozen=True)
@@ -180,6 +172,20 @@ def _compute(
     except BaseException as error:
         scored.set_exception(error)
         raise
+    place = None
+    if engine.first_rounds is not None:
+        place = engine.first_rounds.place(group, states, engine.execution, packs=engine.packs)
+    found = None if place is None else read_learned(place)
+    if found is None:
+        found = _learn(engine, group, states, replica)
+        if place is not None:
+            write_learned(place, found)
+    return found
+
+
+def _learn(
+    engine: Engine, group: Sequence[Asked], states: Mapping[str, AdapterState], replica: Replica
+) -> dict[str, Learned]:
     steps: dict[str, list[Step]] = {each.trainer.name: [] for each in group}
     members = [_member(each, states, steps) for each in group if each.request.kind == "train"]
     outcomes = engine.train(replica, members) if members else {}

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from client.execution import Execution
 from common.workbench import Workbench
+from simulations.engine.first_rounds import FirstRounds
 from simulations.engine.group import GroupTrained, train_group
 from simulations.engine.members import Member
 from simulations.engine.plan import Shape
@@ -30,15 +31,19 @@ class StoppedError(Exception):
 
 @dataclass
 class Engine:
-    """Trains groups over `bench`, whose frozen tensors all workers share. packs: whether rows go without padding."""
+    """Trains groups over `bench`, whose frozen tensors all workers share. packs: whether rows go without padding.
+
+    first_rounds: where groups' first rounds are kept for other runs, and taken from.
+    """
 
     bench: Workbench
     execution: Execution
     shape: Shape
     packs: bool
-    _replicas: SimpleQueue[Replica] = field(default_factory=SimpleQueue)
-    _stopping: Event = field(default_factory=Event)
-    _pool: ThreadPoolExecutor | None = None
+    first_rounds: FirstRounds | None = None
+    _replicas: SimpleQueue[Replica] = field(default_factory=SimpleQueue, init=False)
+    _stopping: Event = field(default_factory=Event, init=False)
+    _pool: ThreadPoolExecutor | None = field(default=None, init=False)
 
     def train(self, replica: Replica, members: Sequence[Member]) -> dict[str, GroupTrained]:
         """Train one group, in the thread of a worker."""
