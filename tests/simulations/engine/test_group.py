@@ -201,7 +201,9 @@ def test_looking_at_a_client_in_between_changes_nothing(bench: Workbench, some_m
     def look(step: Any, after: Any) -> None:
         seen[step.number] = after.score(members[0].examples), after.state()
 
-    told = [replace(m, rng=np.random.default_rng(i), after_step=look if i == 0 else None) for i, m in enumerate(members)]
+    told = [
+        replace(m, rng=np.random.default_rng(i), after_step=look if i == 0 else None) for i, m in enumerate(members)
+    ]
     found = train_group(replica_of(bench), told, Execution(), packs=True)
     assert {name: outcome.trained for name, outcome in found.items()} == {n: o.trained for n, o in expected.items()}
     last, state = seen[max(seen)]
@@ -231,7 +233,11 @@ def test_steps_say_what_they_say_alone(bench: Workbench, some_members: Any) -> N
     assert len(told["grouped"]) == len(told["alone"]) == own.steps
     for one, other in zip(told["grouped"], told["alone"], strict=True):
         assert (one.number, one.learning_rate) == (other.number, other.learning_rate)
-        for figure, near in (("loss", 1e-6), ("gradient_norm", 1e-12), ("update_norm", 1e-12)):  # a loss is float32 alone
+        for figure, near in (
+            ("loss", 1e-6),
+            ("gradient_norm", 1e-12),
+            ("update_norm", 1e-12),
+        ):  # a loss is float32 alone
             assert float(getattr(one, figure)) == pytest.approx(float(getattr(other, figure)), rel=near)
     assert all(step.update_norm is None for step in told["unasked"])
 
@@ -239,4 +245,6 @@ def test_steps_say_what_they_say_alone(bench: Workbench, some_members: Any) -> N
 def test_a_recipe_without_anything_special_is_the_default() -> None:
     """What `some_members` changes one at a time."""
     plain = Recipe(learning_rate=1.0, batch_size=1)
-    assert all(getattr(plain, key) != value for recipe in RECIPES.values() for key, value in recipe.items() if value != 1)
+    assert all(
+        getattr(plain, key) != value for recipe in RECIPES.values() for key, value in recipe.items() if value != 1
+    )

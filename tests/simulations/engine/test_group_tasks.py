@@ -24,7 +24,9 @@ def members_of(bench: Workbench, rows: Sequence[Sequence[Any]], member_of: Any) 
 
 @pytest.mark.parametrize("method", [LORA, PREFIX], ids=["lora", "prefix"])
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_is_trained_as_alone(name: str, method: str, open_task: Any, member_of: Any, check_same: Any) -> None:
+def test_every_task_is_trained_as_alone(
+    name: str, method: str, open_task: Any, member_of: Any, check_same: Any
+) -> None:
     if name == "quick-images" and method == PREFIX:
         pytest.skip("an image has no place for virtual words")
     bench, rows = open_task(name, method)
