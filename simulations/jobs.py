@@ -83,7 +83,7 @@ def run_jobs(sites: VirtualSites, jobs: Sequence[Job], *, workers: int) -> Itera
 def _in_groups(sites: VirtualSites, engine: Engine, jobs: Sequence[Job]) -> Iterator[JobResult]:
     """Train the jobs as clients of the engine, side by side with the tokens and the base model of the run itself."""
     by_name = {job.name: job for job in jobs}
-    groups = plan_groups({job.name: _Plan.of(sites, job).steps for job in jobs}, engine.shape)
+    groups = plan_groups({job.name: _Plan.of(sites, job).work for job in jobs}, engine.shape)
     try:
         running = []
         for group in groups:
@@ -137,9 +137,10 @@ class _Plan:
         return _Plan(sites, job, rows, recipe, keeper)
 
     @property
-    def steps(self) -> int:
-        """How many optimizer steps it takes."""
-        return self.member().steps
+    def work(self) -> int:
+        """How much there is to compute, in passes of a row."""
+        scored = [self.sites.rows[site].test for site in self.job.score_on]
+        return 3 * self.member().steps * self.recipe.batch_size + sum(len(part) for part in scored)
 
     @property
     def start(self) -> AdapterState:

@@ -113,6 +113,8 @@ def _results(study: Study, folder: RunFolder, options: Options) -> Results:
         check_contributions(study)
     begin = time.perf_counter()
     sites = _open(study, folder, options)
+    if sites.decision.obstacle is not None:
+        options.tracked.tell(f"the hospitals are trained one after the other: {sites.decision.obstacle}")
     with folder.at_work():
         return _played(sites, folder, options, begin)
 
@@ -131,7 +133,7 @@ def _played(sites: VirtualSites, folder: RunFolder, options: Options, begin: flo
         comparison=content,
         budgets=budgets,
         measured=measured,
-        execution=sites.execution.to_json(),
+        execution={**sites.execution.to_json(), **sites.decision.told()},
         runtime=options.runtime if isinstance(options.runtime, str) else "flower",
         command=options.command,
     )

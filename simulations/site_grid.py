@@ -9,15 +9,16 @@ from client.app import SiteEndpoint, make_app
 from common import wire
 from common.errors import RefusedError, SchemaError
 from simulations.engine.ahead import Ahead, Asked, WorkAhead
+from simulations.engine.engine import Engine
 from simulations.inprocess import InProcessGrid
 from simulations.virtual import VirtualSites
 
 
-def site_grid(sites: VirtualSites, names: Sequence[str]) -> InProcessGrid:
-    """Return a grid over the sites of these names, in this order."""
-    if sites.engine is None:
+def site_grid(sites: VirtualSites, names: Sequence[str], *, engine: Engine | None) -> InProcessGrid:
+    """Return a grid over the sites of these names, in this order; with an engine they are computed in groups."""
+    if engine is None:
         return InProcessGrid(make_app(lambda c: sites.endpoint(names[int(c.node_config["partition-id"])])), names)
-    together = _Together(sites, Ahead(sites.engine))
+    together = _Together(sites, Ahead(engine))
     app = make_app(lambda c: together.endpoint(names[int(c.node_config["partition-id"])]))
     return InProcessGrid(app, names, ahead=together)
 

@@ -109,7 +109,7 @@ def _play_inprocess(
 
     server = make_app(without_deadlines(job), state, deliver=deliver, progress=progress)
     try:
-        run_over(site_grid(sites, job.sites), server)
+        run_over(site_grid(sites, job.sites, engine=sites.engine), server)
     finally:
         if sites.engine is not None:
             sites.engine.close()

@@ -34,6 +34,7 @@ from simulations.audit.canaries import Canaries, canaries_of, planted
 from simulations.bad_sites import BadSite, attacks_of, poisoned
 from simulations.catalogue import base_folder, simulation_of
 from simulations.continuing.earlier import read_inherited
+from simulations.engine.compute_dtype import hold_in_compute_dtype
 from simulations.engine.engine import Engine
 from simulations.engine.opening import UNDECIDED, Decision, decided, open_engine
 from simulations.engine.plan import AS_SUITS, Wanted
@@ -134,6 +135,7 @@ def open_sites(folder: RunFolder, bundle: Bundle, execution: Execution, groups: 
     raw = planted(poisoned(true, study, attacks), canaries)
     base = base_folder(study, folder.scratch)
     bench = open_workbench(study, base, attention=execution.attention).to(execution.device)
+    hold_in_compute_dtype(bench, execution)
     rows = {site: prepare_rows(part, study, bench) for site, part in raw.items()}
     examples = [example for part in rows.values() for example in part.train.examples]
     start = engine_for(study, bench, examples, execution)

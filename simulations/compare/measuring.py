@@ -24,6 +24,7 @@ from server.closing import Outcome
 from server.events import ignore
 from simulations import stages
 from simulations.compare.trials import FORMAT, RESULT, RUNS, Trial
+from simulations.engine.plan import Wanted
 from simulations.folder import RunFolder
 from simulations.virtual import VirtualSites
 from simulations.virtual_time import virtual_runtime
@@ -72,7 +73,7 @@ def _played(trial: Trial, folder: RunFolder) -> dict[str, Any]:
     runtime = "inprocess" if trial.availability is None else virtual_runtime(trial.availability)
     about = {"format": FORMAT, "purpose": trial.purpose, "cell": _cell(trial), "study": _study(trial)}
     try:
-        sites = stages.start(trial.study, folder, threads=1, device="cpu")
+        sites = stages.start(trial.study, folder, threads=1, device="cpu", groups=Wanted(workers=1))
         outcome = stages.play(sites, runtime=runtime, progress=ignore)
     except StudyError as error:
         raise StudyError(f"{trial.cell.name}, seed {trial.seed}: {error}") from None

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,13 +56,23 @@ class Asked:
             return True
 
 
-@dataclass
-class Computed:
-    """What was computed for one site: scores by split, and, where it trains, the outcome and each step."""
+Scores = Mapping[Split, NDArray[np.float64]]
 
-    scores: Mapping[Split, NDArray[np.float64]]
-    outcome: GroupTrained | None = None
-    steps: list[Step] = field(default_factory=list)
+
+@dataclass(frozen=True)
+class Learned:
+    """What training came to at one site, and each step of it."""
+
+    outcome: GroupTrained
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a worker computes for a group, by site: first scores, then, of those that train, what they learned."""
+
+    scored: Future[Mapping[str, Scores]]
+    learned: Future[Mapping[str, Learned]]
 
 
 @dataclass
@@ -70,38 +81,48 @@ class Ahead:
 
     engine: Engine
     _waiting: deque[tuple[Asked, ...]] = field(default_factory=deque)
-    _begun: dict[str, Future[dict[str, Computed]]] = field(default_factory=dict)
+    _begun: dict[str, Begun] = field(default_factory=dict)
 
     def expect(self, asked: Iterable[Asked]) -> list[str]:
         """Plan for the sites that are asked; return the names of those in groups, in the order of the groups."""
         by_name = {each.trainer.name: each for each in asked if can_be_grouped(each)}
-        steps = {name: steps_of(each) for name, each in by_name.items()}
-        groups = plan_groups(steps, self.engine.shape)
+        groups = plan_groups({name: work_of(each) for name, each in by_name.items()}, self.engine.shape)
         self._waiting = deque(tuple(by_name[name] for name in group) for group in groups)
         self._begun = {}
         return [name for group in groups for name in group]
 
-    def computed(self, name: str) -> Computed | None:
-        """Return what was computed for a site since it was asked; None where nothing was."""
-        self._begin()
-        while name not in self._begun and any(name == each.trainer.name for group in self._waiting for each in group):
-            self._begin_next()
-        return self._begun[name].result()[name] if name in self._begun else None
+    def scores(self, name: str) -> Scores:
+        """Return the scores of a site since it was asked; none where nothing was computed."""
+        begun = self._of(name)
+        return {} if begun is None else begun.scored.result()[name]
+
+    def learned(self, name: str) -> Learned | None:
+        """Return what a site learned since it was asked; None where nothing was computed."""
+        begun = self._of(name)
+        return None if begun is None else begun.learned.result().get(name)
 
     def done(self, name: str) -> None:
         """Forget a site: it has answered."""
         self._begun.pop(name, None)
 
+    def _of(self, name: str) -> Begun | None:
+        self._begin()
+        while name not in self._begun and any(name == each.trainer.name for group in self._waiting for each in group):
+            self._begin_next()
+        return self._begun.get(name)
+
     def _begin(self) -> None:
         """Have the workers busy and one group more wait for them; what is done waits for its sites to be handled."""
-        while self._waiting and len(set(self._begun.values())) <= self.engine.shape.workers:
+        while self._waiting and len({id(begun) for begun in self._begun.values()}) <= self.engine.shape.workers:
             self._begin_next()
 
     def _begin_next(self) -> None:
         group = self._waiting.popleft()
         if not all(each.is_answered for each in group):
-            future = self.engine.submit(lambda replica: compute(self.engine, replica, group))
-            self._begun |= {each.trainer.name: future for each in group}
+            scored: Future[Mapping[str, Scores]] = Future()
+            learned = self.engine.submit(partial(_compute, self.engine, group, scored))
+            begun = Begun(scored, learned)
+            self._begun |= {each.trainer.name: begun for each in group}
 
 
 @dataclass(frozen=True)
@@ -121,8 +142,8 @@ class WorkAhead:
         setting: Setting,
     ) -> Trained:
         """Leave the trained tensors in the workbench. Raises RefusedError("TRAINING_DIVERGED")."""
-        found = self.ahead.computed(self.name)
-        if found is None or found.outcome is None:
+        found = self.ahead.learned(self.name)
+        if found is None:
             return HERE_AND_NOW.train(work, bench, examples, execution=execution, setting=setting)
         bench.write(found.outcome.state)
         if setting.after_step is not None:
@@ -136,10 +157,10 @@ class WorkAhead:
         self, split: Split, bench: Workbench, examples: Sequence[AnyExample], *, execution: Execution
     ) -> NDArray[np.float64]:
         """Return scores (n, width) of one split's examples."""
-        found = self.ahead.computed(self.name)
-        if found is None or split not in found.scores:
+        scores = self.ahead.scores(self.name)
+        if split not in scores:
             return HERE_AND_NOW.score(split, bench, examples, execution=execution)
-        return found.scores[split]
+        return scores[split]
 
 
 def can_be_grouped(asked: Asked) -> bool:
@@ -149,46 +170,53 @@ def can_be_grouped(asked: Asked) -> bool:
     return not asked.trainer.round_work(asked.request).extra and not split_carried(asked.request.shared)[1]
 
 
-def steps_of(asked: Asked) -> int:
-    """Return how many steps a site takes; 0 where it is only scored."""
-    if asked.request.kind == "evaluate":
-        return 0
-    recipe, rows = asked.trainer.round_work(asked.request).recipe, len(asked.trainer.rows.train)
-    return count_steps(rows, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
+def work_of(asked: Asked) -> int:
+    """Return how much a site has to compute, in passes of a row: one to score it, three to train on it."""
+    trainer, request = asked.trainer, asked.request
+    scored = sum(len(trainer.rows.part(split)) for split in request.splits)
+    if request.kind == "evaluate":
+        return scored
+    recipe, rows = trainer.round_work(request).recipe, len(trainer.rows.train)
+    steps = count_steps(rows, batch_size=recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps)
+    return scored + 3 * steps * min(recipe.batch_size, rows)
 
 
-def compute(engine: Engine, replica: Replica, group: Sequence[Asked]) -> dict[str, Computed]:
+def _compute(
+    engine: Engine, group: Sequence[Asked], scored: Future[Mapping[str, Scores]], replica: Replica
+) -> Mapping[str, Learned]:
     """Score what each site of a group received on its own rows, then train those that train, in a worker's thread."""
-    found, members = {}, []
-    for each in group:
-        state = each.trainer.state_before(each.request)
-        found[each.trainer.name] = own = Computed(_scores(engine, replica, each, state))
-        if each.request.kind == "train":
-            members.append(_member(each, state, own.steps))
-    for name, outcome in engine.train(replica, members).items() if members else ():
-        found[name].outcome = outcome
-    return found
+    states = {each.trainer.name: each.trainer.state_before(each.request) for each in group}
+    try:
+        scored.set_result({each.trainer.name: _scores(engine, replica, each, states) for each in group})
+    except BaseException as error:
+        scored.set_exception(error)
+        raise
+    steps: dict[str, list[Step]] = {each.trainer.name: [] for each in group}
+    members = [_member(each, states, steps) for each in group if each.request.kind == "train"]
+    outcomes = engine.train(replica, members) if members else {}
+    return {name: Learned(outcome, steps[name]) for name, outcome in outcomes.items()}
 
 
-def _scores(engine: Engine, replica: Replica, asked: Asked, state: AdapterState) -> dict[Split, NDArray[np.float64]]:
+def _scores(engine: Engine, replica: Replica, asked: Asked, states: Mapping[str, AdapterState]) -> Scores:
     """Return the scores of the splits that are asked for: those that the site has when it computes them alone."""
-    replica.bench.write(state)
+    if asked.request.splits:
+        replica.bench.write(states[asked.trainer.name])
     parts = {split: asked.trainer.rows.part(split) for split in asked.request.splits}
     return {split: score(replica.bench, part.examples, execution=engine.execution) for split, part in parts.items()}
 
 
-def _member(asked: Asked, state: AdapterState, steps: list[Step]) -> Member:
+def _member(asked: Asked, states: Mapping[str, AdapterState], steps: Mapping[str, list[Step]]) -> Member:
     """Return a site's part in a group, with the streams of random numbers that it has alone."""
     work = asked.trainer.round_work(asked.request)
     return Member(
         name=work.site,
         examples=asked.trainer.rows.train.examples,
         recipe=work.recipe,
-        state=state,
+        state=states[work.site],
         active=work.active,
         rng=batches_rng(work),
         dropout_seed=dropout_seed(work),
         private=work.private,
-        after_step=lambda step, _: steps.append(step),
+        after_step=lambda step, _: steps[work.site].append(step),
         update_norms=asked.trainer.step_log is not None,
     )

@@ -33,8 +33,13 @@ class Decision:
     obstacle: str | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return a value for the run's folder and for results.json."""
+        """Return a value for the run's folder."""
         return asdict(self)
+
+    def told(self) -> dict[str, object]:
+        """Return what results.json says."""
+        shape = {"workers": self.shape.workers, "group_size": self.shape.clients}
+        return {**shape, "packed": self.packs, "one_by_one_because": self.obstacle}
 
 
 UNDECIDED = Decision()

@@ -88,7 +88,7 @@ def attend(
         scores = torch.matmul(q, k.transpose(2, 3)) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
         weights = torch.softmax(_masked(scores, block), dim=-1)
         if dropout:
-            weights = weights * packing.streams.of_client(client, weights, dropout)
+            weights = packing.streams.dropped(client, weights, dropout)
         found.append(torch.matmul(weights, v).transpose(1, 2).reshape(block.rows * block.positions, -1))
     joined = take(torch.cat(found), places.inverse())
     return joined.reshape(1, len(joined), heads, -1), None

@@ -1,4 +1,4 @@
-"""Which clients are trained as one group: a function of their steps and of what is recorded, never of the clock."""
+"""Which clients are trained as one group: a function of their work and of what is recorded, never of the clock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Wanted:
 AS_SUITS = Wanted()
 
 
-def plan_groups(steps: Mapping[str, int], shape: Shape) -> list[tuple[str, ...]]:
+def plan_groups(work: Mapping[str, int], shape: Shape) -> list[tuple[str, ...]]:
     """Return the groups, longest first: every client is in one, none has more than `shape.clients`.
 
     As long as one group for each worker holds all, each client goes to the group that has least to do yet, the longest
@@ -44,13 +44,13 @@ def plan_groups(steps: Mapping[str, int], shape: Shape) -> list[tuple[str, ...]]
     >>> plan_groups({"a": 9, "b": 1, "c": 9, "d": 1, "e": 1}, Shape(workers=1, clients=2))
     [('a', 'c'), ('b', 'd'), ('e',)]
     """
-    longest_first = sorted(steps, key=lambda name: (-steps[name], name))
+    longest_first = sorted(work, key=lambda name: (-work[name], name))
     size = shape.clients
-    if len(steps) > shape.workers * size:
+    if len(work) > shape.workers * size:
         return [tuple(longest_first[i : i + size]) for i in range(0, len(longest_first), size)]
-    groups: list[list[str]] = [[] for _ in range(min(shape.workers, len(steps)))]
+    groups: list[list[str]] = [[] for _ in range(min(shape.workers, len(work)))]
     for name in longest_first:
         open_ones = [group for group in groups if len(group) < size]
-        min(open_ones, key=lambda group: sum(steps[each] for each in group)).append(name)
-    groups.sort(key=lambda group: (-sum(steps[each] for each in group), group))
+        min(open_ones, key=lambda group: sum(work[each] for each in group)).append(name)
+    groups.sort(key=lambda group: (-sum(work[each] for each in group), group))
     return [tuple(group) for group in groups]

@@ -34,9 +34,13 @@ class GroupedStreams:
             return noise_of(self._packed(like.shape[-1], p)[None], p, like)
         return noise_of(self._padded(tuple(like.shape), p), p, like)
 
-    def of_client(self, client: int, like: Tensor, p: float) -> Tensor:
-        """Return what a tensor of one client's rows alone is multiplied by."""
-        return self.streams[client].noise(like, p)
+    def dropped(self, client: int, values: Tensor, p: float) -> Tensor:
+        """Return a tensor of one client's rows alone with some numbers dropped; a GPU drops them its own way."""
+        if values.device.type == "cpu":
+            return values * self.streams[client].noise(values, p)
+        from torch.nn.functional import dropout
+
+        return dropout(values, p)
 
     def _packed(self, width: int, p: float) -> NDArray[np.bool_]:
         """Return (tokens, width)."""
