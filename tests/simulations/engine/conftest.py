@@ -60,7 +60,7 @@ def random_base(kind: str) -> nn.Module:
             hf.DebertaV2Config(**bert, relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"])
         ),
         "modernbert": lambda: hf.ModernBertModel(
-            hf.ModernBertConfig(**bert, attention_dropout=0.1, mlp_dropout=0.1, local_attention=8)
+            hf.ModernBertConfig(**bert, attention_dropout=0.1, mlp_dropout=0.1, local_attention=96)
         ),
         "gpt2": lambda: hf.GPT2Model(hf.GPT2Config(**text, n_embd=16, n_layer=2, n_head=2, n_positions=48)),
         "llama": lambda: hf.LlamaModel(hf.LlamaConfig(**llama, num_key_value_heads=1)),
