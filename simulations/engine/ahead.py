@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from client.site_work import HERE_AND_NOW
 from client.steps import Setting, Step
 from client.training import Trained
 from common.carried import split_carried
-from common.errors import RefusedError
+from common.errors import CheckpointError, RefusedError
 from common.protocol import Request, Split
 from common.state import AdapterState
 from common.tasks import AnyExample
@@ -51,7 +52,7 @@ class Asked:
         """Whether the site would only give an earlier answer again."""
         try:
             return self.trainer.store.find(self.request) is not None
-        except RefusedError:
+        except (RefusedError, CheckpointError):  # which the site says itself, when it is asked
             return True
 
 
@@ -86,7 +87,7 @@ class Ahead:
     def scores(self, name: str) -> Scores:
         """Return the scores of a site since it was asked; none where nothing was computed."""
         begun = self._of(name)
-        return {} if begun is None else begun.scored.result()[name]
+        return {} if begun is None else begun.scored.result().get(name, {})
 
     def learned(self, name: str) -> Learned | None:
         """Return what a site learned since it was asked; None where nothing was computed."""
@@ -166,7 +167,8 @@ def _compute(
     engine: Engine, group: Sequence[Asked], scored: Future[Mapping[str, Scores]], replica: Replica
 ) -> Mapping[str, Learned]:
     """Score what each site of a group received on its own rows, then train those that train, in a worker's thread."""
-    states = {each.trainer.name: each.trainer.state_before(each.request) for each in group}
+    states = _states(group)
+    group = [each for each in group if each.trainer.name in states]
     try:
         scored.set_result({each.trainer.name: _scores(engine, replica, each, states) for each in group})
     except BaseException as error:
@@ -190,6 +192,15 @@ def _learn(
     members = [_member(each, states, steps) for each in group if each.request.kind == "train"]
     outcomes = engine.train(replica, members) if members else {}
     return {name: Learned(outcome, steps[name]) for name, outcome in outcomes.items()}
+
+
+def _states(group: Sequence[Asked]) -> Mapping[str, AdapterState]:
+    """Return what each site begins with, but for one that cannot read its own, which fails alone when it is asked."""
+    found = {}
+    for each in group:
+        with suppress(CheckpointError):
+            found[each.trainer.name] = each.trainer.state_before(each.request)
+    return found
 
 
 def _scores(engine: Engine, replica: Replica, asked: Asked, states: Mapping[str, AdapterState]) -> Scores:

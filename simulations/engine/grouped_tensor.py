@@ -44,7 +44,7 @@ class Grouped(Tensor):
         kwargs: Any = None,
     ) -> Any:
         kwargs = kwargs or {}
-        given = [*args, *kwargs.values()]
+        given = _flat([*args, *kwargs.values()])
         if func is Tensor.repeat and _repeats_rows(*args):
             return _repeated(*args)
         if not any(isinstance(value, Tensor) and not isinstance(value, Grouped) for value in given):
@@ -58,7 +58,7 @@ class Grouped(Tensor):
 
 def _among_themselves(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Apply a function of parameters alone, such as a change of shape, for each client; attributes are the first's."""
-    grouped = next(value for value in [*args, *kwargs.values()] if isinstance(value, Grouped))
+    grouped = next(value for value in _flat([*args, *kwargs.values()]) if isinstance(value, Grouped))
     found = [
         func(*(_own(a, client) for a in args), **{k: _own(v, client) for k, v in kwargs.items()})
         for client in range(len(grouped.parts))
@@ -69,7 +69,15 @@ def _among_themselves(func: Callable[..., Any], args: Sequence[Any], kwargs: dic
 
 
 def _own(value: Any, client: int) -> Any:
+    if isinstance(value, list | tuple):
+        found = [_own(each, client) for each in value]
+        return found if isinstance(value, list) else tuple(found)
     return value.parts[client] if isinstance(value, Grouped) else value
+
+
+def _flat(values: Sequence[Any]) -> list[Any]:
+    """Return the values, and in the place of lists what is in them: `torch.cat` and its like take tensors so."""
+    return [each for value in values for each in (_flat(value) if isinstance(value, list | tuple) else [value])]
 
 
 def _repeats_rows(grouped: Grouped, *sizes: int) -> bool:
@@ -97,6 +105,8 @@ def _linear(_: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) 
 
 
 def _linear_of(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # torch's names
+    if isinstance(input, Grouped):
+        raise CannotGroupError("a frozen layer of what the clients train has no grouped form")
     if not isinstance(weight, Grouped):
         return functional.linear(input, weight) + bias  # type: ignore[operator] # grouped, or we were not asked
     here = weight.here
