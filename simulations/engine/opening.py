@@ -78,6 +78,8 @@ def decide(
         return Decision(obstacle=obstacle)
     workers = wanted.workers or _workers(execution)
     shape = Shape(workers, wanted.clients or _suiting(study, bench, execution, sites, workers=workers))
+    if shape.clients == 1:
+        return Decision(obstacle="memory holds the step of one client at a time")
     packs = can_pack(bench) and found_obstacle(study, bench, execution, sites, packs=True) is None
     obstacle = None if packs else found_obstacle(study, bench, execution, sites, packs=False)
     return Decision(obstacle=obstacle) if obstacle is not None else Decision(shape, packs)
@@ -106,7 +108,7 @@ def _suiting(
     row_bytes = (step_bytes(bench, [one] * MEASURED_ROWS, execution)) // MEASURED_ROWS
     fit = clients_that_fit(free_bytes(execution.device), batch_size * row_bytes, workers=workers)
     adapter_bytes = sum(p.numel() * p.element_size() for p in bench.parameters.values())
-    return max(2, min(clients_that_fill(sites, batch_size, execution), fit, most_clients(adapter_bytes)))
+    return min(max(2, clients_that_fill(sites, batch_size, execution)), fit, most_clients(adapter_bytes))
 
 
 def open_engine(bench: Workbench, execution: Execution, decision: Decision) -> Engine | None:

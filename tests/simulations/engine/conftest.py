@@ -274,7 +274,7 @@ def check_outcome(found: Outcome, expected: Outcome, near: float) -> None:
 
 
 def check_moved(member: Member, numbers: Numbers) -> None:
-    """So that equality says something: active tensors have moved by far more than they may differ, others not at all."""
+    """So that equality says something: active tensors moved by far more than they may differ, others not at all."""
     for name, array in numbers.items():
         far = float(np.abs(array - member.state[name]).max())
         if name in member.active:

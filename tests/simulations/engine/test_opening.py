@@ -41,16 +41,18 @@ def test_what_suits_is_as_many_workers_as_there_are_cores_and_at_least_two_clien
     assert found.shape.clients >= 2
 
 
-@pytest.mark.parametrize("free", [0, 2**22, 2**60])
+@pytest.mark.parametrize("free", [0, 2**23, 2**60])
 def test_groups_are_as_large_as_memory_allows(free: int, open_run: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     sites = open_run()
     sizes = []
     monkeypatch.setattr(opening, "step_bytes", lambda *_: sizes.append(room.step_bytes(*_)) or sizes[-1])
     monkeypatch.setattr(opening, "free_bytes", lambda _: free)
-    found = decide_for(sites, Wanted(workers=2)).shape.clients
-    fill = room.clients_that_fill(sites.rows, sites.bundle.study.training.batch_size, sites.execution)
-    fit = max(1, free // (2 * 2 * sizes[0]))
-    assert found == max(2, min(fill, fit))
+    found = decide_for(sites, Wanted(workers=2))
+    batch_size = sites.bundle.study.training.batch_size
+    fill = room.clients_that_fill(sites.rows, batch_size, sites.execution)
+    fit = max(1, free // (2 * 2 * batch_size * (sizes[0] // opening.MEASURED_ROWS)))
+    assert found.shape.clients == min(max(2, fill), fit)
+    assert (found.obstacle is None) == (fit > 1)
 
 
 OBSTACLES = {"peft={method='adalora'}": "prunes ranks", "peft={method='lora', dora=true}": "has not the rows"}

@@ -81,7 +81,7 @@ def test_each_client_is_asked_from_a_stream_of_its_own() -> None:
     streams = grouped([[4, 4], [4, 4]])
     first, second = torch.split(streams.noise(ones(4, 4, 64), P), 2)
     assert not torch.equal(first, second)
-    one, other = (streams.of_client(client, ones(2, HEADS, 4, 4), P) for client in (0, 1))
+    one, other = (streams.dropped(client, ones(2, HEADS, 4, 4), P) for client in (0, 1))
     assert not torch.equal(one, other)
 
 
