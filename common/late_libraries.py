@@ -40,7 +40,7 @@ def import_libraries() -> None:
     if all(name in sys.modules for name in LIBRARIES):
         return
     importlib.import_module("torch")
-    lasting = [Root(ALL_MODELS, alone=True, stays=True), Root(DTENSORS, stays=True), Root("sympy", stays=True)]
+    lasting = [Root(ALL_MODELS, alone=True, stays=True), Root(DTENSORS, stays=True)]
     roots = [*lasting, compiler(), shapes(), *(Root(name) for name in UNUSED)]
     with late(roots):
         for name in LIBRARIES:
@@ -65,7 +65,7 @@ def compiler(name: str = COMPILER) -> Root:
 
 
 def shapes(name: str = SHAPES) -> Root:
-    """Return torch's module about sizes that are not known yet, with sympy, as a late one."""
+    """Return torch's module about sizes that are not known yet, which loads sympy, as a late one."""
     root = Root(name, stays=True)
     answers: dict[str, Callable[..., Any]] = {name: functools.partial(_known, root, name) for name in CONDITIONS}
     root.answers = {

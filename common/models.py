@@ -99,7 +99,7 @@ def load_base(folder: Path, *, attention: str = "eager", architecture: Architect
 
 
 def _undrawn() -> AbstractContextManager[object]:
-    """Return a context in which tensors on the meta device are not initialised: torch's way there loads its compiler.
+    """Return a context in which tensors on the meta device are not initialised: torch's way there loads sympy.
 
     They have no values. A model is made of such before it gets those of its file.
     """
