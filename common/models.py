@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any  # transformers' classes are untyped here
 
 from common import plugins
 from common.errors import ModelError
-from common.late_libraries import import_libraries
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +26,6 @@ VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 def auto_class(architecture: Architecture) -> Any:
     """Return transformers' class that loads, or makes from a config, a base model for such tasks."""
-    import_libraries()
     from transformers import AutoModel, AutoModelForCausalLM
 
     return AutoModelForCausalLM if architecture == "causal-lm" else AutoModel
@@ -47,7 +45,6 @@ def model_type(folder: Path) -> str:
 
 def base_class(folder: Path, architecture: Architecture) -> tuple[Any, Any]:
     """Return the class that loads the base model in `folder`, and its config: transformers', or one of ours."""
-    import_libraries()
     from transformers import AutoConfig
 
     kind = model_type(folder)
@@ -177,7 +174,6 @@ def _without_pooler(config: Any, architecture: Architecture) -> dict[str, Any]:
 
 def load_tokenizer(folder: Path) -> Any:
     """Return the fast tokenizer of `folder`."""
-    import_libraries()
     from transformers import AutoTokenizer
 
     if not any(path.match(pattern) for path in folder.iterdir() for pattern in VOCABULARIES):

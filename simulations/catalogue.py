@@ -6,10 +6,10 @@ from pathlib import Path
 from common import plugins
 from common.base_files import locate
 from common.errors import DataError, StudyError
-from common.late_libraries import import_libraries
 from common.study import Study
 from common.study_file import read_study
 from common.study_simulation import SimulationSection
+from simulations.late_libraries import import_libraries
 
 STUDIES = Path(__file__).parent / "studies"
 ROWS, MODELS = "simulations.builtin_rows", "simulations.tiny_models"

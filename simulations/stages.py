@@ -28,6 +28,7 @@ from simulations.deadlines import without_deadlines
 from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder, new_run_name
 from simulations.jobs import Job, JobResult, run_jobs
+from simulations.late_libraries import import_libraries
 from simulations.resuming import check_same_execution, check_same_files, check_same_study
 from simulations.virtual import Begun, VirtualSites, check_sites, read_sites, resident_sites, with_sites
 
@@ -49,6 +50,7 @@ def start(
     beginning: what an earlier phase ended with, where this one goes on from there. groups: of clients that are trained
     together.
     """
+    import_libraries()
     execution = suited(resolve(precision=study.training.precision, device=device, threads=threads), study)
     with folder.preparing():
         sites = read_sites(study, folder.scratch)

@@ -41,6 +41,7 @@ from simulations.engine.engine import Engine
 from simulations.engine.opening import UNDECIDED, Decision, decided, open_engine
 from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder
+from simulations.late_libraries import import_libraries
 from simulations.new_rows import joined, read_new_rows
 from simulations.sites import divide
 
@@ -176,6 +177,7 @@ def open_sites(
 
 
 def _bench(folder: RunFolder, study: Study, execution: Execution) -> Workbench:
+    import_libraries()
     return open_workbench(study, base_folder(study, folder.scratch), attention=execution.attention)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from common.late_libraries import COMPILER, CONDITIONS, DTENSORS, SHAPES, compiler, import_libraries, shapes
+from simulations.late_libraries import COMPILER, CONDITIONS, DTENSORS, SHAPES, compiler, import_libraries, shapes
 
 VALUES = {
     **{name: [(True,), (False,)] for name in CONDITIONS},
@@ -18,7 +18,7 @@ VALUES = {
 }
 TRAIN = """
 import sys, torch
-from common.late_libraries import import_libraries
+from simulations.late_libraries import import_libraries
 import_libraries()
 from transformers import BertConfig, BertModel
 import peft

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from common.late_modules import LateModule, LateName, Root, late
+from simulations.late_modules import LateModule, LateName, Root, late
 
 HEAVY = """
     class Kind:

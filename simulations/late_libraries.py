@@ -1,8 +1,8 @@
 """The imports of transformers and peft without what they load for others: half of the time a process takes to start.
 
 torch compiles nothing here, unless somebody asks it to; transformers' DTensors are for models over several machines,
-its boxes, which scipy matches, for detection in images. All of it is late (`common.late_modules`), so it is there for
-whoever uses it.
+its boxes, which scipy matches, for detection in images. All of it is late (`simulations.late_modules`), so it is there
+for whoever uses it. A hospital's trainer, which starts once in weeks, imports as ever.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any  # a decorated function is any
 
-from common.late_modules import Root, late
+from simulations.late_modules import Root, late
 
 LIBRARIES = ("transformers.modeling_utils", "peft")
 UNUSED = (
