@@ -58,11 +58,15 @@ def until_first_step(study: str, out: str) -> None:
 
 def _play(*arguments: object) -> None:
     """Play the rounds as `inprocess` does. Torch is loaded by now, as late as the run itself loads it."""
-    from torch.optim.optimizer import register_optimizer_step_post_hook
-
+    from simulations.engine.adamw import GroupedAdamW
     from simulations.stages import find_runtime
 
-    register_optimizer_step_post_hook(lambda *_: _tell())
+    def told(*arguments: object, **options: object) -> None:
+        step(*arguments, **options)  # type: ignore[arg-type] # as they were given
+        _tell()
+
+    step = GroupedAdamW.step
+    GroupedAdamW.step = told  # type: ignore[assignment, method-assign]
     find_runtime("inprocess")(*arguments)  # type: ignore[arg-type] # as `play` gives them to any runtime
 
 
