@@ -66,7 +66,7 @@ def _play(*arguments: object) -> None:
         _tell()
 
     step = GroupedAdamW.step
-    GroupedAdamW.step = told  # type: ignore[assignment, method-assign]
+    GroupedAdamW.step = told  # type: ignore[method-assign]
     find_runtime("inprocess")(*arguments)  # type: ignore[arg-type] # as `play` gives them to any runtime
 
 
