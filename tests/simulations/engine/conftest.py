@@ -1,6 +1,7 @@
 """What the tests of the engine share: workbenches in float64, clients, and their training alone and together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,7 @@ WORDS = 64
 RECIPE = Recipe(learning_rate=2e-3, batch_size=4, epochs=1)
 NEAR = 1e-12
 UNMOVED = "key.bias"
-"""Of a softmax over keys, whose bias it does not see: the gradient is 0 but for what rounding leaves, which AdamW divides
-by 1e-8."""
+"""A softmax over keys does not see their bias: its gradient is 0 but for rounding, which AdamW divides by 1e-8."""
 NEAR_UNMOVED = 1e-9
 
 
@@ -189,7 +189,7 @@ def alone() -> Callable[..., Outcome]:
     def run(bench: Workbench, member: Member, execution: Execution = Execution()) -> Outcome:  # noqa: B008 # frozen
         bench.write(member.state)
         trained = None
-        try:
+        with suppress(RefusedError):
             trained = train(
                 bench,
                 member.examples,
@@ -200,8 +200,6 @@ def alone() -> Callable[..., Outcome]:
                 rng=afresh(member).rng,
                 dropout_seed=member.dropout_seed,
             )
-        except RefusedError:
-            pass
         return Outcome({name: p.detach().numpy().copy() for name, p in bench.parameters.items()}, trained)
 
     return run
@@ -275,7 +273,7 @@ def check_outcome(found: Outcome, expected: Outcome, near: float) -> None:
 
 
 def check_moved(member: Member, numbers: Numbers) -> None:
-    """So that equality says something: active tensors have moved by far more than they may differ, others not at all."""
+    """So that equality says something: active tensors moved by far more than they may differ, others not at all."""
     for name, array in numbers.items():
         far = float(np.abs(array - member.state[name]).max())
         if name in member.active:

@@ -1,4 +1,4 @@
-"""Workers: threads with models of their own over one base, whose results are those of one after the other, bit by bit."""
+"""Workers: threads with models of their own over one base; results are those of one after the other, bit by bit."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """Groups of clients: a partition, bounded, the same for the same steps, longest first, evenly spread."""
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from hypothesis import given
@@ -47,7 +47,7 @@ def test_clients_that_need_several_groups_for_a_worker_are_with_their_like(steps
         return
     groups = plan_groups(steps, shape)
     assert [len(g) for g in groups[:-1]] == [shape.clients] * (len(groups) - 1)
-    for one, other in zip(groups, groups[1:], strict=False):
+    for one, other in pairwise(groups):
         assert min(steps[n] for n in one) >= max(steps[n] for n in other)
 
 
