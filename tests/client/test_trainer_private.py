@@ -109,9 +109,9 @@ def check(trainer: Trainer, ask: Ask) -> None:
     assert len(sent) == 2 * 2 * 2
     for before, after in pairwise(private):
         same = [name for name in names if np.array_equal(before[name], after[name])]
-        # A softmax does not see a key's bias; a layer without any rank left does not train its factors.
+        # A softmax does not see a key's bias; a layer without any rank left does not train its three factors.
         prunes = isinstance(trainer.bench.method, AllocatesRanks)
-        unseen = (".key.bias", ".lora_B") if prunes else (".key.bias",)
+        unseen = (".key.bias", ".lora_A", ".lora_B", ".lora_E") if prunes else (".key.bias",)
         assert [name for name in same if not name.endswith(unseen)] == []
         assert len(same) < len(names)
     secret = windows({f"{i} {name}": array for i, state in enumerate(private) for name, array in state.items()})

@@ -14,6 +14,7 @@ from common import wire
 from common.errors import CheckpointError
 from common.protocol import Reply, Request, RoundPlan
 from server.events import Event, SiteAnswered
+from simulations.engine import opening
 from simulations.engine.engine import Engine
 from simulations.engine.plan import Shape
 from simulations.inprocess import task_identity
@@ -90,10 +91,6 @@ def test_a_run_in_groups_is_the_run_one_by_one(name: str, play: Callable[..., Re
             assert found[path] == value, path
 
 
-def test_a_run_in_groups_again_has_the_same_bytes(play: Callable[..., Results]) -> None:
-    assert adapter(play(SEVEN % "", group_size=2)) == adapter(play(SEVEN % "", group_size=2))
-
-
 def interrupt_after(count: int) -> Callable[[Event], None]:
     """Press Ctrl-C when so many sites have answered."""
     answered = 0
@@ -105,6 +102,15 @@ def interrupt_after(count: int) -> Callable[[Event], None]:
             raise KeyboardInterrupt
 
     return progress
+
+
+def test_with_little_memory_groups_are_small(play: Callable[..., Results], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the run is the one that was asked for with groups of that size."""
+    expected = adapter(play(SEVEN % "", group_size=2))
+    monkeypatch.setattr(opening, "free_bytes", lambda _: 0)
+    found = play(SEVEN % "")
+    assert json.loads((found.adapter.parent / "engine.json").read_text())["shape"]["clients"] == 2
+    assert adapter(found) == expected
 
 
 SEVEN_PRIVATE = (SEVEN % "", "peft.private=['head.*']")
@@ -151,7 +157,7 @@ def test_a_site_whose_disk_is_damaged_fails_alone(what: str, play: Callable[...,
     assert told == {each: "failed" if each == site else "accepted" for each in ("east", "north", "west")}
 
 
-def test_a_message_that_comes_again_is_answered_again_and_trains_nothing(
+def test_sites_are_handled_longest_first_and_a_message_that_comes_again_trains_nothing(
     open_run: Callable[..., VirtualSites],
 ) -> None:
     sites, names = open_run(), ("east", "north", "west")
@@ -179,6 +185,8 @@ def test_a_message_that_comes_again_is_answered_again_and_trains_nothing(
             grid = site_grid(sites, names, engine=engine)
             first = asked(grid)
             assert len(groups) == 2
+            longest_first = sorted(names, key=lambda site: -len(sites.rows[site].train))
+            assert [names[node - min(first)] for node in first] == longest_first
             assert asked(grid) == first
             assert len(groups) == 2
     finally:

@@ -30,8 +30,7 @@ WORDS = 64
 RECIPE = Recipe(learning_rate=2e-3, batch_size=4, epochs=1)
 NEAR = 1e-12
 UNMOVED = "key.bias"
-"""Of a softmax over keys, whose bias it does not see: the gradient is 0 but for what rounding leaves, which AdamW
-divides by 1e-8."""
+"""A softmax over keys does not see their bias: its gradient is 0 but for rounding, which AdamW divides by 1e-8."""
 NEAR_UNMOVED = 1e-9
 
 

@@ -241,6 +241,8 @@ def test_divergence_and_steps_are_told_to_whom_they_concern(sites: VirtualSites,
             trained = work.train(*about, execution=sites.execution, setting=Setting(after_step=steps.append))
         told[each.trainer.name] = trained, steps
     assert told[second][0] is None
+    with pytest.raises(RefusedError, match="TRAINING_DIVERGED"):
+        WorkAhead(ahead, second).train(*about, execution=sites.execution, setting=Setting())
     trained, steps = told[first]
     assert trained is not None
     assert [step.number for step in steps] == list(range(trained.steps))
