@@ -87,7 +87,7 @@ class Ahead:
     def expect(self, asked: Iterable[Asked]) -> list[str]:
         """Plan for the sites that are asked; return the names of those in groups, in the order of the groups."""
         by_name = {each.trainer.name: each for each in asked if can_be_grouped(each)}
-        groups = plan_groups({name: work_of(each) for name, each in by_name.items()}, self.engine.shape)
+        groups = [group for alike in _alike(by_name) for group in plan_groups(alike, self.engine.shape)]
         self._waiting = deque(tuple(by_name[name] for name in group) for group in groups)
         self._begun = {}
         return [name for group in groups for name in group]
@@ -169,6 +169,16 @@ def can_be_grouped(asked: Asked) -> bool:
     if asked.request.kind == "evaluate":
         return True
     return not asked.trainer.round_work(asked.request).extra and not split_carried(asked.request.shared)[1]
+
+
+def _alike(asked: Mapping[str, Asked]) -> list[dict[str, int]]:
+    """Return the work of the sites by name, apart by which tensors they train: those of a group train the same."""
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    for name, each in asked.items():
+        trains = each.request.kind == "train"
+        active = tuple(sorted(each.trainer.round_work(each.request).active)) if trains else ()
+        found.setdefault(active, {})[name] = work_of(each)
+    return [found[active] for active in sorted(found)]
 
 
 def work_of(asked: Asked) -> int:
