@@ -26,6 +26,7 @@ GIVEN: dict[str, Any] = {
     "seeds": 1,
     "threads": 1,
     "device": "cpu",
+    "group_size": None,
     "overrides": (),
     "comparison": True,
 }
@@ -50,6 +51,7 @@ def parsed(words: list[str] | None) -> dict[str, Any]:
         "seeds": st.integers(1, 9),
         "threads": st.integers(1, 64),
         "device": st.sampled_from(["cpu", "auto", "cuda:0"]),
+        "group_size": st.none() | st.integers(1, 99),
         "overrides": st.lists(st.text(st.characters(exclude_characters="\0"))),
         "comparison": st.booleans(),
     }),
