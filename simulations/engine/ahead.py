@@ -79,7 +79,8 @@ class Ahead:
         """Plan for the sites that are asked; return the names of those in groups, in the order of the groups."""
         by_name = {each.trainer.name: each for each in asked if can_be_grouped(each)}
         work = {name: len(each.trainer.rows.train) for name, each in by_name.items()}  # as `--runtime ray` counts it
-        groups = plan_groups(work, self.engine.shape)
+        chunks = plan_groups(work, self.engine.shape)
+        groups = [group for chunk in chunks for group in _alike([by_name[name] for name in chunk])]
         self._waiting = deque(tuple(by_name[name] for name in group) for group in groups)
         self._begun = {}
         return [name for group in groups for name in group]
@@ -161,6 +162,16 @@ def can_be_grouped(asked: Asked) -> bool:
     if asked.request.kind == "evaluate":
         return True
     return not asked.trainer.round_work(asked.request).extra and not split_carried(asked.request.shared)[1]
+
+
+def _alike(chunk: Sequence[Asked]) -> list[tuple[str, ...]]:
+    """Return the names of sites apart by which tensors they train: those of a group train the same."""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for each in chunk:
+        trains = each.request.kind == "train"
+        active = tuple(sorted(each.trainer.round_work(each.request).active)) if trains else ()
+        found[active] = (*found.get(active, ()), each.trainer.name)
+    return [found[active] for active in sorted(found)]
 
 
 def _compute(

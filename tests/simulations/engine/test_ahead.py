@@ -216,6 +216,22 @@ def test_one_whose_answer_is_damaged_is_taken_as_answered(sites: VirtualSites) -
     assert asked(sites, site).is_answered
 
 
+def test_sites_that_are_to_train_other_tensors_are_in_groups_apart(sites: VirtualSites, make_ahead: Any) -> None:
+    """A strategy plans for each site; what is not active at a site keeps every bit there."""
+    ahead, names = make_ahead(1, 7), list(sites.rows)
+    shared = sites.bundle.schema.shared.names
+    parts = [tuple(name for name in shared if end in name) for end in ("lora_A", "lora_B")]
+    waiting = {site: asked(sites, site, plan=RoundPlan(active=parts[i % 2])) for i, site in enumerate(names)}
+    assert ahead.expect(waiting.values()) == ahead.expect(list(waiting.values())[::-1])
+    for i, site in enumerate(names):
+        found, before = ahead.learned(site), waiting[site].request.shared
+        assert found is not None
+        moved = {name for name in shared if (found.outcome.state[name] != before[name]).any()}
+        assert moved <= set(parts[i % 2])
+        assert moved or i % 2 == 0  # B begins at zero, so A has no gradient in the first step
+    assert len(counts(ahead)) == 2
+
+
 def test_what_adds_to_the_loss_is_not_grouped(sites: VirtualSites) -> None:
     site = next(iter(sites.rows))
     assert can_be_grouped(asked(sites, site))
