@@ -13,7 +13,7 @@ OVER = "_over_"
 READING = (
     "A ratio is one thing's seconds over another's; below 1 the first is faster. The two were measured in turns on the "
     "same machine, and what is shown is the median of the pairs, with the least and the most of them. "
-    " Seconds are the best of all turns. Others' work on the machine makes all figures worse, and ratios little."
+    "Seconds are the best of all turns. Others' work on the machine makes all figures worse, and ratios little."
 )
 
 
