@@ -1,35 +1,44 @@
 """`make bench`: how far fedpeft is from what the machine must do at least. Ratios of one run; nothing is asserted.
 
 `python -m simulations.bench [SECTION ...]`; without a name, all of them. Each measurement has a process of its own, so
-that peaks of memory do not mix.
+that peaks of memory do not mix. Figures go to the terminal, the last line as JSON, and to out/bench, where sections of
+earlier runs stay until they are measured again.
 """
 
 import json
 import multiprocessing
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from common.quiet import silence
 from simulations.bench.aggregation import aggregation_figures, mean_peak_mb, measure_mean
 from simulations.bench.clients import clients_figures
+from simulations.bench.compiling import measure_compiling
 from simulations.bench.deployment import deployment_figures
 from simulations.bench.eight_bits import eight_bits_figures
+from simulations.bench.engine_cases import measure_engine
 from simulations.bench.first_paint import measure_first_paint
 from simulations.bench.flexlora import flexlora_figures
 from simulations.bench.messages import measure_messages
 from simulations.bench.private_steps import measure_private
 from simulations.bench.ray_messages import measure_ray, ray_figures
+from simulations.bench.record import Measured, known, record, shown
 from simulations.bench.rounds import bare_peak_mb, federated_peak_mb, measure_rounds
 from simulations.bench.server_memory import server_memory_figures
 from simulations.bench.serving import serving_figures
+from simulations.bench.simulator import simulator_figures
 from simulations.bench.start import start_figures
 
 T = TypeVar("T")
 STUDY = "heart-lora"
 ROUNDS = 7
+OUT = Path("out/bench")
 
 
 def main(names: Sequence[str]) -> int:
@@ -39,22 +48,33 @@ def main(names: Sequence[str]) -> int:
         sys.stderr.write(f"there is no section {unknown[0]!r}; there are: {', '.join(SECTIONS)}\n")
         return 2
     silence(os.environ)
-    figures: dict[str, float] = {}
-    for found in _measured(names or list(SECTIONS)):
-        figures |= found
-        for name, value in found.items():
-            sys.stdout.write(f"{name:52} {value:10.3f}\n")
-        sys.stdout.flush()
-    sys.stdout.write(json.dumps(figures) + "\n")
+    command = shlex.join(["python", "-m", "simulations.bench", *names])
+    figures = {"machine_load_before": os.getloadavg()[0]}
+    _print(figures)
+    for name in names or list(SECTIONS):
+        found = _measured(name, command)
+        figures |= found.figures
+        record(OUT, name, found)
+    _print({"machine_load_after": os.getloadavg()[0]})
+    figures["machine_load_after"] = os.getloadavg()[0]
+    sys.stdout.write(json.dumps(known(figures)) + "\n")
     return 0
 
 
-def _measured(names: Sequence[str]) -> Iterator[Mapping[str, float]]:
-    """Yield figures as they are measured, and the machine's load before and after: others' work makes all slower."""
-    yield {"machine_load_before": os.getloadavg()[0]}
-    for name in names:
-        yield from SECTIONS[name]()
-    yield {"machine_load_after": os.getloadavg()[0]}
+def _measured(name: str, command: str) -> Measured:
+    """Measure a section, and the machine's load before and after: others' work makes all slower."""
+    figures: dict[str, float] = {}
+    before, begin = os.getloadavg()[0], datetime.now(UTC)
+    for found in SECTIONS[name]():
+        figures |= found
+        _print(found)
+    return Measured(figures, before, os.getloadavg()[0], begin.isoformat(timespec="seconds"), command)
+
+
+def _print(figures: Mapping[str, float]) -> None:
+    for name, value in figures.items():
+        sys.stdout.write(f"{name:52} {shown(value):>10}\n")
+    sys.stdout.flush()
 
 
 def _rounds() -> Iterator[Mapping[str, float]]:
@@ -124,9 +144,16 @@ def _dashboard() -> Iterator[Mapping[str, float]]:
     yield _apart(measure_first_paint)
 
 
+def _engine() -> Iterator[Mapping[str, float]]:
+    yield _apart(measure_engine)
+    yield _apart(measure_compiling)
+
+
 SECTIONS: Mapping[str, Callable[[], Iterator[Mapping[str, float]]]] = {
     "start": start_figures,
     "rounds": _rounds,
+    "simulator": simulator_figures,
+    "engine": _engine,
     "memory": _memory,
     "messages": _messages,
     "ray": _ray,

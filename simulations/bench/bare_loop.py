@@ -97,6 +97,27 @@ class BareLoop:
         self._head = torch.nn.Linear(base.config.hidden_size, len(study.task.labels))
         self._study, self._execution = study, execution
 
+    @property
+    def modules(self) -> tuple[Any, Any]:
+        """The base model with its adapter, and the head."""
+        return self._model, self._head
+
+    def state(self) -> dict[str, Any]:
+        """Return the adapter's tensors and the head's, as peft names them."""
+        from peft import get_peft_model_state_dict
+
+        return {
+            **get_peft_model_state_dict(self._model),
+            **{f"head.{n}": t for n, t in self._head.state_dict().items()},
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Put such tensors into the model."""
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(self._model, {n: t for n, t in state.items() if not n.startswith("head.")})
+        self._head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
+
     def round(self, load: Load) -> None:
         """Score the validation batches, then train each site's batches with a fresh optimizer."""
         import torch
@@ -105,7 +126,7 @@ class BareLoop:
         self._model.eval()
         with torch.inference_mode(), self._autocast():
             for batch in load.validation:
-                self._logits(batch).softmax(-1)
+                self.logits(batch).softmax(-1)
         self._model.train()
         for batches in load.training:
             self._train(batches)
@@ -118,7 +139,7 @@ class BareLoop:
         optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
         for batch in batches:
             with self._autocast():
-                logits = self._logits(batch)
+                logits = self.logits(batch)
             loss = torch.nn.functional.cross_entropy(logits.float(), batch["targets"])
             torch.autograd.backward(loss)
             if recipe.clip_norm is not None:
@@ -126,7 +147,8 @@ class BareLoop:
             optimizer.step()
             optimizer.zero_grad()
 
-    def _logits(self, batch: dict[str, Any]) -> Any:
+    def logits(self, batch: dict[str, Any]) -> Any:
+        """Return (rows, labels) of a collated batch."""
         hidden = self._model(input_ids=batch["ids"], attention_mask=batch["mask"]).last_hidden_state.float()
         weights = batch["mask"].unsqueeze(-1).float()
         return self._head((hidden * weights).sum(1) / weights.sum(1))

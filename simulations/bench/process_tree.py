@@ -1,54 +1,72 @@
-"""What this process and all that it started, directly or not, have used, from /proc."""
+"""Processor time and memory of a process and all that it started, from /proc."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
+
+_PROC = Path("/proc")
+_LOOK_S = 0.1
 
 
-@dataclass(frozen=True)
-class Used:
-    """One process: what it calls itself, its CPU seconds, memory of its own and memory shared with others, in MB."""
-
-    name: str
-    cpu_s: float
-    own_mb: float
-    shared_mb: float
-
-
-def tree() -> dict[int, Used]:
-    """Return the processes by pid, those that are gone left out."""
-    parents = dict(_parents())
-    found = {}
-    for pid in parents:
-        if _is_below(pid, os.getpid(), parents):
-            with suppress(OSError):
-                found[pid] = _used(Path("/proc", str(pid)))
+def tree(root: int) -> list[int]:
+    """Return `root` and its living descendants; none where it is gone."""
+    parents = {pid: int(fields[1]) for pid, fields in _processes()}
+    found = [root] if root in parents else []
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
     return found
 
 
-def _parents() -> Iterator[tuple[int, int]]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            yield int(path.parent.name), int(_fields(path)[1])
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Return what these processes and those of their children that have ended have computed, kernel included."""
+    ticks = sum(sum(map(int, fields[11:15])) for pid, fields in _processes() if pid in set(pids))
+    return float(ticks / os.sysconf("SC_CLK_TCK"))
 
 
-def _fields(stat: Path) -> list[str]:
-    """Return the fields after the command, which alone may have blanks; see proc(5)."""
-    return stat.read_text().rpartition(")")[2].split()
+def memory_mb(pids: Sequence[int]) -> float:
+    """Return what these processes hold now, in MB (1024 kB); a page that n processes share counts 1/n in each."""
+    return sum(_proportional_kb(pid) for pid in pids) / 1024
 
 
-def _is_below(pid: int, ancestor: int, parents: Mapping[int, int]) -> bool:
-    while pid != ancestor and pid in parents:
-        pid = parents[pid]
-    return pid == ancestor
+def _proportional_kb(pid: int) -> int:
+    with suppress(OSError):  # gone meanwhile
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return 0
 
 
-def _used(process: Path) -> Used:
-    user, system = (int(ticks) for ticks in _fields(process / "stat")[11:13])
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    name = (process / "cmdline").read_bytes().split(b"\0")[0].decode()
-    kb = {key: int(status.get(key, "0 kB").split()[0]) for key in ("RssAnon", "RssShmem")}
-    cpu_s = (user + system) / os.sysconf("SC_CLK_TCK")
-    return Used(name, cpu_s, kb["RssAnon"] / 1024, kb["RssShmem"] / 1024)
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    """Yield pid and fields of /proc/PID/stat from the third on (proc(5)): the second, a name, may hold spaces."""
+    for path in _PROC.glob("[0-9]*/stat"):
+        with suppress(OSError):  # gone meanwhile
+            yield int(path.parent.name), path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
+@dataclass
+class Peak:
+    """The most that was seen so far, in MB."""
+
+    mb: float = 0.0
+
+
+@contextmanager
+def peak_of_tree(root: int) -> Iterator[Peak]:
+    """Look at the memory of a process and its descendants several times a second while the block runs."""
+    peak, stop = Peak(), Event()
+
+    def look() -> None:
+        while True:
+            peak.mb = max(peak.mb, memory_mb(tree(root)))
+            if stop.wait(_LOOK_S):
+                return
+
+    thread = Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()

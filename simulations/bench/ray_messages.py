@@ -19,7 +19,7 @@ from server.events import Event, RoundFinished
 from server.rounds import run_rounds
 from server.state import fresh_state
 from simulations.bench.messages import Echo, adapter, echo_job, evaluation_of
-from simulations.bench.process_tree import Used, tree
+from simulations.bench.used_by_processes import Used, tree
 
 if TYPE_CHECKING:
     from simulations.on_ray.letters import Answered, Arrays, Letter

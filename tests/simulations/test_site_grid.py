@@ -107,7 +107,7 @@ def interrupt_after(count: int) -> Callable[[Event], None]:
 def test_with_little_memory_groups_are_small(play: Callable[..., Results], monkeypatch: pytest.MonkeyPatch) -> None:
     """And the run is the one that was asked for with groups of that size."""
     expected = adapter(play(SEVEN % "", group_size=2))
-    monkeypatch.setattr(opening, "free_bytes", lambda _: 0)
+    monkeypatch.setattr(opening, "clients_that_fit", lambda *_, **__: 2)
     found = play(SEVEN % "")
     assert json.loads((found.adapter.parent / "engine.json").read_text())["shape"]["clients"] == 2
     assert adapter(found) == expected

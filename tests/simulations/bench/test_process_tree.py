@@ -1,28 +1,64 @@
-"""A process that this one started is found with what it did; one that it did not start is not."""
+"""A process that this test started, with a child that computes and holds memory."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+from time import process_time
 
-from simulations.bench.process_tree import tree
+import pytest
 
-BUSY = (
-    "import time\nheld = bytearray([1]) * 50_000_000\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
-)
+from simulations.bench.process_tree import cpu_seconds, memory_mb, peak_of_tree, tree
+
+pytestmark = pytest.mark.processes
+CHILD = """
+import sys, time
+held = b"x" * (100 << 20)
+while time.process_time() < 0.5: pass
+print(flush=True); sys.stdin.read()
+"""
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline(); print(child.pid, flush=True); sys.stdin.readline()
+child.stdin.close(); child.wait(); print(flush=True); sys.stdin.read()
+"""
 
 
-def test_what_a_child_of_a_child_used_is_found() -> None:
-    started = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BUSY!r}])"
-    with subprocess.Popen([sys.executable, "-c", started], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdout.readline()
-        found = tree()
-        child.stdin.write(b"\n")
-    assert os.getpid() in found
-    assert os.getppid() not in found
-    busy = [
-        used for used in found.values() if used.own_mb > 47 and 0.25 <= used.cpu_s < 1 and used.name == sys.executable
-    ]
-    assert len(busy) == 1
-    assert child.pid in found
+@contextmanager
+def family() -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
+    command = [sys.executable, "-c", PARENT, CHILD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        yield parent, int(parent.stdout.readline())
+        parent.kill()
+
+
+def test_what_a_child_does_is_its_parents_also_when_it_is_gone() -> None:
+    with family() as (parent, child):
+        assert tree(parent.pid) == [parent.pid, child]
+        assert parent.pid in tree(os.getpid())
+        with peak_of_tree(parent.pid) as peak:
+            Event().wait(0.3)
+        assert 0.45 <= cpu_seconds([child]) < 5
+        assert cpu_seconds([parent.pid]) < cpu_seconds(tree(parent.pid))
+        assert 100 < memory_mb([child]) < memory_mb(tree(parent.pid)) < 200
+        assert 100 < peak.mb < 200
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        parent.stdout.readline()
+        assert tree(parent.pid) == [parent.pid]
+        assert cpu_seconds([parent.pid]) >= 0.45
+    assert tree(parent.pid) == []
+    assert memory_mb([parent.pid]) == cpu_seconds([parent.pid]) == 0
+
+
+def test_processor_time_is_in_seconds() -> None:
+    before, own = cpu_seconds([os.getpid()]), process_time()
+    while process_time() - own < 0.3:
+        pass
+    assert cpu_seconds([os.getpid()]) - before == pytest.approx(0.3, abs=0.1)
