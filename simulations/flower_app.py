@@ -63,6 +63,7 @@ def main(grid: Grid, context: Context) -> None:
         out=out_of(context),
         runtime=over(grid),
         threads=int(config.get("threads", 1)),
+        group_size=1,  # a SuperNode plays one site
         resume=bool(config.get("resume", False)),
         comparison=bool(config.get("comparison", False)),
         progress=tell,

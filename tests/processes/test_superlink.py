@@ -77,7 +77,7 @@ def test_two_real_sites_make_the_adapter_of_the_simulation(
     simulated, bundle = tmp_path / "simulated", tmp_path / "simulated" / "bundle"
     roster = f"federation.sites={json.dumps(SITES)}"
     overrides = [roster, "federation.quorum=1.0"]  # a round that a killed trainer has missed is asked again
-    expected = run("quick", out=simulated, rounds=ROUNDS, overrides=overrides, comparison=False).content
+    expected = run("quick", out=simulated, rounds=ROUNDS, overrides=overrides, comparison=False, group_size=1).content
     folder, server = coordinator
     sites = export_sites(simulated, tmp_path / "sites", join=folder / "join.toml", open_policy=True)
     server("sign", str(bundle))

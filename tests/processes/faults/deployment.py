@@ -248,7 +248,7 @@ def simulate(out: Path, sites: tuple[str, ...]) -> dict[int, str]:
     found = {}
     for name, overrides, roster in [*((n, o, sites) for n, o in STUDIES.items()), ("two", (), sites[:2])]:
         chosen = [*FAST, *overrides, f"federation.sites={json.dumps(roster)}"]
-        content = run("quick", out=out / name, overrides=chosen, comparison=False).content
+        content = run("quick", out=out / name, overrides=chosen, comparison=False, group_size=1).content
         found[len(roster)] = str(content["digests"]["adapter"])
     return found
 
