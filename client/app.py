@@ -40,15 +40,20 @@ class SiteEndpoint(Protocol):
         ...
 
 
-def make_app(site_of: Callable[[Context], SiteEndpoint]) -> ClientApp:
+Read = Callable[[RecordDict, AdapterSchema], Request]
+"""Decodes a request, as `common.wire.decode_request`."""
+
+
+def make_app(site_of: Callable[[Context], SiteEndpoint], read: Read = wire.decode_request) -> ClientApp:
     """Return the app that answers train, evaluate and query messages of a simulation.
 
     site_of: finds the site from Flower's context, when a message comes: by `node_config["partition-id"]`.
+    read: may know a message that many sites are sent.
     """
     app = ClientApp()
 
     def work(message: Message, context: Context) -> Message:
-        content = guarded(lambda: respond(message.content, site_of(context)))
+        content = guarded(lambda: respond(message.content, site_of(context), read))
         return Message(content, reply_to=message)
 
     def query(message: Message, context: Context) -> Message:
@@ -61,10 +66,10 @@ def make_app(site_of: Callable[[Context], SiteEndpoint]) -> ClientApp:
     return app
 
 
-def respond(content: RecordDict, site: SiteEndpoint) -> RecordDict:
+def respond(content: RecordDict, site: SiteEndpoint, read: Read = wire.decode_request) -> RecordDict:
     """Decode a request, have the site answer it, encode the answer. Raises whatever goes wrong."""
     try:
-        request = wire.decode_request(content, site.schema)
+        request = read(content, site.schema)
         asked = asked_schema(site.schema, request.kind, request.plan)
     except SchemaError:
         SITE_LOG.warning("a message is not a request of this study", exc_info=True)

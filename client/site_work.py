@@ -14,12 +14,17 @@ from client.scoring import score
 from client.steps import Setting
 from client.training import Trained
 from common.protocol import Split
+from common.state import AdapterState
 from common.tasks import AnyExample
 from common.workbench import Workbench
 
 
 class SiteWork(Protocol):
-    """Trains and scores what is in a site's workbench."""
+    """Scores what a site has received, and trains from it."""
+
+    def receive(self, state: AdapterState, bench: Workbench) -> None:
+        """Take the whole state that all that follows is about."""
+        ...
 
     def train(
         self,
@@ -30,7 +35,11 @@ class SiteWork(Protocol):
         execution: Execution,
         setting: Setting,
     ) -> Trained:
-        """Leave the trained tensors in the workbench. Raises RefusedError("TRAINING_DIVERGED")."""
+        """Train from what was received. Raises RefusedError("TRAINING_DIVERGED")."""
+        ...
+
+    def learned(self, bench: Workbench) -> AdapterState:
+        """Return the state that training has led to."""
         ...
 
     def score(
@@ -41,7 +50,15 @@ class SiteWork(Protocol):
 
 
 class HereAndNow:
-    """What a hospital does."""
+    """What a hospital does, in its workbench."""
+
+    def receive(self, state: AdapterState, bench: Workbench) -> None:
+        """Write it into the workbench."""
+        bench.write(state)
+
+    def learned(self, bench: Workbench) -> AdapterState:
+        """Return what is in the workbench."""
+        return bench.read()
 
     def train(
         self,

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 import safetensors
@@ -47,6 +48,42 @@ class Stored:
     request: str
     answer: Answer
     kept: Kept
+
+
+class Store(Protocol):
+    """Where a trainer keeps its answers: `SiteStore`, or, in a simulation of thousands, a place that sites share."""
+
+    def check_run(self, run: str, *, limit: int) -> None:
+        """Refuse a run beyond the first `limit` runs."""
+        ...
+
+    def find(self, request: Request) -> Answer | None:
+        """Return the stored answer to this very request, or None if the round is new. Raises RefusedError."""
+        ...
+
+    def private(self, request: Request, initial: AdapterState) -> AdapterState:
+        """Return the private tensors that the last trained round before this one left, else `initial`."""
+        ...
+
+    def left_out(self, request: Request) -> AdapterState:
+        """Return what compression had left out after the last trained round before this one."""
+        ...
+
+    def save(self, request: Request, answer: Answer, private: AdapterState, left_out: AdapterState) -> None:
+        """Write the answer and what is remembered."""
+        ...
+
+    def trained(self, run: str) -> dict[int, Reply]:
+        """Return the kept replies of trained rounds as they left, by round."""
+        ...
+
+    def save_test_scores(self, run: str, scores: NDArray[np.float64]) -> None:
+        """Keep the scores (n, width) of the site's test rows."""
+        ...
+
+    def test_scores(self, run: str) -> NDArray[np.float64]:
+        """Return what `save_test_scores` kept."""
+        ...
 
 
 @dataclass(frozen=True)

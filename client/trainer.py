@@ -30,7 +30,7 @@ from client.site_rows import SiteRows
 from client.site_work import HERE_AND_NOW, SiteWork
 from client.step_log import StepLog
 from client.steps import Setting, Step
-from client.store import NOTHING, Kept, SiteStore
+from client.store import NOTHING, Kept, Store
 from client.team import Team
 from client.training import Trained
 from common.bundle import Bundle
@@ -59,7 +59,7 @@ class Trainer:
     team: the further processes of a site that trains on several devices. shield: of its patients, where the study has
     patient-level privacy; else `ledger`, where there is one, is told that nothing protects them. inherited: private
     tensors of the site's own that it begins with, where the study goes on from an earlier one; else the bundle's.
-    site_work: what computes.
+    site_work: what computes; HERE_AND_NOW with a shield or a team, which train what is in the workbench.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Trainer:
     rows: SiteRows
     bench: Workbench
     execution: Execution
-    store: SiteStore
+    store: Store
     gate: Gate
     check_consent: Callable[[], None] = lambda: None
     step_log: StepLog | None = None
@@ -191,7 +191,7 @@ class Trainer:
 
     def _work(self, request: Request, before: Kept) -> tuple[Reply, Kept]:
         start = time.perf_counter()
-        self.bench.write(self._received(request, before.private))
+        self.site_work.receive(self._received(request, before.private), self.bench)
         evaluations = {split: self.evaluate(split, request) for split in request.splits}
         measured = {"seconds_evaluate": (evaluated := time.perf_counter()) - start}
         if request.kind == "evaluate":
@@ -202,7 +202,7 @@ class Trainer:
         if trained.gradient_norm is not None:
             figures["gradient_norm"] = trained.gradient_norm
         measured |= figures | {"seconds_train": time.perf_counter() - evaluated}
-        state = self.bench.read()
+        state = self.site_work.learned(self.bench)
         update = update_of(state, request, self._asked(request))
         payload, left_out = self._compressed(update, before.left_out, request)
         private: dict[str, Array] = {name: state[name] for name in before.private}

@@ -7,6 +7,7 @@ from pathlib import Path
 from client.acceptance import Verdict, judge_site
 from client.data import Rows
 from client.held_out import check_comparable, held_out, open_bench, scores_of
+from client.store import SiteStore
 from common.adapter_folder import Exported, read_adapter
 from common.adapter_reference import adapter_folder, base_folder
 from common.bundle import read_bundle
@@ -87,7 +88,7 @@ def _private(sites: VirtualSites, site: str, run: str) -> AdapterState:
     names = sites.bundle.schema.private.names
     if not names:
         return {}
-    store = sites.trainer(site).store
+    store = SiteStore(sites.folder.sites / site, measure=sites.bench.task.measure, durable=False)
     initial = {name: sites.bundle.initial[name] for name in names}
     return store.last_private(run) if run in store.trained_runs() else initial
 

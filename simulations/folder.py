@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "sites"
 
     @property
+    def crowd(self) -> Path:
+        """The one disk of virtual sites that are too many for a folder each."""
+        return self.path / "crowd"
+
+    @property
     def engine(self) -> Path:
         """How clients are trained together."""
         return self.path / "engine.json"
@@ -152,7 +157,7 @@ class RunFolder:
 class RunFacts:
     """Identity of a run, its study (digest before locking), bundle and rows (digest of the file), how it computes.
 
-    groups: what was asked for of the clients that train together.
+    groups: what was asked for of the clients that train together. crowd: whether the sites share one disk.
     """
 
     run: str
@@ -162,6 +167,7 @@ class RunFacts:
     seed: int
     execution: Execution
     groups: Wanted = AS_SUITS
+    crowd: bool = False
 
 
 def check_seeds(folder: Path, *, resume: bool) -> None:

@@ -24,6 +24,7 @@ from server.state import ServerState
 from simulations.catalogue import base_folder, rows_path
 from simulations.comparison import alone_jobs, personalised_jobs
 from simulations.continuing.earlier import Beginning, read_inherited, write_beginning
+from simulations.crowd.disks import is_crowd
 from simulations.deadlines import without_deadlines
 from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder, new_run_name
@@ -63,7 +64,8 @@ def start(
         if beginning is not None:
             write_beginning(folder, beginning)
         rows = digest_file(rows_path(study, folder.scratch))
-        folder.start(RunFacts(new_run_name(), study.digest, bundle.digest, rows, study.seed, execution, groups))
+        run = new_run_name()
+        folder.start(RunFacts(run, study.digest, bundle.digest, rows, study.seed, execution, groups, is_crowd(bundle)))
         return resident_sites(str(folder.path), Begun(sites, bench))
 
 

@@ -10,7 +10,6 @@ from client.app import SiteEndpoint
 from client.data import Rows
 from client.execution import Execution
 from client.gate import Gate
-from client.journal import Journal
 from client.ledger import Ledger
 from client.policy import Policy
 from client.row_gradients import Start
@@ -18,8 +17,6 @@ from client.shield import Shield
 from client.shielding import engine_for, patient_mechanism
 from client.site_rows import SiteRows, encoded, split_of, split_rows
 from client.site_work import HERE_AND_NOW, SiteWork
-from client.step_log import StepLog
-from client.store import SiteStore
 from client.trainer import Trainer
 from common.bundle import Bundle, read_bundle
 from common.compressing import compression_of
@@ -36,6 +33,7 @@ from simulations.audit.canaries import Canaries, canaries_of, planted
 from simulations.bad_sites import BadSite, attacks_of, poisoned
 from simulations.catalogue import base_folder, simulation_of
 from simulations.continuing.earlier import read_inherited
+from simulations.crowd.disks import CrowdDisks, Disks, OwnFolders
 from simulations.engine.compute_dtype import hold_in_compute_dtype
 from simulations.engine.engine import Engine
 from simulations.engine.opening import UNDECIDED, Decision, decided, open_engine
@@ -71,7 +69,7 @@ class VirtualSites:
     """The sites of a run in this process: rows as read, rows as split and tokenised, and the shared workbench.
 
     Both have what the study plants: labels of an attack, and canaries. engine: trains several sites together, as was
-    decided; None: each is trained when it is asked.
+    decided; None: each is trained when it is asked. is_crowd: whether they share one disk.
     """
 
     bundle: Bundle
@@ -85,36 +83,50 @@ class VirtualSites:
     start: Start | None = None
     decision: Decision = UNDECIDED
     engine: Engine | None = None
+    is_crowd: bool = False
 
-    def endpoint(self, site: str, site_work: SiteWork = HERE_AND_NOW) -> SiteEndpoint:
-        """Return what answers for one site: its trainer, which at a bad site is not believed."""
-        trainer = self.trainer(site, site_work)
-        return BadSite(trainer, self.attacks[site]) if site in self.attacks else trainer
+    def endpoint(self, site: str) -> SiteEndpoint:
+        """Return what answers for one site."""
+        return self.answering(self.trainer(site))
+
+    def answering(self, trainer: Trainer) -> SiteEndpoint:
+        """Return what answers for a trainer: itself, but at a bad site, where it is not believed."""
+        return BadSite(trainer, self.attacks[trainer.name]) if trainer.name in self.attacks else trainer
 
     def trainer(self, site: str, site_work: SiteWork = HERE_AND_NOW) -> Trainer:
-        """Return the trainer of one site; its disk is a folder of the run's."""
-        home = self.folder.sites / site
-        journal = Journal(home / "journal.jsonl", durable=False)
+        """Return the trainer of one site."""
+        shield = self._shield(site)
         return Trainer(
             name=site,
             bundle=self.bundle,
             rows=self.rows[site],
             bench=self.bench,
             execution=self.execution,
-            store=SiteStore(home, measure=self.bench.task.measure, durable=False),
+            store=self.disks.store(site),
             gate=Gate(
                 site,
                 SIMULATED_POLICY,
                 self.bundle.schema,
-                journal,
+                self.disks.journal(site),
                 compression=self._compression,
                 is_private=self._mechanism is not None,
             ),
-            step_log=StepLog(home / "steps.jsonl"),
-            shield=self._shield(site),
-            inherited=read_inherited(self.folder, site),
-            site_work=site_work,
+            step_log=self.disks.step_log(site),
+            shield=shield,
+            inherited=read_inherited(self.folder, site) if self._inherits else {},
+            site_work=site_work if shield is None else HERE_AND_NOW,
         )
+
+    @cached_property
+    def disks(self) -> Disks:
+        """Where the sites write."""
+        kind = CrowdDisks if self.is_crowd else OwnFolders
+        return kind(self.folder, self.bench.task.measure)
+
+    @cached_property
+    def _inherits(self) -> bool:
+        """Whether any site may bring something of an earlier phase."""
+        return self.folder.earlier.exists()
 
     @cached_property
     def _compression(self) -> Compression:
@@ -159,6 +171,7 @@ def open_sites(
     begun: Begun = NOTHING_BEGUN,
     *,
     groups: Wanted = AS_SUITS,
+    is_crowd: bool = False,
 ) -> VirtualSites:
     """Read and tokenise all rows, and load the base model, each once."""
     study = bundle.study
@@ -173,7 +186,9 @@ def open_sites(
     start = engine_for(study, bench, examples, execution)
     decision = decided(folder.engine, study, bench, execution, rows, groups)
     engine = open_engine(bench, execution, decision)
-    return VirtualSites(bundle, raw, rows, bench, execution, folder, attacks, canaries, start, decision, engine)
+    return VirtualSites(
+        bundle, raw, rows, bench, execution, folder, attacks, canaries, start, decision, engine, is_crowd
+    )
 
 
 def _bench(folder: RunFolder, study: Study, execution: Execution) -> Workbench:
@@ -221,4 +236,6 @@ def resident_sites(folder: str, begun: Begun = NOTHING_BEGUN) -> VirtualSites:
 @lru_cache(maxsize=1)
 def _opened(folder: RunFolder, facts: RunFacts, begun: Begun) -> VirtualSites:
     """By the run's name too, which is in the facts: its folder may have held another run before."""
-    return open_sites(folder, read_bundle(folder.bundle), facts.execution, begun, groups=facts.groups)
+    return open_sites(
+        folder, read_bundle(folder.bundle), facts.execution, begun, groups=facts.groups, is_crowd=facts.crowd
+    )

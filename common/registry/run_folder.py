@@ -91,7 +91,7 @@ def _receipts(home: Path) -> Receipts | None:
     if log.is_file():
         known = [each for each in map(receipts.read_line, _lines(log)) if each is not None]
         return Receipts("receipts", sum(each.seq > 0 for each in known), known[-1].digest) if known else None
-    journals = sorted((home / "sites").glob("*/journal.jsonl"))
+    journals = sorted([*(home / "sites").glob("*/journal.jsonl"), *(home / "crowd").glob("*/journal.jsonl")])
     if not journals:
         return None
     head = digest_json({path.parent.name: digest_file(path) for path in journals})

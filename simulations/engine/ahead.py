@@ -119,12 +119,28 @@ class Ahead:
             self._begun |= {each.trainer.name: begun for each in group}
 
 
-@dataclass(frozen=True)
+@dataclass
 class WorkAhead:
-    """What computes for one site: it was computed ahead, or is now."""
+    """What computes for one site: it was computed ahead, or is now, and only then is the workbench used."""
 
     ahead: Ahead
     name: str
+    _received: AdapterState = field(default_factory=dict)
+    _learned: AdapterState | None = None
+    _is_in_bench: bool = False
+
+    def receive(self, state: AdapterState, bench: Workbench) -> None:  # noqa: ARG002 # the seam's
+        """Keep it, should something be computed now."""
+        self._received, self._learned, self._is_in_bench = state, None, False
+
+    def learned(self, bench: Workbench) -> AdapterState:
+        """Return the state that training has led to."""
+        return bench.read() if self._learned is None else self._learned
+
+    def _now_in(self, bench: Workbench) -> None:
+        if not self._is_in_bench:
+            bench.write(self._received)
+        self._is_in_bench = True
 
     def train(
         self,
@@ -135,11 +151,12 @@ class WorkAhead:
         execution: Execution,
         setting: Setting,
     ) -> Trained:
-        """Leave the trained tensors in the workbench. Raises RefusedError("TRAINING_DIVERGED")."""
+        """Train, or tell of each step of it. Raises RefusedError("TRAINING_DIVERGED")."""
         found = self.ahead.learned(self.name)
         if found is None:
+            self._now_in(bench)
             return HERE_AND_NOW.train(work, bench, examples, execution=execution, setting=setting)
-        bench.write(found.outcome.state)
+        self._learned = found.outcome.state
         if setting.after_step is not None:
             for step in found.steps:
                 setting.after_step(step)
@@ -153,6 +170,7 @@ class WorkAhead:
         """Return scores (n, width) of one split's examples."""
         scores = self.ahead.scores(self.name)
         if split not in scores:
+            self._now_in(bench)
             return HERE_AND_NOW.score(split, bench, examples, execution=execution)
         return scores[split]
 
@@ -161,7 +179,7 @@ def can_be_grouped(asked: Asked) -> bool:
     """Whether a request is of the kind that groups are made of: nothing is added to the loss, or to the base model."""
     if asked.request.kind == "evaluate":
         return True
-    return not asked.trainer.round_work(asked.request).extra and not split_carried(asked.request.shared)[1]
+    return not asked.request.plan.extra and not split_carried(asked.request.shared)[1]
 
 
 def _alike(chunk: Sequence[Asked]) -> list[tuple[str, ...]]:

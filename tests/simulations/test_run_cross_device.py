@@ -1,6 +1,8 @@
 """Runs of `cross-device`, of which a round samples a few of many clients, over a smaller number of practices."""
 
 import gc
+import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,28 @@ import pytest
 
 from client.trainer import Trainer
 from common.protocol import Reply, Request
+from common.registry import run_folder
 from server.aggregation import ClientUpdate
-from server.events import Event, RoundFinished, RoundStarted, SiteAnswered
+from server.events import Event, RoundFinished, RoundStarted, RunStarted, SiteAnswered
+from simulations import virtual
 from simulations.builtin_rows.cross_device import write
+from simulations.crowd.disks import MANY
+from simulations.crowd.journal import lines
 from simulations.results import Results
 from simulations.run import run
 
 PRACTICES, COHORT, ROUNDS = 40, 8, 3
 
 
-def play(out: Path, *overrides: str, look: Callable[[Event], None] = lambda _: None, resume: bool = False) -> Results:
-    rows = write(out.parent, PRACTICES)
-    small = [f"simulation.data={rows}", f"federation.fraction={COHORT / PRACTICES}", f"federation.rounds={ROUNDS}"]
+def play(
+    out: Path,
+    *overrides: str,
+    look: Callable[[Event], None] = lambda _: None,
+    resume: bool = False,
+    practices: int = PRACTICES,
+) -> Results:
+    rows = write(out.parent, practices)
+    small = [f"simulation.data={rows}", f"federation.fraction={COHORT / practices}", f"federation.rounds={ROUNDS}"]
     return run("cross-device", out=out, overrides=[*small, *overrides], resume=resume, progress=look)
 
 
@@ -96,3 +108,63 @@ def test_what_is_in_memory_does_not_grow_with_clients_or_rounds(tmp_path: Path) 
     play(tmp_path / "out", look=count)
     assert len(alive) == ROUNDS + 1
     assert max(alive) == alive[0]
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return play(tmp_path_factory.mktemp("crowd") / "out", practices=MANY)
+
+
+def test_a_crowd_has_one_disk_and_a_journal_of_every_site(crowd: Results) -> None:
+    assert not (crowd.folder / "sites").exists()
+    receipts = crowd.content["receipts"]
+    asked = [site for r in crowd.content["rounds"] for site in r["participation"]]
+    assert {site: each["count"] for site, each in receipts["sites"].items()} == Counter(
+        [*asked, *crowd.content["closing"]["participation"]]
+    )
+    assert receipts["count"] == ROUNDS * COHORT + MANY
+    found = run_folder.read(run_folder.find(crowd.folder)).receipts
+    assert found is not None
+    assert (found.log, found.count) == ("journals", receipts["count"])
+    assert len(list(crowd.folder.glob("crowd/*/*/train-*"))) == 2
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_crowd_that_is_killed_and_resumed_is_as_one_that_was_not(torn: bool, crowd: Results, tmp_path: Path) -> None:
+    """Some answers are found on the disk of the process that was killed; one that was being written is made again."""
+    answered = Counter[int]()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, SiteAnswered):
+            answered[event.round] += 1
+            if event.round == 2 and answered[2] == COHORT // 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "out", look=stop, practices=MANY)
+    (file,) = (tmp_path / "out" / "crowd").glob("*/*/train-000002.records")
+    if torn:
+        file.write_bytes(file.read_bytes()[:-5])
+    virtual._opened.cache_clear()  # as another process
+    resumed = play(tmp_path / "out", practices=MANY, resume=True)
+    assert adapter(resumed) == adapter(crowd)
+    assert timeless(resumed.content) == timeless(crowd.content)
+    again = [json.loads(line)["decision"] for _, line in lines(tmp_path / "out" / "crowd")].count("repeated")
+    assert again == COHORT // 2 - torn
+
+
+def test_a_run_that_has_a_folder_for_each_site_goes_on_so_and_comes_to_the_same(crowd: Results, tmp_path: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "out", look=stop, practices=MANY)
+    facts = tmp_path / "out" / "run.json"
+    content = json.loads(facts.read_text())
+    assert content.pop("crowd") is True
+    facts.write_text(json.dumps(content))
+    resumed = play(tmp_path / "out", practices=MANY, resume=True)
+    assert len(list((tmp_path / "out" / "sites").glob("*/journal.jsonl"))) == MANY
+    assert adapter(resumed) == adapter(crowd)
+    assert timeless(resumed.content) == timeless(crowd.content)
