@@ -32,7 +32,8 @@ def test_flwr_run_plays_the_study_of_a_simulation(
     log = processes.call("flwr", "run", str(ROOT), "--stream", *config, *resources, deadline_s=200)
 
     sites = 'federation.sites=["east","north"]'
-    expected = run("quick", out=tmp_path / "simulated", rounds=1, overrides=[sites], comparison=False, group_size=1).content
+    simulated = tmp_path / "simulated"
+    expected = run("quick", out=simulated, rounds=1, overrides=[sites], comparison=False, group_size=1).content
     assert (out / "results.json").exists(), log
     found = json.loads((out / "results.json").read_text())
     assert found["digests"] == expected["digests"]
