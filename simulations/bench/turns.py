@@ -61,7 +61,7 @@ def serve(play: Callable[[Turns], None]) -> None:
 
 @dataclass(frozen=True)
 class Contender:
-    """name: of its figures. command: what is run, in `folder`, with `environment` over this process's own."""
+    """name: of its figures. command: what is run, with `environment` over this process's own."""
 
     name: str
     command: tuple[str, ...]
@@ -129,11 +129,19 @@ class _Running:
         assert self.process.stdout is not None  # a pipe
         line = self.process.stdout.readline() if select([self.process.stdout], [], [], PATIENCE_S)[0] else b""
         if not line:
-            self.printed.seek(0)
-            said = self.printed.read().decode(errors="replace").strip().splitlines()
-            raise UserError(f"contender {self.contender.name} plays no more: {said[-1] if said else 'without a word'}")
+            raise UserError(f"contender {self.contender.name} plays no more: {self._last_words()}")
         found: Mapping[str, float] = json.loads(line)
         return found
+
+    def _last_words(self) -> str:
+        """Return how it ended, and the last that it printed."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(1)
+        code = self.process.returncode
+        end = f"no answer in {PATIENCE_S:.0f} s" if code is None else f"exit code {code}"
+        self.printed.seek(0)
+        said = self.printed.read().decode(errors="replace").strip().splitlines()
+        return f"{end}, {said[-1]}" if said else end
 
 
 @contextmanager
