@@ -9,7 +9,7 @@ from simulations.tiny_models import tiny_llama
 
 def test_three_rounds_lower_the_perplexity_and_the_adapter_replies(tmp_path: Path) -> None:
     overrides = ["evaluation.resamples=10"]
-    results = run("quick-causal-lm", out=tmp_path / "run", overrides=overrides, comparison=False).content
+    results = run("quick-causal-lm", out=tmp_path / "run", seed=1, overrides=overrides, comparison=False).content
     assert results["metrics"][0]["name"] == "perplexity"
     before = results["initial"]["validation"]["pooled"]["perplexity"]["value"]
     after = [entry["validation"]["pooled"]["perplexity"]["value"] for entry in results["rounds"]]

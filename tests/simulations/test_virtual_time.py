@@ -14,6 +14,7 @@ from server.events import ignore
 from server.exchange import Clock, Exchange
 from simulations import stages
 from simulations.availability import Availability, SiteTime
+from simulations.engine.plan import Wanted
 from simulations.folder import RunFolder
 from simulations.virtual_time import VirtualTime, virtual_runtime
 
@@ -40,8 +41,9 @@ def seconds(outcome: Outcome) -> list[float]:
 
 
 def test_sites_that_are_there_give_the_adapter_of_a_run_without_time(study: Study, tmp_path: Path) -> None:
+    """Of one whose sites are trained one by one, as those with a time of their own are."""
     timed = play(study, tmp_path / "timed", speed_spread=0.1)
-    sites = stages.start(study, RunFolder(tmp_path / "plain"), threads=1, device="cpu")
+    sites = stages.start(study, RunFolder(tmp_path / "plain"), threads=1, device="cpu", groups=Wanted(clients=1))
     plain = stages.play(sites, runtime="inprocess", progress=ignore)
     assert digest_state(timed.adapter) == digest_state(plain.adapter)
 

@@ -178,6 +178,16 @@ def test_a_loss_that_is_not_finite_is_divergence_though_every_tensor_is(
     assert [name for name, outcome in found.items() if outcome.trained is None] == ["client-0"]
 
 
+def test_a_last_step_into_the_void_is_divergence_though_every_loss_was_finite(
+    bench: Workbench, some_members: Any, together: Any
+) -> None:
+    """Of the client that took it alone: decay takes rate times 10, which is beyond float64, off its head's matrix."""
+    members = some_members(bench, weight_decay=10.0, steps=1)
+    far = replace(members[3], recipe=replace(members[3].recipe, learning_rate=1e308))
+    found = together(bench, [*members[:3], far, *members[4:]], packs=True)
+    assert [name for name, outcome in found.items() if outcome.trained is None] == ["client-3"]
+
+
 def test_shortest_and_longest_rows_fit_beside_each_other(
     bench: Workbench, made_texts: Callable[..., list[Example]], member_of: Any, check_same: Any
 ) -> None:

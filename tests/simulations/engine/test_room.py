@@ -79,10 +79,11 @@ def kept_by_autograd(bench: Workbench, rows: list[Example]) -> int:
 
 
 @pytest.mark.parametrize("method", ["method='lora', rank=4", "method='prefix', virtual_tokens=5", "method='full'"])
+@pytest.mark.parametrize("size", [(8, 30), (1, 2)], ids=["many", "fewer than frozen tensors have"])
 def test_a_step_s_bytes_are_those_that_its_backward_pass_needs(
-    method: str, open_double: Callable[..., Workbench]
+    size: tuple[int, int], method: str, open_double: Callable[..., Workbench]
 ) -> None:
-    bench, rows = open_double(f"peft={{{method}}}"), examples(8, 30)
+    bench, rows = open_double(f"peft={{{method}}}"), examples(*size)
     counted, expected = step_bytes(bench, rows, CPU), kept_by_autograd(bench, rows)
     assert expected / 2 < counted < expected * 2
 
