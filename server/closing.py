@@ -13,6 +13,7 @@ from server.best import better
 from server.early_stop import ended_early
 from server.events import RunFinished
 from server.job import ServerJob
+from server.packed_record import PackedRecord, unpacked
 from server.session import Question, Results, Session
 from server.state import Record, ServerState
 
@@ -62,7 +63,7 @@ def close_run(session: Session, state: ServerState) -> Outcome:
         state=state,
         adapter=adapter,
         kept_round=kept_round,
-        rounds=state.history,
+        rounds=tuple(unpacked(record) for record in state.history),
         initial=state.initial,
         test=records.of_split(results, "test"),
         participation=records.participation(results),
@@ -86,7 +87,8 @@ def validated(job: ServerJob, state: ServerState, results: Results) -> ServerSta
         sites=tuple(evaluations),
         shared=state.shared,
     )
-    return replace(state, history=(*state.history[:-1], {**state.history[-1], "validation": record}), best=best)
+    complete = PackedRecord.of({**state.history[-1], "validation": record})
+    return replace(state, history=(*state.history[:-1], complete), best=best)
 
 
 def _evaluate(

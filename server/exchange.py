@@ -132,6 +132,8 @@ class Exchange(Generic[M]):
         self.grid = grid
         self.clock = clock
         self._poll_s = poll_s
+        self._forgetful = grid if isinstance(grid, Forgetful) else None
+        self._foretelling = grid if isinstance(grid, Foretelling) else None
         self._outstanding = _Outstanding()
 
     def waiting(self, round_number: int | None = None, *, since_s: float | None = None) -> frozenset[str]:
@@ -171,9 +173,9 @@ class Exchange(Generic[M]):
 
     def _pause_s(self, ids: Set[str], end: float | None) -> float:
         """Return the seconds until it is worth to look again."""
-        if not isinstance(self.grid, Foretelling):
+        if self._foretelling is None:
             return self._poll_s
-        reply = self.grid.next_reply_s(ids)
+        reply = self._foretelling.next_reply_s(ids)
         return (reply if end is None else min(reply, end)) - self.clock.now()
 
     def take_late(self, round_number: int) -> Iterator[Arrival[M]]:
@@ -187,7 +189,7 @@ class Exchange(Generic[M]):
             sent, others = self._outstanding.take(reply.metadata.reply_to_message_id)
             if sent is not None:
                 # No second answer is awaited to a question that was asked more than once.
-                if isinstance(self.grid, Forgetful):
-                    self.grid.forget(others)
+                if self._forgetful is not None:
+                    self._forgetful.forget(others)
                 yield Arrival(sent.site, sent.round, reply, self.clock.now() - sent.at)
             del reply  # it is folded or spooled: the next may take its place

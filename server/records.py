@@ -49,7 +49,7 @@ def validation(
 ) -> Record:
     """Return `{"sites": {site: {metric: M}}, "pooled": {metric: M}}`; one_model: every site scores the same."""
     released = {site: (e.scores, e.summary) for site, e in evaluations.items()}
-    sites = {site: {name: m.to_json() for name, m in e.scores.metrics.items()} for site, e in evaluations.items()}
+    sites = {site: e.scores.to_json()["metrics"] for site, e in evaluations.items()}
     pooled = measure.pool(released, resamples=resamples, rng=rng, one_model=one_model)
     return {"sites": sites, "pooled": {name: metric.to_json() for name, metric in pooled.items()}}
 

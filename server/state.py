@@ -32,7 +32,8 @@ class ServerState:
     round: last complete round, 0 before the first. shared: the adapter that it made.
     memory: the strategy's. examples: example count of each site's first accepted reply.
     initial: validation of the adapter before round 1, `history`: one record per complete round. The validation of
-    round t comes with the replies of round t + 1, so that of the last record is null until the closing evaluation.
+    round t comes with the replies of round t + 1, so that of the last record is null until the closing evaluation. The
+    records before the last are packed (`server.packed_record`).
     spent: the ledger of the noise in `shared`, where the server adds any (`common.privacy.site_dp`).
     """
 

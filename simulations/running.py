@@ -173,7 +173,7 @@ def _compared(
         resamples=study.evaluation.resamples,
         seed=study.seed,
     )
-    federated = {site: sites.trainer(site).store.test_scores(outcome.state.run) for site in answered}
+    federated = {site: sites.disks.store(site).test_scores(outcome.state.run) for site in answered}
     if not answered:
         return None, {}, {}
     alone = contributions(sites, scoring, federated, done=options.done) if options.contributions else None

@@ -79,6 +79,8 @@ def patient_weights(
 def _replicates(
     statistics: Mapping[str, Statistic], patients: Sequence[str], *, resamples: int, rng: np.random.Generator
 ) -> dict[str, Floats]:
+    if not resamples:
+        return dict.fromkeys(statistics, np.empty(0))
     found: dict[str, list[Floats]] = {name: [np.empty(0)] for name in statistics}
     for weights in patient_weights(patients, resamples=resamples, rng=rng):
         for name, statistic in statistics.items():

@@ -141,3 +141,15 @@ def test_a_line_that_is_no_json_is_not_begun(tmp_path: Path) -> None:
 def test_json_is_readable_utf8(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"hospital": "Zürich", "n": None})
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "hospital": "Zürich",\n  "n": null\n}\n'
+
+
+@pytest.mark.parametrize(("count", "is_indented"), [(10, True), (1 << 18, False)])
+def test_small_files_are_for_people_and_large_ones_are_the_same_value(
+    count: int, is_indented: bool, tmp_path: Path
+) -> None:
+    value = {"å": list(range(count))}
+    write_json(tmp_path / "f.json", value, durable=False)
+    text = (tmp_path / "f.json").read_text()
+    assert json.loads(text) == value
+    assert ("\n  " in text) is is_indented
+    assert "å" in text

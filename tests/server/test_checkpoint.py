@@ -16,6 +16,7 @@ from common.errors import CheckpointError
 from common.privacy._accounting import Spending
 from common.state import digest_state
 from server import checkpoint
+from server.packed_record import PackedRecord
 from server.state import Best, ServerState, fresh_state
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,8 +123,8 @@ def test_nothing_there_and_a_foreign_run_say_so(tmp_path: Path) -> None:
 def test_a_newer_format_says_so(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, state())
     current = json.loads((tmp_path / "current.json").read_text())
-    (tmp_path / "current.json").write_text(json.dumps({**current, "format": 2}))
-    with pytest.raises(CheckpointError, match="format 2"):
+    (tmp_path / "current.json").write_text(json.dumps({**current, "format": 3}))
+    with pytest.raises(CheckpointError, match="format 3, this version reads 2"):
         read(tmp_path)
 
 
@@ -155,3 +156,57 @@ def test_kill_9_leaves_a_whole_checkpoint(tmp_path: Path, attempt: int) -> None:
     np.testing.assert_array_equal(found.shared["x"], np.float32(found.round))
     checkpoint.write(tmp_path, state(9))
     assert len(list(tmp_path.glob("round-*"))) == 1
+
+
+RECORDS = [{"round": n, "participation": {"east": {"status": "accepted"}}, "validation": {"x": n}} for n in (1, 2, 3)]
+
+
+def with_records(count: int) -> ServerState:
+    """A run whose records before the last are complete."""
+    packed = [PackedRecord.of(record) for record in RECORDS[: count - 1]]
+    return replace(state(count), history=(*packed, {**RECORDS[count - 1], "validation": None}))
+
+
+def test_complete_records_are_written_once_and_come_back(tmp_path: Path) -> None:
+    times: dict[str, int] = {}
+    for count in (1, 2, 3):
+        checkpoint.write(tmp_path, with_records(count))
+        files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "records").glob("*")}
+        assert times.items() <= files.items()
+        times = files
+    assert len(times) == 2
+    history = read(tmp_path).history
+    assert [dict(record) for record in history] == [*RECORDS[:2], {**RECORDS[2], "validation": None}]
+    assert "participation" not in next(tmp_path.glob("round-*/state.json")).read_text().replace(
+        json.dumps({**RECORDS[2], "validation": None}, sort_keys=True, separators=(",", ":")), ""
+    )
+
+
+def test_a_record_that_is_damaged_or_gone_is_one_clear_error(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, with_records(3))
+    first = min((tmp_path / "records").iterdir())
+    whole = first.read_bytes()
+    for content in (whole[:-1], whole.replace(b"east", b"west")):
+        first.write_bytes(content)
+        with pytest.raises(CheckpointError, match=first.name):
+            read(tmp_path)
+    first.unlink()
+    with pytest.raises(CheckpointError, match="damaged"):
+        read(tmp_path)
+
+
+def test_a_record_of_a_state_that_never_counted_does_not_stay(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, with_records(2))
+    stray = tmp_path / "records" / "000002-0000000000000000.json"
+    stray.write_text("{}")
+    assert same(read(tmp_path), with_records(2))
+    checkpoint.write(tmp_path, with_records(3))
+    assert not stray.exists()
+
+
+def test_a_checkpoint_of_the_first_format_is_read(tmp_path: Path) -> None:
+    written = state()
+    checkpoint.write(tmp_path, written)
+    current = json.loads((tmp_path / "current.json").read_text())
+    (tmp_path / "current.json").write_text(json.dumps({**current, "format": 1}))
+    assert same(read(tmp_path), written)

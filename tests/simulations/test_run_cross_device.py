@@ -5,19 +5,25 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
+from safetensors import safe_open
 
+from client.scoring import score
 from client.trainer import Trainer
 from common.protocol import Reply, Request
 from common.registry import run_folder
 from server.aggregation import ClientUpdate
+from server.closing import Outcome
 from server.events import Event, RoundFinished, RoundStarted, RunStarted, SiteAnswered
 from simulations import virtual
 from simulations.builtin_rows.cross_device import write
 from simulations.crowd.disks import MANY
 from simulations.crowd.journal import lines
+from simulations.recalibrated import _validation_scores
 from simulations.results import Results
 from simulations.run import run
 
@@ -168,3 +174,16 @@ def test_a_run_that_has_a_folder_for_each_site_goes_on_so_and_comes_to_the_same(
     assert len(list((tmp_path / "out" / "sites").glob("*/journal.jsonl"))) == MANY
     assert adapter(resumed) == adapter(crowd)
     assert timeless(resumed.content) == timeless(crowd.content)
+
+
+def test_the_rows_of_a_crowd_are_scored_at_once_as_each_site_s_alone(crowd: Results) -> None:
+    sites = virtual.resident_sites(str(crowd.folder))
+    with safe_open(crowd.adapter / "adapter.safetensors", framework="numpy") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # not a dict
+    outcome = SimpleNamespace(adapter=state, test=dict.fromkeys(sorted(sites.rows, reverse=True)))
+    found = dict(_validation_scores(sites, cast("Outcome", outcome)))
+    assert list(found) == sorted(sites.rows)
+    sites.bench.write(state)
+    for site in sorted(sites.rows)[::20]:
+        alone = score(sites.bench, sites.rows[site].validation.examples, execution=sites.execution)
+        np.testing.assert_allclose(found[site], alone, atol=1e-6)
