@@ -94,7 +94,7 @@ def test_what_is_carried_is_kept_exported_and_said(tmp_path: Path) -> None:
 
 
 def test_a_turn_of_no_strength_is_the_plain_mean(tmp_path: Path) -> None:
-    """To the last bit where answers come in the order of names: sums are rounded by their order."""
+    """To the last bit where each site is trained alone: a group's sums are rounded otherwise."""
     name, one = "aggregation.name='fedrot-lora'", "federation.rounds=1"
     still = play(tmp_path / "still", name, one, "aggregation.rotation=0.0", group_size=1)
     plain = play(tmp_path / "plain", one, group_size=1)
