@@ -141,7 +141,8 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Results]:
     def start(runtime: Runtime | str, *overrides: str, comparison: bool = False) -> Results:
         fast = ("training.local_epochs=1", "evaluation.resamples=10", "federation.rounds=2")
         out = tmp_path_factory.mktemp("run") / "out"
-        return run("quick", out=out, runtime=runtime, overrides=[*fast, *overrides], comparison=comparison)
+        given = [*fast, *overrides]
+        return run("quick", out=out, runtime=runtime, overrides=given, comparison=comparison, group_size=1)
 
     return start
 
