@@ -63,7 +63,7 @@ head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bi
 
 pixels = processor([picture(file) for file in images], return_tensors="pt")["pixel_values"]
 with torch.no_grad():
-    states = widened(model(pixel_values=pixels).last_hidden_state)
+    states = model(pixel_values=pixels).last_hidden_state.float()
     pooled = states.flatten(2).mean(dim=2) if states.ndim == 4 else states.mean(dim=1)
     probabilities = head(pooled).softmax(dim=-1)
 for file, row in zip(images, probabilities.tolist()):

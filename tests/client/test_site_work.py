@@ -30,9 +30,14 @@ class Made:
     diverges: bool = False
     asked: list[str] = field(default_factory=list)
 
+    def receive(self, state: AdapterState, bench: Any) -> None:
+        """Nobody else's work needs it."""
+
+    def learned(self, bench: Any) -> AdapterState:
+        return self.state
+
     def train(self, work: Any, bench: Any, examples: Sequence[Any], *, execution: Any, setting: Any) -> Trained:
         self.asked.append("train")
-        bench.write(self.state)
         if self.diverges:
             raise RefusedError("TRAINING_DIVERGED")
         return Trained(0.5, 7, 0.75)

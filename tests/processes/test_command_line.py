@@ -76,9 +76,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(
 
 def test_every_site_diverging_is_exit_3_and_leaves_a_checkpoint(warm: Any, tmp_path: Path) -> None:
     done = warm(tmp_path, *QUICK, "--out", "run", "--set=training.learning_rate=1e30", "--set=training.clip_norm=1e30")
-    notice, *error = done.err.splitlines()
-    assert notice == "the hospitals are trained one after the other: a trial diverged"
-    assert (done.code, done.out, len(error)) == (3, "", 1)
+    assert (done.code, done.out, len(done.err.splitlines())) == (3, "", 1)
     assert "round 1: 0 of 3 sites sent an accepted reply, 2 are needed: east failed (TRAINING_DIVERGED)" in done.err
     assert "Round 0 is in the checkpoint" in done.err
     assert (tmp_path / "run" / "checkpoint" / "current.json").exists()

@@ -168,7 +168,6 @@ WRONG_COMMANDS = {
     "simulate hert.toml": ["there is no study file hert.toml"],
     "simulate not.toml": ["not.toml is not TOML", "line 1"],
     "simulate rows.csv": ["rows.csv holds rows", "fedpeft study init rows.csv"],
-    "simulate quick --workers 2": ["--workers 2 is for --runtime ray"],
     "simulate quick --runtime rey": ["--runtime 'rey' does not exist", "inprocess, ray"],
     "simulate quick --device gpu": ["device 'gpu' is not known", "'cpu'"],
     "simulate quick --seed 4294967296": ["seed", "less than 4294967296"],
