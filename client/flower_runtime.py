@@ -4,7 +4,8 @@ They are private to Flower and move with its releases: `tests/client/test_flower
 they have. Each call raises `httpx.HTTPError` where the SuperNode cannot be reached or refuses.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -26,6 +27,11 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, 
 _ACQUIRE: Final = "/flwr.proto.Runtime/AcquireTask"
 _SETTLE_S: Final = 0.05
 """A SuperNode offers a task some milliseconds before it has stored its message, and only then gives the message."""
+_LOOK_S: Final = 0.2
+
+
+class GivenUpError(Exception):
+    """A SuperNode will never have the whole of a message: its run ended while it was on its way."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,16 @@ class Runtime:
         return found.token if found.HasField("task") and found.token else None
 
     @contextmanager
-    def task(self, token: str) -> Iterator[Task]:
-        """Give the task of a token: its message and its bundle, of which nothing is unpacked."""
+    def task(self, token: str, *, is_given_up: Callable[[], bool]) -> Iterator[Task]:
+        """Give the task of a token: its message and its bundle, of which nothing is unpacked.
+
+        Raises:
+            GivenUpError: `is_given_up`, which is asked while the message is not whole, says so.
+        """
         client = _client(self.address, RuntimeTokenHttpInterceptor(token))
         try:
             Event().wait(_SETTLE_S)
-            message, context, _, fab = pull_task_input(client)
-            yield Task(client, context, message, fab.content)
+            yield _pulled(client, is_given_up)
         finally:
             client.close()
 
@@ -83,6 +92,21 @@ def open_runtime(address: str, secret: bytes) -> Iterator[Runtime]:
         yield Runtime(address, client)
     finally:
         client.close()
+
+
+def _pulled(client: RuntimeHttpClient, is_given_up: Callable[[], bool]) -> Task:
+    """Pull a message as its parts come; a SuperNode that drops one says nothing, and Flower asks on for minutes."""
+    with ThreadPoolExecutor(1, "pull") as pool:
+        coming = pool.submit(pull_task_input, client)
+        try:
+            while wait([coming], timeout=_LOOK_S).not_done:
+                if is_given_up():
+                    raise GivenUpError
+        except BaseException:
+            client.close()  # which ends the pull at its next request
+            raise
+    message, context, _, fab = coming.result()
+    return Task(client, context, message, fab.content)
 
 
 def _client(address: str, interceptor: RuntimeTokenHttpInterceptor | SuperExecAuthHttpInterceptor) -> RuntimeHttpClient:

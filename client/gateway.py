@@ -21,7 +21,7 @@ from typing import Final
 import httpx
 from flwr.app import Message
 
-from client.flower_runtime import Runtime, Task, open_runtime
+from client.flower_runtime import GivenUpError, Runtime, Task, open_runtime
 from client.gateway_app import PATIENCE_S, forward
 from client.gateway_health import serving_health
 from client.ports import Ports, read_ports
@@ -71,12 +71,31 @@ class Gateway:
         token = self.runtime.acquire()
         if token is None:
             stop.wait(POLL_S)
-            return
-        with self._beating(token), self.runtime.task(token) as task:
-            LOG.info("a message is taken")
-            reply = self.reply_to(task)
-            task.answer(reply)
-            LOG.info("its answer is given")
+        while token is not None:
+            token = self._answer(token)
+
+    def _answer(self, token: str) -> str | None:
+        """Answer one message; return the token of another one that is there instead of it.
+
+        A SuperNode offers a message only when the one before is answered, or was dropped with its run while its parts
+        were on their way: then they never come.
+        """
+        following: list[str] = []
+
+        def is_given_up() -> bool:
+            found = self.runtime.acquire()
+            following.extend([] if found is None else [found])
+            return found is not None
+
+        try:
+            with self._beating(token), self.runtime.task(token, is_given_up=is_given_up) as task:
+                LOG.info("a message is taken")
+                task.answer(self.reply_to(task))
+                LOG.info("its answer is given")
+        except GivenUpError:
+            LOG.info("a message whose run has ended is left")
+            return following[0]
+        return None
 
     def reply_to(self, task: Task) -> Message:
         """Return what the trainer answers, or a failure in a fixed word."""

@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
+from threading import Event
 from typing import Any
 
 import pytest
 from flwr.common.constant import SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, AcquireTaskResponse, PullTaskInputResponse
+from flwr.supercore.inflatable.inflatable_utils import ObjectUnavailableError, pull_objects
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -15,6 +17,9 @@ from flwr.supercore.interceptors import (
 )
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime import run_clientapp
+
+from client import flower_runtime
+from client.flower_runtime import Runtime
 
 ADVICE = "Flower moved a private name: mend client/flower_runtime.py, then the versions in this test"
 
@@ -65,3 +70,47 @@ def test_the_executor_does_in_this_order_what_the_gateway_does() -> None:
     pulled = inspect.getsource(run_clientapp.pull_task_input)
     assert "install_from_fab" not in pulled
     assert "install_from_fab(" in inspect.getsource(run_clientapp.run_clientapp)
+
+
+class Dropping:
+    """Flower's client at a SuperNode that offered a message and never gets its parts."""
+
+    def __init__(self) -> None:
+        self.is_closed, self.asked = False, Event()
+
+    def pull(self, _object: str) -> bytes:
+        """As `RuntimeHttpClient.PullObject` has it, also after `close`."""
+        if self.is_closed:
+            raise RuntimeError("Cannot send a request, as the client has been closed.")
+        self.asked.set()
+        raise ObjectUnavailableError(_object)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_message_that_is_given_up_is_asked_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Flower's own pulling, which alone would go on for minutes."""
+    client, seen = Dropping(), []
+    monkeypatch.setattr(flower_runtime, "_client", lambda *_: client)
+    monkeypatch.setattr(
+        flower_runtime, "pull_task_input", lambda it: pull_objects(["it"], it.pull, initial_backoff=0.02)
+    )
+
+    def is_given_up() -> bool:
+        seen.append(client.asked.is_set())
+        return len(seen) == 3
+
+    with pytest.raises(flower_runtime.GivenUpError), Runtime("", client).task("t", is_given_up=is_given_up):  # type: ignore[arg-type]
+        raise AssertionError("there is no task")
+    assert seen == [True, True, True]
+    assert client.is_closed
+
+
+def test_a_closed_client_of_flower_s_asks_for_nothing() -> None:
+    client = RuntimeHttpClient.from_server_address(
+        server_address="127.0.0.1:9", insecure=True, root_certificates=None, interceptors=[]
+    )
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.AcquireTask(AcquireTaskRequest())

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.cli.build import build_fab_from_disk
 
 from client import gateway_app
-from client.flower_runtime import Runtime, Task
+from client.flower_runtime import GivenUpError, Runtime, Task
 from client.gateway import Gateway, read_secret
 from client.service import serve
 from client.site_folder import SiteFolder
@@ -29,6 +29,8 @@ from common.thin_app import expected_fab_hash, thin_app
 from simulations.inprocess import task_identity
 
 PATIENT = "PATIENT-ID-123"
+DROPPED = cast("Task", object())
+"""A message that a SuperNode offered, and then dropped with its run."""
 
 
 class FakeHospital:
@@ -67,8 +69,12 @@ class FakeRuntime:
         return "token" if self.tasks else None
 
     @contextmanager
-    def task(self, token: str) -> Iterator[Task]:
-        yield self.tasks.pop(0)
+    def task(self, token: str, *, is_given_up: Callable[[], bool]) -> Iterator[Task]:
+        found = self.tasks.pop(0)
+        if found is DROPPED:
+            assert is_given_up() == bool(self.tasks)
+            raise GivenUpError
+        yield found
 
     def beat(self, token: str) -> bool:
         self.beats += 1
@@ -210,6 +216,18 @@ def test_it_goes_on_after_a_supernode_was_away(
     assert words == [None, "APP_REFUSED", None]
     assert caplog.text.count("ConnectError") == 1  # an outage is said once
     assert PATIENT not in caplog.text
+
+
+def test_a_message_that_was_dropped_with_its_run_is_left_for_the_next(
+    trainer: TrainerConnection, hospital: FakeHospital, fab: bytes
+) -> None:
+    """Also where the next one is dropped as well."""
+    asked, stop = task(fab), Event()
+    runtime = FakeRuntime([DROPPED, DROPPED, cast("Task", asked)])
+    gateway(trainer, runtime).work(stop)
+    assert [wire.failure_of(reply) for reply in asked.replies] == [None]
+    assert hospital.asked == ["train"]
+    assert runtime.tasks == []
 
 
 def test_the_app_of_flower_s_own_executor_forwards_too(

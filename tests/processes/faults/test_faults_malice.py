@@ -155,8 +155,8 @@ class Twice:
         return getattr(self.runtime, name)
 
     @contextmanager
-    def task(self, token: str) -> Iterator[Any]:
-        with self.runtime.task(token) as task:
+    def task(self, token: str, **more: Any) -> Iterator[Any]:
+        with self.runtime.task(token, **more) as task:
             yield SaidTwice(task)
 
 
