@@ -41,12 +41,14 @@ def check_same_execution(folder: RunFolder, *, threads: int, device: str, groups
             f"this is --threads {threads} --device {device}: give the same, or choose another --out"
         )
     before, asked = asdict(folder.facts().groups), asdict(groups)
-    changed = [name for name in asked if asked[name] is not None and asked[name] != before[name]]
-    if changed:
-        raise CheckpointError(
-            f"{folder.path} holds a run with another {_OPTIONS[changed[0]]}, which fixes its bytes; leave it out: "
-            "a run goes on as it was begun"
-        )
+    for name in asked:
+        if asked[name] not in (None, before[name]):
+            option = _OPTIONS[name]
+            given = f"with {option} {before[name]}, which fixes" if before[name] else f"without {option}, which fixes"
+            raise CheckpointError(
+                f"{folder.path} holds a run {given} its bytes; this is {option} {asked[name]}: leave it out, as a run "
+                "goes on as it was begun, or choose another --out"
+            )
 
 
 def check_same_files(study: Study, folder: RunFolder) -> None:

@@ -243,13 +243,21 @@ def test_no_line_tells_what_a_patient_s_text_says(refused: Refused) -> None:
         assert "on day" not in refused(*simulate("--set", override))
 
 
-def test_a_run_that_computes_otherwise_is_not_resumed(refused: Refused, desk: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--threads 2", "run holds a run with --threads 1 --device cpu, which fix its bytes; this is --threads 2"),
+        ("--workers 3", "run holds a run without --workers, which fixes its bytes; this is --workers 3: leave it out"),
+        ("--group-size 2", "run holds a run without --group-size, which fixes its bytes; this is --group-size 2"),
+    ],
+)
+def test_a_run_that_computes_otherwise_is_not_resumed(refused: Refused, desk: Path, option: str, said: str) -> None:
     (desk / "run" / "results.json").rename(desk / "results.json")
     try:
-        line = refused(*shell("simulate mine.toml --out run --resume --threads 2"))
+        line = refused(*shell(f"simulate mine.toml --out run --resume {option}"))
     finally:
         (desk / "results.json").rename(desk / "run" / "results.json")
-    assert "run holds a run with --threads 1 --device cpu, which fix its bytes; this is --threads 2" in line
+    assert said in line
 
 
 def test_a_site_of_one_class_is_said_and_its_auroc_is_null_with_the_reason(

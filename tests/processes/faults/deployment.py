@@ -211,8 +211,14 @@ class Federation:
 
 
 def whole_lines(path: Path) -> list[dict[str, Any]]:
-    found = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in found if line.endswith(b"\n")]
+    """Return the lines of JSON; what a stopped writer left, or one that found the disk full, is none."""
+    found = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+        try:
+            found += [json.loads(line)] if line.endswith(b"\n") else []
+        except json.JSONDecodeError:
+            continue
+    return found
 
 
 def live_federation(folder: Path, stack: ExitStack) -> Federation:
