@@ -1,48 +1,71 @@
-"""Processor time and memory of a process and all that it started, from /proc."""
+"""Processor time and memory of a process and all that it started."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Thread
 
-_PROC = Path("/proc")
+import psutil
+
 _LOOK_S = 0.1
+_MB = 2**20
+
+
+@dataclass(frozen=True)
+class Used:
+    """One process: what it calls itself, its CPU seconds, and the memory that no other process shares, in MB."""
+
+    name: str
+    cpu_s: float
+    own_mb: float
 
 
 def tree(root: int) -> list[int]:
     """Return `root` and its living descendants; none where it is gone."""
-    parents = {pid: int(fields[1]) for pid, fields in _processes()}
-    found = [root] if root in parents else []
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
+    try:
+        process = psutil.Process(root)
+        return [root, *(child.pid for child in process.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def used(pids: Sequence[int]) -> dict[int, Used]:
+    """Return what each of these processes has used, those that are gone left out."""
+    found = {}
+    for process in _living(pids):
+        with suppress(psutil.Error), process.oneshot():
+            name = next(iter(process.cmdline()), "")
+            found[process.pid] = Used(name, _seconds(process), process.memory_full_info().uss / _MB)
     return found
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
     """Return what these processes and those of their children that have ended have computed, kernel included."""
-    ticks = sum(sum(map(int, fields[11:15])) for pid, fields in _processes() if pid in set(pids))
-    return float(ticks / os.sysconf("SC_CLK_TCK"))
+    total = 0.0
+    for process in _living(pids):
+        with suppress(psutil.Error):
+            total += _seconds(process)
+    return total
 
 
 def memory_mb(pids: Sequence[int]) -> float:
     """Return what these processes hold now, in MB (1024 kB); a page that n processes share counts 1/n in each."""
-    return sum(_proportional_kb(pid) for pid in pids) / 1024
+    total = 0.0
+    for process in _living(pids):
+        with suppress(psutil.Error):
+            total += process.memory_full_info().pss / _MB
+    return total
 
 
-def _proportional_kb(pid: int) -> int:
-    with suppress(OSError):  # gone meanwhile
-        lines = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()
-        return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-    return 0
+def _living(pids: Sequence[int]) -> Iterator[psutil.Process]:
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            yield psutil.Process(pid)
 
 
-def _processes() -> Iterator[tuple[int, list[str]]]:
-    """Yield pid and fields of /proc/PID/stat from the third on (proc(5)): the second, a name, may hold spaces."""
-    for path in _PROC.glob("[0-9]*/stat"):
-        with suppress(OSError):  # gone meanwhile
-            yield int(path.parent.name), path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+def _seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 @dataclass

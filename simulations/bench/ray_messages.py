@@ -19,7 +19,7 @@ from server.events import Event, RoundFinished
 from server.rounds import run_rounds
 from server.state import fresh_state
 from simulations.bench.messages import Echo, adapter, echo_job, evaluation_of
-from simulations.bench.used_by_processes import Used, tree
+from simulations.bench.process_tree import Used, tree, used
 
 if TYPE_CHECKING:
     from simulations.on_ray.letters import Answered, Arrays, Letter
@@ -66,19 +66,19 @@ class _Rounds:
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, RoundFinished):
-            self.seen.append((time.perf_counter(), tree()))
+            self.seen.append((time.perf_counter(), used(tree(os.getpid()))))
 
     def cost(self, sites: int) -> RayCost:
         times = [when for when, _ in self.seen]
-        worked = [sum(used.cpu_s for used in found.values()) for _, found in self.seen]
-        own = [sum(used.own_mb for used in found.values()) for _, found in self.seen]
+        worked = [sum(each.cpu_s for each in found.values()) for _, found in self.seen]
+        own = [sum(each.own_mb for each in found.values()) for _, found in self.seen]
         last = self.seen[-1][1]
         half = len(own) // 2
         return RayCost(
             1000 * _median_step(times) / sites,
             1000 * _median_step(worked) / sites,
             last[os.getpid()].own_mb,
-            max(used.own_mb for used in last.values() if used.name.startswith("ray::EchoPlayer")),
+            max(each.own_mb for each in last.values() if each.name.startswith("ray::EchoPlayer")),
             max(own[half:]) - max(own[:half]),
         )
 

@@ -10,7 +10,7 @@ from time import process_time
 
 import pytest
 
-from simulations.bench.process_tree import cpu_seconds, memory_mb, peak_of_tree, tree
+from simulations.bench.process_tree import cpu_seconds, memory_mb, peak_of_tree, tree, used
 
 pytestmark = pytest.mark.processes
 CHILD = """
@@ -44,6 +44,11 @@ def test_what_a_child_does_is_its_parents_also_when_it_is_gone() -> None:
             Event().wait(0.3)
         assert 0.45 <= cpu_seconds([child]) < 5
         assert cpu_seconds([parent.pid]) < cpu_seconds(tree(parent.pid))
+        own = used([parent.pid, child])
+        assert list(own) == [parent.pid, child]
+        assert own[child].name == sys.executable
+        assert own[child].cpu_s == cpu_seconds([child])
+        assert own[parent.pid].own_mb < 50 < 100 < own[child].own_mb < memory_mb([child]) + 1
         assert 100 < memory_mb([child]) < memory_mb(tree(parent.pid)) < 200
         assert 100 < peak.mb < 200
         assert parent.stdin is not None
@@ -55,6 +60,7 @@ def test_what_a_child_does_is_its_parents_also_when_it_is_gone() -> None:
         assert cpu_seconds([parent.pid]) >= 0.45
     assert tree(parent.pid) == []
     assert memory_mb([parent.pid]) == cpu_seconds([parent.pid]) == 0
+    assert used([parent.pid]) == {}
 
 
 def test_processor_time_is_in_seconds() -> None:
