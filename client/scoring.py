@@ -26,7 +26,8 @@ def score(bench: Workbench, examples: Sequence[AnyExample], *, execution: Execut
     """Return scores (n, width), as the task's measure takes them, of what is in the workbench; evaluation mode."""
     import torch
 
-    to_evaluation(bench)
+    bench.model.eval()
+    bench.head.eval()
     frozen = FrozenLayers.of(bench, execution)
     result = np.empty((len(examples), bench.task.measure.width))
     with torch.inference_mode(), execution.autocast():
@@ -37,18 +38,6 @@ def score(bench: Workbench, examples: Sequence[AnyExample], *, execution: Execut
                 logits = bench.task.logits(bench.model, bench.head, batch)
             result[index] = bench.task.scores(*_where_float64_is(logits, batch)).cpu().numpy()
     return result
-
-
-def to_evaluation(bench: Workbench) -> None:
-    """Put the modules into evaluation mode, where they are not: that goes through each of them, for every site.
-
-    Parts of a model in training may be in evaluation mode already; the other way only a site's own norms are set.
-    """
-    for root in (bench.model, bench.head):
-        if root.training:
-            root.eval()
-    for norm in bench.own_norms.values():
-        norm.eval()
 
 
 def _where_float64_is(logits: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -64,7 +53,8 @@ def predicted_rows(
     """Return each row's prediction from the state that is in the workbench, as the task says it."""
     import torch
 
-    to_evaluation(bench)
+    bench.model.eval()
+    bench.head.eval()
     found: dict[int, Mapping[str, object]] = {}
     with torch.inference_mode(), execution.autocast():
         for index in scoring_batches([e.length for e in examples], batch_size=SCORING_BATCH):

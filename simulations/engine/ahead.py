@@ -2,18 +2,20 @@
 
 What a grid is about to hand to its sites is looked at first: who is to train from what, who is to be scored. Groups
 are trained by the engine's workers, so many at a time as there are workers and one more, and each site's trainer then
-finds its own part (`client.site_work.SiteWork`). Whoever is not found computes here and now, as a hospital does.
+finds its own part (`client.site_work.SiteWork`). Whoever is not found computes here and now, as a hospital does; so do
+the clients of a group that cannot be computed as one: what is wrong with one's rows is then its alone.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +34,17 @@ from common.tasks import AnyExample
 from common.workbench import Workbench
 from simulations.engine.engine import Engine
 from simulations.engine.first_rounds import Learned, read_learned, write_learned
+from simulations.engine.layout import CannotGroupError
 from simulations.engine.members import Member
 from simulations.engine.plan import plan_groups
 from simulations.engine.replica import Replica
 
 if TYPE_CHECKING:
     from client.trainer import Trainer
+
+LOG = logging.getLogger("fedpeft")
+_NOT_AS_ONE: Final = (CannotGroupError, RuntimeError, IndexError, ValueError)
+"""What a batch raises that the model, or a grouped form, cannot take; torch's own errors are the three builtin ones."""
 
 
 @dataclass(frozen=True)
@@ -195,14 +202,27 @@ def _alike(chunk: Sequence[Asked]) -> list[tuple[str, ...]]:
 def _compute(
     engine: Engine, group: Sequence[Asked], scored: Future[Mapping[str, Scores]], replica: Replica
 ) -> Mapping[str, Learned]:
-    """Score what each site of a group received on its own rows, then train those that train, in a worker's thread."""
+    """Compute for a group in a worker's thread; nothing where that fails, so that each of its sites computes alone."""
+    try:
+        return _computed(engine, group, scored, replica)
+    except _NOT_AS_ONE as error:
+        LOG.warning("%d clients cannot be computed as one (%s) and go one by one", len(group), type(error).__name__)
+        if not scored.done():
+            scored.set_result({})
+        return {}
+    except BaseException as error:
+        if not scored.done():
+            scored.set_exception(error)
+        raise
+
+
+def _computed(
+    engine: Engine, group: Sequence[Asked], scored: Future[Mapping[str, Scores]], replica: Replica
+) -> Mapping[str, Learned]:
+    """Score what each site of a group received on its own rows, then train those that train."""
     states = _states(group)
     group = [each for each in group if each.trainer.name in states]
-    try:
-        scored.set_result({each.trainer.name: _scores(engine, replica, each, states) for each in group})
-    except BaseException as error:
-        scored.set_exception(error)
-        raise
+    scored.set_result({each.trainer.name: _scores(engine, replica, each, states) for each in group})
     place = None
     if engine.first_rounds is not None:
         place = engine.first_rounds.place(group, states, engine.execution, packs=engine.packs)

@@ -195,11 +195,11 @@ class _Loop:
     def _around(self, examples: Sequence[AnyExample]) -> Iterator[None]:
         """Have dropout, packing and frozen layers as they are in training."""
         with ExitStack() as stack:
+            if self.frozen is not None:  # first: rows that it does not know yet it computes alone, not packed
+                stack.enter_context(self.frozen.given(examples, pad_id=pad_id(self.replica.bench)))
             stack.enter_context(dropout_by(self.streams.noise, device=self.execution.device))
             if self.packing is not None:
                 stack.enter_context(self.packing.at_work())
-            if self.frozen is not None:
-                stack.enter_context(self.frozen.given(examples, pad_id=pad_id(self.replica.bench)))
             yield
 
     def score(self, client: int, examples: Sequence[AnyExample]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from client import scoring
 from client.execution import Execution
-from client.scoring import score, to_evaluation
+from client.scoring import score
 from client.training import set_training_mode
 from common.tasks import Example
 from common.workbench import Workbench
@@ -65,5 +65,5 @@ def test_no_rows_have_no_probabilities(bench: Workbench) -> None:
 def test_after_training_scores_are_of_evaluation_mode(open_bench: Callable[..., Workbench]) -> None:
     bench = open_bench()
     set_training_mode(bench)
-    to_evaluation(bench)
+    score(bench, [], execution=Execution())
     assert not any(module.training for root in (bench.model, bench.head) for module in root.modules())

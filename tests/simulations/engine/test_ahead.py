@@ -205,6 +205,31 @@ def test_a_site_whose_disk_is_damaged_is_alone_with_it(sites: VirtualSites, make
     assert ahead.scores(names[1]) != {}
 
 
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_rows_that_the_model_cannot_take_fail_their_own_site_only(
+    part: str, sites: VirtualSites, make_ahead: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others of its group compute alone, to the bit; other groups stay groups."""
+    ahead, bad = make_ahead(1, 3), next(iter(sites.rows))
+    rows = sites.rows[bad]
+    whole = getattr(rows, part)
+    foreign = replace(whole, examples=[replace(whole.examples[0], input_ids=(10**6,)), *whole.examples[1:]])
+    sites = replace(sites, rows={**sites.rows, bad: replace(rows, **{part: foreign})})
+    waiting, others = {site: asked(sites, site, ahead) for site in sites.rows}, at(sites, sites.folder.path / "alone")
+    order = ahead.expect(waiting.values())
+    beside = order[order.index(bad) // 3 * 3 :][:3]
+    for site in order:
+        assert (ahead.learned(site) is None) == (site in beside)
+        if site == bad:
+            with pytest.raises(IndexError):
+                waiting[site].trainer.answer(waiting[site].request)
+        else:
+            found, expected = replied(waiting[site]), replied(asked(others, site))
+            assert distance(found.update, expected.update) < (1e-30 if site in beside else NEAR)
+        ahead.done(site)
+    assert caplog.messages == [f"{len(beside)} clients cannot be computed as one (IndexError) and go one by one"]
+
+
 def test_one_whose_answer_is_damaged_is_taken_as_answered(sites: VirtualSites) -> None:
     site = next(iter(sites.rows))
     assert not asked(sites, site).is_answered

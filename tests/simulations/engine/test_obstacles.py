@@ -107,6 +107,17 @@ def test_a_difference_of_one_client_is_found(make_study: Any, open_double: Open,
     assert trial(make_study(LORA), bench, sites, packs=False) is None
 
 
+@pytest.mark.parametrize("packs", [True, False])
+def test_frozen_layers_whose_rows_nobody_has_seen_yet_are_no_obstacle(
+    packs: bool, make_study: Any, open_double: Open, sites: Any
+) -> None:
+    chosen = ("peft={method='last-layers', layers=1}", "training.frozen_dropout=false")
+    bench = open_double(*chosen)
+    bench.kept.states.clear()
+    assert trial(make_study(*chosen), bench, sites, packs=packs) is None
+    assert bench.kept.states
+
+
 def test_a_trial_leaves_the_state_as_it_was(make_study: Any, open_double: Open, sites: Any) -> None:
     bench = open_double(LORA)
     bench.write(bench.read())  # in float32, as a run's is
