@@ -86,7 +86,9 @@ class Desk:
 
     def finish(self, grace_s: float) -> bool:
         """Wait for the answer that is being made; say whether there is none any more."""
-        return self._answer is None or not wait([self._answer], timeout=grace_s).not_done
+        with self._lock:  # a message that has just come may be worked on before it is noted
+            coming = self._answer
+        return coming is None or not wait([coming], timeout=grace_s).not_done
 
     def _work(self, action: str, content: wire.Content) -> bytes:
         return wire.to_frame(self.hospital.respond(action, content))

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from client.service import Service, serve
+from client.service import Desk, Service, serve
 from client.site_folder import SiteFolder
 from client.trainer_connection import TrainerConnection, TrainerFailure, connect
 from client.trainer_socket import ACTION_KEY, MAX_FRAME_BYTES, SERVICE, TOKEN_KEY, socket_address
@@ -176,6 +176,35 @@ def test_an_answer_is_finished_though_its_caller_has_gone(
     hospital.may_answer.set()
     assert text_of(coming.result(10)) == "a"
     assert hospital.asked == ["train"]
+
+
+class StoppedAmidAsking(ThreadPoolExecutor):
+    """A pool whose desk is asked to finish when work has begun that `submit` has not given back yet."""
+
+    def __init__(self, hospital: FakeHospital) -> None:
+        super().__init__(1)
+        self.hospital, self.stopper = hospital, ThreadPoolExecutor(1)
+        self.desk: Desk | None = None
+
+    def submit(self, *work: Any) -> Any:  # type: ignore[override] # all that a desk gives
+        coming = super().submit(*work)
+        assert self.hospital.started.wait(10)
+        assert self.desk is not None
+        self.finished = self.stopper.submit(self.desk.finish, 0.05)
+        wait([self.finished], timeout=0.3)
+        return coming
+
+
+def test_work_that_began_as_the_stop_came_is_unfinished(hospital: FakeHospital) -> None:
+    hospital.may_answer.clear()
+    pool = StoppedAmidAsking(hospital)
+    desk = pool.desk = Desk(hospital, pool)
+    coming = desk.ask("train", wire.from_frame(question()))
+    assert coming is not None
+    assert pool.finished.result(10) is False
+    hospital.may_answer.set()
+    coming.result(10)
+    assert desk.finish(10)
 
 
 def test_no_text_of_a_failure_leaves(
