@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final  # JSON values have no narrower type
+from typing import Any, Final  # JSON values have no narrower type
 
 _READ_BY_PEOPLE: Final = 1 << 20
 """Characters of JSON."""
@@ -76,19 +76,26 @@ def append_json_line(path: Path, value: Mapping[str, Any], *, durable: bool, mod
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"time": now, **value}, allow_nan=False).encode() + b"\n"
-    with os.fdopen(opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode), "ab+") as file:
-        file.write(line if _ends_whole(file) else b"\n" + line)
+    file = opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
+    try:
+        write_whole(file, line if _ends_whole(file) else b"\n" + line)
         if durable:
-            file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file)
+    finally:
+        os.close(file)
 
 
-def _ends_whole(file: BinaryIO) -> bool:
+def write_whole(file: int, content: bytes) -> None:
+    """Write all of `content` to a descriptor: the system may take a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _ends_whole(file: int) -> bool:
     """Whether the file is empty or ends with a line's end."""
-    if not file.seek(0, os.SEEK_END):
-        return True
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+    size = os.fstat(file).st_size
+    return size == 0 or os.pread(file, 1, size - 1) == b"\n"
 
 
 def canonical_json(value: Any) -> bytes:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common import keys, strict_json
 from common.errors import SchemaError, UserError
-from common.files import digest_bytes
+from common.files import digest_bytes, write_whole
 
 FORMAT: Final = "fedpeft receipts 1"
 MAX_LINE: Final = 1 << 20
@@ -124,7 +124,7 @@ def append(
                 f"the last receipt in {path.name} is not signed by the key {keys.fingerprint(keys.public_text(key))}; "
                 "a new key begins a new log: move this one away and keep it"
             )
-        _write(file, (b"" if is_ended else b"\n") + _next_lines(entry, key, last, aside))
+        write_whole(file, (b"" if is_ended else b"\n") + _next_lines(entry, key, last, aside))
         if durable:
             os.fsync(file)
 
@@ -149,13 +149,6 @@ def _locked(path: Path, mode: int) -> Iterator[int]:
         yield file
     finally:
         os.close(file)  # and with it the lock
-
-
-def _write(file: int, content: bytes) -> None:
-    """Write all of it: the system may take a part at a time."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(file, rest) :]
 
 
 def _tail(file: int, name: str) -> tuple[Receipt | None, int, bool]:

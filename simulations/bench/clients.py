@@ -1,55 +1,55 @@
 """What a client and round cost beside training and scoring, over ever more clients of `cross-device`, in process.
 
-Real messages, gates, stores, journals, spool, folding and checkpoints, over sites whose training is one addition. What
-their scoring costs is measured apart, on the same rows, and taken off.
+Real messages, gates, stores, journals, spool, folding, checkpoints, and the engine's groups, whose training is one
+addition. What their scoring costs is measured apart, on the same rows, and taken off.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
-from client.round_training import RoundWork
+import numpy as np
+
+from client.execution import limited_threads
 from client.scoring import score
-from client.steps import Setting
-from client.team import Team
-from client.trainer import Trainer
 from client.training import Trained
 from common.state import AdapterState
 from common.study import Study
-from common.workbench import Workbench
-from server.closing import Outcome
-from server.events import Event, Progress, RoundFinished, RoundStarted
-from server.job import ServerJob
-from server.state import ServerState
+from server.events import Event, RoundFinished, RoundStarted
 from simulations import stages
 from simulations.bench.memory import peak_since_reset_mb, reset_peak, resident_mb
 from simulations.catalogue import load
-from simulations.deadlines import without_deadlines
+from simulations.engine.engine import Engine
+from simulations.engine.group import GroupTrained
+from simulations.engine.members import Member
+from simulations.engine.plan import Shape
+from simulations.engine.replica import Replica
+from simulations.engine.room import MOST_CLIENTS
 from simulations.folder import RunFolder
 from simulations.virtual import VirtualSites
-
-if TYPE_CHECKING:
-    from flwr.app import Context
 
 SIZES: Final = ((1, 1), (10, 10), (100, 100), (1000, 1000), (1000, 10_000))
 """Clients of a round, and of the study."""
 ROUNDS: Final = 4
 
 
-class Unmoved:
-    """Stands in for training: adds a little to one tensor, whose norm then is no 0, and says that one step was made."""
+class Unmoving(Engine):
+    """An engine whose training adds a little to one tensor, so that no norm is 0, and says that one step was made."""
 
-    def train(self, work: RoundWork, state: AdapterState, bench: Workbench, setting: Setting) -> Trained:  # noqa: ARG002 # a team's signature
+    def train(self, replica: Replica, members: Sequence[Member]) -> dict[str, GroupTrained]:  # noqa: ARG002 # the engine's
         """Return at once."""
-        name = min(work.active)
-        bench.parameters[name].data.add_(1e-3)
-        return Trained(0.5, 1, 1.0)
+        return {member.name: GroupTrained(Trained(0.5, 1, 1.0), _moved(member)) for member in members}
+
+
+def _moved(member: Member) -> AdapterState:
+    name = min(member.active)
+    return {**member.state, name: np.add(member.state[name], 1e-3, dtype=np.float32)}
 
 
 @dataclass
@@ -76,9 +76,10 @@ class RoundCosts:
             self.resident.append(resident_mb())
 
     def _scoring(self) -> tuple[float, float]:
-        start = _now()
-        for site in self._cohort:
-            score(self.sites.bench, self.sites.rows[site].validation.examples, execution=self.sites.execution)
+        start, execution = _now(), self.sites.execution
+        with limited_threads(execution.threads):
+            for site in self._cohort:
+                score(self.sites.bench, self.sites.rows[site].validation.examples, execution=execution)
         return _since(start)
 
 
@@ -102,7 +103,7 @@ def measure_clients(cohort: int, of: int) -> Mapping[str, float]:
         costs = RoundCosts(sites)
         reset_peak()
         with suppress(_EnoughError):
-            stages.play(sites, runtime=_unmoved, progress=costs.on_event)
+            stages.play(replace(sites, engine=_unmoving(sites)), runtime="inprocess", progress=costs.on_event)
         peak = peak_since_reset_mb()
     growth = costs.resident[-1] - costs.resident[0]
     return {"ms": min(costs.wall), "cpu_ms": min(costs.cpu), "peak_mb": peak, "growth_mb": growth}
@@ -114,24 +115,9 @@ def _study(cohort: int, of: int) -> Study:
     return load("cross-device", overrides=[f"federation.{each}" for each in federation])
 
 
-def _unmoved(
-    sites: VirtualSites,
-    job: ServerJob,
-    state: ServerState,
-    deliver: Callable[[Outcome], None],
-    progress: Progress,
-) -> None:
-    """Play the rounds over trainers that do all but train: a `simulations.stages.Runtime`."""
-    from client.app import make_app as make_client
-    from server.app import make_app
-    from simulations.inprocess import run_inprocess
-
-    def endpoint(context: Context) -> Trainer:
-        site = job.sites[int(context.node_config["partition-id"])]
-        return replace(sites.trainer(site), team=cast("Team", Unmoved()))
-
-    server = make_app(without_deadlines(job), state, deliver=deliver, progress=progress)
-    run_inprocess(server, make_client(endpoint), job.sites)
+def _unmoving(sites: VirtualSites) -> Unmoving:
+    shape = Shape(1, MOST_CLIENTS) if sites.engine is None else sites.engine.shape
+    return Unmoving(sites.bench, sites.execution, shape, packs=False)
 
 
 def clients_figures(apart: Callable[..., Mapping[str, float]]) -> Iterator[Mapping[str, float]]:
