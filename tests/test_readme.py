@@ -23,6 +23,7 @@ def run(command: list[str], folder: Path) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     run(["bash", "-euo", "pipefail", "-c", "\n".join(blocks("sh"))], tmp_path)

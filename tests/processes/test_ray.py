@@ -153,6 +153,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 REPLACED = "a worker process of Ray died (ActorDiedError) and is replaced, {} of 3 times\n"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_the_bytes_are_the_same(tmp_path: Path, undisturbed: bytes) -> None:
     """One with its first chunk, one after a reply; the results on stdout are JSON still."""
     running = Running(tmp_path / "out", "--json")
@@ -184,6 +185,7 @@ def test_a_run_whose_workers_go_on_dying_stops_and_can_be_resumed(tmp_path: Path
     assert adapter(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_run_and_all_that_it_started(tmp_path: Path, undisturbed: bytes) -> None:
     """As a terminal does it: every process of the group is told. Then the run goes on in process."""
     running = Running(tmp_path / "out")

@@ -51,6 +51,7 @@ with started(cores=4, gpus=2):
 """
 
 
+@pytest.mark.slow
 def test_workers_share_gpus_evenly_and_a_mistake_comes_back_as_one(tmp_path: Path) -> None:
     """Ray takes our word for two GPUs; whoever is given a part sees one of them only. Then a folder nobody sees."""
     done = python(tmp_path, SHARING)

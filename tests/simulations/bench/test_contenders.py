@@ -7,7 +7,7 @@ import pytest
 from simulations.bench.contenders import STUDY
 from simulations.bench.turns import Contender, module, play_turns
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 def test_ours_and_flowers_play_and_leave_nothing_running() -> None:
