@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any  # a column holds numbers or words
 
 import numpy as np
@@ -27,6 +28,11 @@ class SplitRows:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @cached_property
+    def tokens(self) -> int:
+        """What the model reads in one pass over them."""
+        return sum(example.length for example in self.examples)
 
 
 @dataclass(frozen=True)

@@ -138,9 +138,10 @@ class _Plan:
 
     @property
     def work(self) -> int:
-        """How much there is to compute, in passes of a row."""
+        """How much there is to compute, in passes of a token."""
         scored = [self.sites.rows[site].test for site in self.job.score_on]
-        return 3 * self.member().steps * self.recipe.batch_size + sum(len(part) for part in scored)
+        tokens = self.rows.tokens // max(len(self.rows), 1)
+        return 3 * self.member().steps * self.recipe.batch_size * tokens + sum(part.tokens for part in scored)
 
     @property
     def start(self) -> AdapterState:

@@ -56,7 +56,7 @@ def play_ray(
     """
     from simulations.on_ray.grid import RayGrid
 
-    work = {site: len(sites.rows[site].train) for site in job.sites}
+    work = {site: sites.rows[site].train.tokens for site in job.sites}
     with crew_of(sites, asked=workers) as (crew, begun), task_identity():
         shape = sites.decision.shape if sites.engine is not None else Shape(begun, MOST_CLIENTS)
         grid = RayGrid(crew, work, shape)

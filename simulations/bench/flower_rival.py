@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any  # Flower's backend configuration
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
@@ -39,7 +40,7 @@ def train(message: Message, context: Context) -> Message:
     config = message.content.config_records["config"]
     study, rows, base = _work(str(config["study"]))
     site = sorted(rows)[int(context.node_config["partition-id"])]
-    loop = _resident(base, study) if config["resident"] else BareLoop(base, study, _ALONE)
+    loop = _resident(str(config["study"])) if config["resident"] else BareLoop(base, study, _ALONE)
     loop.set_state(message.content.array_records["arrays"].to_torch_state_dict())
     own = {site: rows[site]}
     loop.round(load_of(study, own, round_number=int(str(config["server-round"]))))
@@ -60,8 +61,16 @@ def _work(name: str) -> tuple[Study, dict[str, SiteRows], str]:
 
 
 @lru_cache
-def _resident(base: str, study: Study) -> BareLoop:
+def _resident(name: str) -> BareLoop:
+    study, _, base = _work(name)
     return BareLoop(base, study, _ALONE)
+
+
+def _check_moved(before: ArrayRecord, after: ArrayRecord) -> None:
+    """Refuse a round in which nobody trained: Flower goes on without the clients that fail."""
+    pairs = zip(before.to_numpy_ndarrays(), after.to_numpy_ndarrays(), strict=True)
+    if all(np.array_equal(one, other) for one, other in pairs):
+        raise RuntimeError("no client of Flower's simulation has trained")
 
 
 def play(turns: Turns, name: str, *, resident: bool) -> None:
@@ -71,9 +80,13 @@ def play(turns: Turns, name: str, *, resident: bool) -> None:
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:  # noqa: ARG001 # Flower's signature
+        rounds: list[ArrayRecord] = []
+
         def note(number: int, arrays: ArrayRecord) -> MetricRecord:
             if number:
+                _check_moved(rounds.pop(), arrays)
                 turns.done()
+            rounds.append(arrays)
             return MetricRecord({"tensors": len(arrays)})
 
         strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=len(rows), min_available_nodes=len(rows))

@@ -85,7 +85,7 @@ class Ahead:
     def expect(self, asked: Iterable[Asked]) -> list[str]:
         """Plan for the sites that are asked; return the names of those in groups, in the order of the groups."""
         by_name = {each.trainer.name: each for each in asked if can_be_grouped(each)}
-        work = {name: len(each.trainer.rows.train) for name, each in by_name.items()}  # as `--runtime ray` counts it
+        work = {name: each.trainer.rows.train.tokens for name, each in by_name.items()}
         chunks = plan_groups(work, self.engine.shape)
         groups = [group for chunk in chunks for group in _alike([by_name[name] for name in chunk])]
         self._waiting = deque(tuple(by_name[name] for name in group) for group in groups)

@@ -37,7 +37,8 @@ class RayGrid:
     """A grid of the sites of a run, which have their names here.
 
     A round's messages are all sent before the first reply is looked for, so that then its cohort is known, and cut.
-    work: of each site, its training rows. shape: how many workers the run began with, and the most sites of a chunk.
+    work: of each site, the tokens of its training rows. shape: how many workers the run began with, and the most sites
+    of a chunk.
     """
 
     def __init__(self, players: Players, work: Mapping[str, int], shape: Shape) -> None:

@@ -130,7 +130,7 @@ def test_no_more_waits_than_the_workers_groups_and_one(
 def test_groups_come_in_the_order_of_the_plan(sites: VirtualSites, make_ahead: Any) -> None:
     ahead = make_ahead(1, 3)
     waiting = [asked(sites, site) for site in sites.rows]
-    work = {each.trainer.name: len(each.trainer.rows.train) for each in waiting}
+    work = {each.trainer.name: sum(e.length for e in each.trainer.rows.train.examples) for each in waiting}
     assert ahead.expect(waiting) == sorted(work, key=lambda name: (-work[name], name)) == ahead.expect(waiting[::-1])
 
 
