@@ -22,6 +22,7 @@ from client.scoring import score
 from client.site_rows import SplitRows
 from client.steps import Setting, Step
 from client.training import Trained, set_training_mode, train
+from common.carried import split_carried
 from common.errors import RefusedError
 from common.metrics.measure import Measure
 from common.rank_slices import as_at_rank
@@ -31,6 +32,7 @@ from common.study import Study
 from common.tasks import AnyExample
 from common.workbench import Workbench
 from simulations.engine.engine import Engine
+from simulations.engine.group import GroupTrained
 from simulations.engine.members import Afterwards, Member
 from simulations.engine.plan import plan_groups
 from simulations.engine.replica import Replica
@@ -98,12 +100,12 @@ def _in_groups(sites: VirtualSites, engine: Engine, jobs: Sequence[Job]) -> Iter
 def _train_group(sites: VirtualSites, replica: Replica, jobs: Sequence[Job]) -> list[JobResult]:
     plans = {job.name: _Plan.of(sites, job) for job in jobs}
     engine = cast("Engine", sites.engine)
-    outcomes = engine.train(replica, [plan.member() for plan in plans.values()])
-    results = []
-    for name, plan in plans.items():
-        state = plan.keeper.best or (None if outcomes[name].trained is None else outcomes[name].state)
-        results.append(JobResult(name, plan.outputs(replica.bench, state), outcomes[name].trained))
-    return results
+    together = [plan for plan in plans.values() if not plan.carries]
+    outcomes = engine.train(replica, [plan.member() for plan in together]) if together else {}
+    return [
+        plan.result(replica.bench) if plan.carries else plan.result_of(replica.bench, outcomes[name])
+        for name, plan in plans.items()
+    ]
 
 
 def run_job(folder: str, job: Job) -> JobResult:
@@ -111,9 +113,7 @@ def run_job(folder: str, job: Job) -> JobResult:
     sites = resident_sites(folder)
     plan = _Plan.of(sites, job)
     with limited_threads(sites.execution.threads):
-        trained = plan.train(sites.bench)
-        state = plan.keeper.best or (None if trained is None else sites.bench.read())
-        return JobResult(job.name, plan.outputs(sites.bench, state), trained)
+        return plan.result(sites.bench)
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,22 @@ class _Plan:
 
     def _at_rank(self, state: AdapterState) -> AdapterState:
         return as_at_rank(state, self.sites.bundle.schema, self.job.rank)
+
+    @property
+    def carries(self) -> bool:
+        """Whether the model carries something beside what is trained, which no group does."""
+        return bool(split_carried(self.start)[1])
+
+    def result(self, bench: Workbench) -> JobResult:
+        """Train in the workbench."""
+        trained = self.train(bench)
+        state = self.keeper.best or (None if trained is None else bench.read())
+        return JobResult(self.job.name, self.outputs(bench, state), trained)
+
+    def result_of(self, bench: Workbench, outcome: GroupTrained) -> JobResult:
+        """Score what came of it in a group."""
+        state = self.keeper.best or (None if outcome.trained is None else outcome.state)
+        return JobResult(self.job.name, self.outputs(bench, state), outcome.trained)
 
     def member(self) -> Member:
         """Return the job as a client of a group."""

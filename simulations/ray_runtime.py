@@ -59,7 +59,7 @@ def play_ray(
     work = {site: sites.rows[site].train.tokens for site in job.sites}
     with crew_of(sites, asked=workers) as (crew, begun), task_identity():
         shape = sites.decision.shape if sites.engine is not None else Shape(begun, MOST_CLIENTS)
-        grid = RayGrid(crew, work, shape)
+        grid = RayGrid(crew, work, shape, are_groups=sites.engine is not None)
         deliver(run_rounds(grid, without_deadlines(job), state, progress=progress))
 
 

@@ -116,8 +116,9 @@ def _study(cohort: int, of: int) -> Study:
 
 
 def _unmoving(sites: VirtualSites) -> Unmoving:
-    shape = Shape(1, MOST_CLIENTS) if sites.engine is None else sites.engine.shape
-    return Unmoving(sites.bench, sites.execution, shape, packs=False)
+    """One worker, so that its scoring takes as long as when it is measured apart."""
+    clients = MOST_CLIENTS if sites.engine is None else sites.engine.shape.clients
+    return Unmoving(sites.bench, sites.execution, Shape(1, clients), packs=False)
 
 
 def clients_figures(apart: Callable[..., Mapping[str, float]]) -> Iterator[Mapping[str, float]]:

@@ -55,7 +55,8 @@ class Case:
     def grouped(self, engine: Engine) -> None:
         """Train all in as many groups as there are workers."""
         members = {member.name: member for member in afresh(self.members)}
-        groups = plan_groups({name: each.steps for name, each in members.items()}, engine.shape)
+        work = {name: sum(example.length for example in each.examples) for name, each in members.items()}
+        groups = plan_groups(work, engine.shape)
         running = [engine.submit(partial(engine.train, members=[members[n] for n in group])) for group in groups]
         for each in running:
             each.result()

@@ -83,7 +83,8 @@ def products_of_round(sites: VirtualSites) -> list[list[Product]]:
     if sites.engine is None:
         raise ValueError("the sites are not trained in groups")
     members = {member.name: member for member in members_of(sites)}
-    groups = plan_groups({name: member.steps for name, member in members.items()}, sites.engine.shape)
+    work_of = {name: sites.rows[name].train.tokens for name in members}
+    groups = plan_groups(work_of, sites.engine.shape)
 
     def work(names: Sequence[str], replica: Replica) -> list[Product]:
         assert sites.engine is not None  # looked at above

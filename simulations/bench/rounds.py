@@ -14,6 +14,7 @@ from simulations import stages
 from simulations.bench.bare_loop import BareLoop, Load, load_of, tokenised
 from simulations.bench.memory import peak_mb
 from simulations.catalogue import base_folder, load
+from simulations.engine.plan import Wanted
 from simulations.folder import RunFolder
 from simulations.virtual import VirtualSites, read_sites
 
@@ -41,7 +42,7 @@ def opened(study_name: str, rounds: int) -> Iterator[VirtualSites]:
     """Prepare a run of `study_name` in a folder that goes away."""
     study = load(study_name, overrides=[f"federation.rounds={rounds}"])
     with tempfile.TemporaryDirectory() as out:
-        yield stages.start(study, RunFolder(Path(out) / "run"), threads=1, device="cpu")
+        yield stages.start(study, RunFolder(Path(out) / "run"), threads=1, device="cpu", groups=Wanted(clients=1))
 
 
 def measure_rounds(study_name: str, rounds: int) -> RoundTimes:

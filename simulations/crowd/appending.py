@@ -15,13 +15,12 @@ class Appending:
     def __init__(self, path: Path, write: Write = os.write) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._end = os.fstat(self._descriptor).st_size
         self._write = write
         self.close = weakref.finalize(self, os.close, self._descriptor)
 
     def append(self, content: bytes) -> int:
         """Write all of `content` at the end, or nothing of it; return where it begins. Raises OSError."""
-        begin, rest = self._end, memoryview(content)
+        begin, rest = os.fstat(self._descriptor).st_size, memoryview(content)
         try:
             while rest:
                 rest = rest[self._write(self._descriptor, rest) :]
@@ -29,5 +28,4 @@ class Appending:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, begin)
             raise
-        self._end = begin + len(content)
         return begin

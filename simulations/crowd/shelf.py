@@ -5,6 +5,7 @@ training rounds the last two are kept.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +67,11 @@ class Shelf:
                 self._look_into(path)
 
     def _look_into(self, path: Path) -> None:
+        """Read what is new in a file; one that its writer has dropped meanwhile is of the past."""
+        with suppress(FileNotFoundError):
+            self._read_on(path)
+
+    def _read_on(self, path: Path) -> None:
         chapter, start = Chapter.of(path), self._read.get(path, 0)
         places = self._places.setdefault(chapter, {})
         if path.stat().st_size > start:

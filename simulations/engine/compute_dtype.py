@@ -16,12 +16,12 @@ def hold_in_compute_dtype(bench: Workbench, execution: Execution) -> None:
     """Round the frozen weights and biases of linear layers and convolutions, in place; nothing to do in fp32.
 
     What something else uses as well, such as an embedding, stays as it is, and so does the layer over the vocabulary:
-    it is multiplied in float32.
+    it is multiplied in float32. So does all with DoRA, which takes the norms of the weights themselves.
     """
     import torch
     from torch import nn
 
-    if execution.precision == "fp32":
+    if execution.precision == "fp32" or getattr(bench.method, "dora", False):
         return
     dtype = torch.bfloat16 if execution.precision == "bf16" else torch.float16
     trained = {id(parameter) for parameter in bench.parameters.values()}

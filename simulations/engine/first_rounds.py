@@ -50,7 +50,7 @@ class FirstRounds:
         self, group: Sequence[Asked], states: Mapping[str, AdapterState], execution: Execution, *, packs: bool
     ) -> Path | None:
         """Return the file of this group's first round; None of any other round."""
-        if any(each.request.round != 1 or each.request.kind != "train" for each in group):
+        if not group or any(each.request.round != 1 or each.request.kind != "train" for each in group):
             return None
         study = group[0].trainer.bundle.study.model_dump(mode="json")
         seen = {key: value for key, value in study.items() if key not in UNSEEN}

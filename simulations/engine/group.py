@@ -63,6 +63,7 @@ def train_group(
     The results, by name, are those that `client.training.train` has for each client alone, but for how sums are
     rounded. `check_stop` is called before each step, and ends the training with what it raises.
     """
+    replica.bench.carried.put(replica.bench.model, replica.bench.parameters, {})  # what was scored before may carry
     ordered = sorted(members, key=lambda m: (-m.steps, m.name))
     loop = _Loop.start(replica, ordered, execution, packs=packs)
     try:

@@ -55,20 +55,35 @@ def known_obstacle(study: Study, bench: Workbench, execution: Execution) -> str 
         return f"peft.method = {study.peft.method!r} prunes ranks by each client's gradients"
     if execution.precision == "fp16":
         return "in fp16 each client skips steps of its own"
+    if execution.device != "cpu" and _drops(bench):
+        return "on a GPU dropout is not drawn from a stream of each client's own"
     return None
+
+
+def _drops(bench: Workbench) -> bool:
+    from torch import nn
+
+    has_layer = any(isinstance(module, nn.Dropout) and module.p > 0 for module in bench.model.modules())
+    config = getattr(bench.model, "config", None)
+    return has_layer or bool(getattr(config, "attention_dropout", 0))
 
 
 def found_obstacle(
     study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], *, packs: bool
 ) -> str | None:
     """Return what a trial found to be in the way, or to come out otherwise; None where nothing is."""
+    import torch
+
     recipe = replace(recipe_of(study, round_number=1), steps=1, batch_size=max(TRIAL_ROWS))
     before = bench.read()
     state = _stirred(before)
     chosen = [name for name in sorted(sites) if len(sites[name].train)][: len(TRIAL_ROWS)]
     rows = {name: sites[name].train.examples[:n] for name, n in zip(chosen, TRIAL_ROWS, strict=False)}
+    drawn = torch.get_rng_state()
     try:
         together = _together(bench, rows, recipe, state, execution, packs=packs)
+        if not torch.equal(drawn, torch.get_rng_state()):
+            return "something besides dropout draws random numbers, which clients would share"
         alone = {name: _alone(bench, examples, recipe, execution, state) for name, examples in rows.items()}
     except CannotGroupError as error:
         return str(error)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from common.peft_methods._carried import CarriedLayers
 from common.workbench import Workbench
 from simulations.engine.grouped_tensor import Grouped
 
@@ -41,14 +42,21 @@ class Replica:
 
 
 def replica_of(bench: Workbench) -> Replica:
-    """Return a copy of the modules; frozen parameters and all buffers are those of `bench` itself."""
+    """Return a copy of the modules; frozen parameters and all buffers are those of `bench` itself.
+
+    It carries nothing: what `bench` carries hangs on its layers, and a copy of that could not be taken off again.
+    """
+    held = bench.read() if bench.carried.state else None
+    bench.carried.put(bench.model, bench.parameters, {})
     own = {id(parameter) for parameter in bench.parameters.values()}
     frozen = [p for p in _parameters(bench) if id(p) not in own]
     buffers = [b for root in (bench.model, bench.head) for b in root.buffers()]
     memo: dict[int, Any] = {id(tensor): tensor for tensor in [*frozen, *buffers]}
     model, head = copy.deepcopy((bench.model, bench.head), memo)
     parameters = {name: memo[id(p)] for name, p in bench.parameters.items()}
-    found = replace(bench, model=model, head=head, parameters=parameters, kept=bench.kept)
+    if held is not None:
+        bench.write(held)
+    found = replace(bench, model=model, head=head, parameters=parameters, carried=CarriedLayers())
     return Replica(found, _places(found))
 
 

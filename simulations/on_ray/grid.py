@@ -38,11 +38,12 @@ class RayGrid:
 
     A round's messages are all sent before the first reply is looked for, so that then its cohort is known, and cut.
     work: of each site, the tokens of its training rows. shape: how many workers the run began with, and the most sites
-    of a chunk.
+    of a chunk. are_groups: the engine trains a chunk as one, and its size was decided with the run; else chunks are
+    also cut by how large messages are.
     """
 
-    def __init__(self, players: Players, work: Mapping[str, int], shape: Shape) -> None:
-        self._players, self._work, self._shape = players, work, shape
+    def __init__(self, players: Players, work: Mapping[str, int], shape: Shape, *, are_groups: bool = False) -> None:
+        self._players, self._work, self._shape, self._are_groups = players, work, shape, are_groups
         self._nodes = nodes_of(sorted(work))
         self._count = 0
         self._pushed: list[Sent] = []
@@ -76,15 +77,20 @@ class RayGrid:
             return
         sent = sorted(self._pushed, key=lambda each: (each.site, each.number))
         self._pushed = []
-        most = most_clients(max(wire.size_bytes(each.message.content) for each in sent))
-        chunks = self._chunks([each.site for each in sent], min(most, self._shape.clients))
+        most = self._shape.clients
+        if not self._are_groups:
+            most = min(most, most_clients(max(wire.size_bytes(each.message.content) for each in sent)))
+        chunks = self._chunks([each.site for each in sent], most)
         self._players.give(parcels(sent, chunks, self._players.share))
         self._asked |= {each.number: each.message for each in sent}
 
     def _chunks(self, sites: Sequence[str], most: int) -> list[list[int]]:
         """Return the positions of these sites, chunk by chunk; a site that has several messages has them in one."""
-        groups = plan_groups({site: self._work[site] for site in sites}, replace(self._shape, clients=most))
-        return [[i for i, site in enumerate(sites) if site in set(group)] for group in groups]
+        at: dict[str, list[int]] = {}
+        for place, site in enumerate(sites):
+            at.setdefault(site, []).append(place)
+        groups = plan_groups({site: self._work[site] for site in at}, replace(self._shape, clients=most))
+        return [sorted(place for site in group for place in at[site]) for group in groups]
 
     def _reply(self, answered: Answered) -> tuple[str, Message] | None:
         """Return a reply under the id of what it answers; None for one that was there before."""

@@ -13,6 +13,8 @@ from client.recipe import recipe_of
 from client.scoring import score
 from client.steps import Setting, Step
 from client.training import Trained, set_training_mode, train
+from common.carried import carried_pair
+from common.lora_pairs import pairs_of
 from common.seeds import generator, integer_seed
 from common.state import Array
 from simulations.comparison import CENTRAL, alone_jobs, personalised_jobs
@@ -142,6 +144,30 @@ def test_a_personalised_job_starts_from_the_state_it_is_given(open_run: Open) ->
     assert set(found.outputs) == {"east"}
     assert found.trained == by_hand(sites, job, epochs=1)
     assert (found.outputs["east"] == scores(sites, "east")).all()
+
+
+def test_what_a_job_starts_from_may_carry_and_leaves_nothing_behind(open_run: Open) -> None:
+    """Beside the others of its group, and before the group that the same worker trains next."""
+    sites = open_run()
+    assert sites.engine is not None
+    rng, initial = np.random.default_rng(5), sites.bundle.initial
+    carried = {
+        carried_pair(pair).a: rng.normal(size=(3, initial[pair.a].shape[1])).astype(np.float32)
+        for pair in pairs_of(initial)
+    } | {
+        carried_pair(pair).b: rng.normal(size=(initial[pair.b].shape[0], 3)).astype(np.float32)
+        for pair in pairs_of(initial)
+    }
+    (job,) = personalised_jobs(sites.bundle.study, {"east": {**initial, **carried}})
+    plain = run(sites, LOCAL_JOB)
+    for jobs in ([job, LOCAL_JOB], [LOCAL_JOB]):
+        found = {result.name: result for result in run_jobs(sites, jobs, workers=1)}
+        assert near(found[LOCAL_JOB.name].trained, plain.trained)
+        if job in jobs:
+            alone = run(sites, job)  # which the model of all replicas now carries
+            assert near(found[job.name].trained, alone.trained)
+            np.testing.assert_allclose(found[job.name].outputs["east"], alone.outputs["east"], atol=1e-5)
+            assert np.abs(found[job.name].outputs["east"] - plain.outputs["east"]).max() > 1e-2
 
 
 def test_validation_rows_are_scored_where_that_is_asked(open_run: Open) -> None:

@@ -17,6 +17,7 @@ from simulations.engine.compute_dtype import hold_in_compute_dtype
 
 BF16 = Execution(precision="bf16")
 RECIPE = Recipe(learning_rate=2e-3, batch_size=4, epochs=1)
+DORA = "method='lora', rank=2, dora=true"
 METHODS = ("method='lora', rank=2", "method='prefix', virtual_tokens=3", "method='bitfit'", "method='bottleneck'")
 
 
@@ -67,6 +68,12 @@ def test_an_embedding_that_a_layer_shares_stays(open_bench: Callable[..., Workbe
     bench.model.add_module("tied", tied)
     hold_in_compute_dtype(bench, BF16)
     assert embedding.weight.dtype is tied.weight.dtype is torch.float32
+
+
+def test_norms_of_dora_s_weights_are_those_of_float32(open_bench: Callable[..., Workbench]) -> None:
+    bench = open_bench(f"peft={{{DORA}}}")
+    hold_in_compute_dtype(bench, BF16)
+    assert {dtype for *_, dtype in dtypes(bench)} == {torch.float32}
 
 
 def test_nothing_changes_in_fp32(opened: Callable[[], Workbench]) -> None:

@@ -107,6 +107,24 @@ def test_a_difference_of_one_client_is_found(make_study: Any, open_double: Open,
     assert trial(make_study(LORA), bench, sites, packs=False) is None
 
 
+def test_dropout_on_a_gpu_is_an_obstacle_and_none_is_not(make_study: Any, open_double: Open) -> None:
+    bench, gpu = open_double(LORA), Execution("cuda:0", "bf16")
+    assert "on a GPU dropout" in (known_obstacle(make_study(LORA), bench, gpu) or "")
+    assert known_obstacle(make_study(LORA), bench, CPU) is None
+    for module in bench.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    assert known_obstacle(make_study(LORA), bench, gpu) is None
+
+
+def test_a_layer_that_draws_of_itself_is_an_obstacle(make_study: Any, open_double: Open, sites: Any) -> None:
+    """It changes nothing here; in threads it would depend on who comes first."""
+    bench = open_double(LORA)
+    layer: Any = bench.model.get_submodule("base_model.model.encoder.layer.0.output.dense")
+    layer.register_forward_hook(lambda *_: torch.rand(1) and None)
+    assert "besides dropout" in (trial(make_study(LORA), bench, sites, packs=True) or "")
+
+
 @pytest.mark.parametrize("packs", [True, False])
 def test_frozen_layers_whose_rows_nobody_has_seen_yet_are_no_obstacle(
     packs: bool, make_study: Any, open_double: Open, sites: Any

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -39,6 +40,32 @@ def test_frozen_tensors_are_shared_and_trained_ones_are_not(bench: Workbench) ->
     for (name, one), (_, other) in zip(own, copy, strict=True):
         assert (one.data_ptr() != other.data_ptr()) == (id(one) in trained), name
         assert torch.equal(one, other)
+
+
+def test_a_replica_carries_nothing_of_the_model_s_and_what_it_carries_is_its_own(open_double: Any) -> None:
+    bench = open_double("peft={method='lora', rank=2}")
+    ids = {"input_ids": torch.tensor([[3, 5, 9]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
+
+    def says(found: Workbench) -> torch.Tensor:
+        found.model.eval()
+        with torch.no_grad():
+            return found.model(**ids).last_hidden_state.clone()
+
+    bench.write(bench.read())  # in float32, as a run's is
+    plain, state = says(bench), bench.read()
+    own = {n: a for n, a in state.items() if "lora_" in n}
+    carrying = {**state, **{f"carried.{name}": np.full_like(array, 0.5) for name, array in own.items()}}
+    bench.write(carrying)
+    carried = says(bench)
+    assert not torch.equal(plain, carried)
+    one, other = replica_of(bench).bench, replica_of(bench).bench
+    assert torch.equal(says(one), plain)
+    assert torch.equal(says(bench), carried)
+    one.write(carrying)
+    other.write(state)
+    assert torch.equal(says(one), carried)
+    assert torch.equal(says(other), plain)
+    assert torch.equal(says(bench), carried)
 
 
 def test_no_module_is_shared(bench: Workbench) -> None:
