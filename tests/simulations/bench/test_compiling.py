@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from client.execution import limited_threads
 from simulations.bench.compiling import measure_compiling
 from simulations.bench.pairs import pays_after
 
@@ -21,7 +22,7 @@ def test_one_of_two_models_is_compiled_block_by_block_for_any_shape(monkeypatch:
 
     monkeypatch.setattr(nn.Module, "compile", noted)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
-    with torch.compiler.set_stance("force_eager"):
+    with limited_threads(1), torch.compiler.set_stance("force_eager"):  # the loop sets threads for good
         found = measure_compiling(turns=2, study_name="quick")
     assert len({id(block) for block, _ in compiled}) == len(compiled) == 2  # the blocks of quick's model
     assert all(options == {"dynamic": True} for _, options in compiled)
