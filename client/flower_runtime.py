@@ -102,9 +102,9 @@ def _pulled(client: RuntimeHttpClient, is_given_up: Callable[[], bool]) -> Task:
             while wait([coming], timeout=_LOOK_S).not_done:
                 if is_given_up():
                     raise GivenUpError
-        except BaseException:
-            client.close()  # which ends the pull at its next request
-            raise
+        finally:
+            if not coming.done():
+                client.close()  # which ends the pull at its next request
     message, context, _, fab = coming.result()
     return Task(client, context, message, fab.content)
 
