@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.batches import count_steps, parts_of, shares_of, take, training_batches
-from client.dropout import DropoutStream, dropout_by
+from client.dropout import dropout_by, noise_by, stream_of
 from client.execution import Execution
 from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers, silence_frozen
@@ -70,7 +70,7 @@ def train(
     loop = _Loop.start(
         bench, examples, recipe, active=active, private=private, execution=execution, setting=setting, steps=steps
     )
-    dropout = dropout_by(DropoutStream(dropout_seed).noise, device=execution.device)
+    dropout = dropout_by(noise_by(stream_of(dropout_seed, device=execution.device)))
     with forked(execution, dropout_seed), dropout:
         for number, rows in enumerate(batches):
             step = loop.step(number, rows)

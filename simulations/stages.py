@@ -26,6 +26,7 @@ from simulations.comparison import alone_jobs, personalised_jobs
 from simulations.continuing.earlier import Beginning, read_inherited, write_beginning
 from simulations.crowd.disks import is_crowd
 from simulations.deadlines import without_deadlines
+from simulations.engine.own_dropout import with_own_dropout
 from simulations.engine.plan import AS_SUITS, Wanted
 from simulations.folder import RunFacts, RunFolder, new_run_name
 from simulations.jobs import Job, JobResult, run_jobs
@@ -58,6 +59,7 @@ def start(
         check_sites(sites, study)
         shared = None if beginning is None else beginning.shared
         base = base_folder(study, folder.scratch)
+        execution = with_own_dropout(execution, base, task_of(study.task).architecture)
         bundle, bench = open_prepared(
             with_sites(study, sites), base, folder.bundle, start=shared, attention=execution.attention
         )

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.batches import take, training_batches
-from client.dropout import DropoutStream, dropout_by
+from client.dropout import dropout_by, stream_of
 from client.execution import Execution
 from client.forward import pad_id, to_device
 from client.frozen_layers import FrozenLayers
 from client.optimizer import hyper_parameters
-from client.recipe import learning_rate
 from client.scoring import score
 from client.steps import Step
 from client.training import Trained, set_training_mode
@@ -31,7 +30,7 @@ from common.tasks import AnyExample
 from common.tasks._precision import widened
 from simulations.engine.adamw import GroupedAdamW, clip
 from simulations.engine.layout import Here, Layout
-from simulations.engine.members import Columns, Member, Numbers
+from simulations.engine.members import Columns, Member, Numbers, Rates, tensor_like
 from simulations.engine.packing import Packing
 from simulations.engine.streams import GroupedStreams
 
@@ -87,6 +86,7 @@ class _Loop:
     anchors: Tensor | None
     mu: Tensor
     optimizer: GroupedAdamW
+    rates: Rates
     here: Here
     streams: GroupedStreams
     packing: Packing | None
@@ -103,7 +103,7 @@ class _Loop:
         bench, active = replica.bench, members[0].active
         numbers = Numbers.of(members, bench, Columns.of(bench, active))
         here = Here(Layout(()))
-        streams = GroupedStreams([DropoutStream(m.dropout_seed) for m in members], here)
+        streams = GroupedStreams([stream_of(m.dropout_seed, device=execution.device) for m in members], here)
         frozen = FrozenLayers.of(bench, execution)
         return cls(
             replica=replica,
@@ -114,6 +114,7 @@ class _Loop:
             anchors=numbers.moving.clone() if any(m.recipe.proximal_mu for m in members) else None,
             mu=_proximal(members, numbers),
             optimizer=_optimizer(bench, members[0], numbers),
+            rates=Rates.of(members, numbers.moving),
             here=here,
             streams=streams,
             packing=_packing(bench, here, streams, frozen) if packs else None,
@@ -149,20 +150,18 @@ class _Loop:
         norms = gradients.norm(dim=1)
         if (bound := self.members[0].recipe.clip_norm) is not None:
             clip(gradients, norms, bound)
-        rates = [learning_rate(m.recipe, number, m.steps) for m in self.members[:clients]]
         before = values.clone() if any(m.update_norms for m in self.members) else None
-        self.optimizer.step(values, gradients, rates=values.new_tensor(rates), number=number + 1)
+        self.optimizer.step(values, gradients, rates=self.rates.there[number, :clients], number=number + 1)
         self.losses[:clients] += losses
         self.norms[:clients] += norms
         moved = None if before is None else (values - before).norm(dim=1)
-        self._tell(number, rates, losses, norms, moved)
+        self._tell(number, losses, norms, moved)
 
-    def _tell(self, number: int, rates: Sequence[float], losses: Tensor, norms: Tensor, moved: Tensor | None) -> None:
-        for client, rate in enumerate(rates):
-            member = self.members[client]
+    def _tell(self, number: int, losses: Tensor, norms: Tensor, moved: Tensor | None) -> None:
+        for client, member in enumerate(self.members[: len(losses)]):
             if member.after_step is not None:
                 far = moved[client] if moved is not None and member.update_norms else None
-                step = Step(number, rate, losses[client], norms[client], far)
+                step = Step(number, self.rates.by_step[number][client], losses[client], norms[client], far)
                 member.after_step(step, After(self, client))
 
     def _backward(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:
@@ -198,7 +197,7 @@ class _Loop:
         with ExitStack() as stack:
             if self.frozen is not None:  # first: rows that it does not know yet it computes alone, not packed
                 stack.enter_context(self.frozen.given(examples, pad_id=pad_id(self.replica.bench)))
-            stack.enter_context(dropout_by(self.streams.noise, device=self.execution.device))
+            stack.enter_context(dropout_by(self.streams.noise))
             if self.packing is not None:
                 stack.enter_context(self.packing.at_work())
             yield
@@ -243,7 +242,7 @@ def _batches(member: Member) -> Iterator[NDArray[np.int64]]:
 
 def _proximal(members: Sequence[Member], numbers: Numbers) -> Tensor:
     """Return FedProx' mu for each client and number, (clients, width); what nobody sent is tied to nothing."""
-    mu = numbers.moving.new_tensor([m.recipe.proximal_mu for m in members])[:, None]
+    mu = tensor_like([m.recipe.proximal_mu for m in members], numbers.moving)[:, None]
     tied = numbers.columns.marked(lambda name: float(name not in members[0].private), like=numbers.moving)
     return mu * tied
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Grouped(Tensor):
-    """Looks like one client's parameter; is `stacked` (clients, *shape), whose rows are in `parts` as well."""
+    """Looks like one client's parameter, without numbers; those are `stacked` (clients, *shape), its rows `parts`."""
 
     stacked: Tensor
     parts: Sequence[Tensor]
@@ -30,10 +30,17 @@ class Grouped(Tensor):
     @staticmethod
     def of(stacked: Tensor, here: Here, parts: Sequence[Tensor] | None = None) -> Grouped:
         """Return the clients' parameters as one; `here` says whose rows are where when it is used."""
-        found = torch.Tensor._make_subclass(Grouped, stacked[0].detach(), False)
+        found: Grouped = torch.Tensor._make_wrapper_subclass(
+            Grouped, stacked.shape[1:], dtype=stacked.dtype, device=stacked.device
+        )
         found.stacked, found.here = stacked, here
         found.parts = stacked.unbind() if parts is None else parts
         return found
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override] # a static method there
+        """Refuse: it has no numbers of its own, and a kernel that reads them was not handed over to us."""
+        raise CannotGroupError(f"{func} takes the clients' own parameters past torch's functions")
 
     @classmethod
     def __torch_function__(  # torch's own protocol

@@ -77,10 +77,15 @@ def block_of(lengths: Sequence[int], virtual: int) -> Block:
 
 @dataclass
 class Here:
-    """The batch that is in the model right now; blocks: of each client, while it is packed."""
+    """The batch that is in the model right now; blocks: of each client, while it is packed.
+
+    tokens: (tokens,) then, on the batch's device: where each is among the rows of all blocks, one after the other; None
+    where no row of theirs is padded.
+    """
 
     layout: Layout
     blocks: Sequence[Block] = ()
+    tokens: Tensor | None = None
 
     def sizes(self, tensor: Tensor) -> tuple[int, ...]:
         """Return how much of the leading axis is each client's, once (1, tokens, ...) is seen as (tokens, ...)."""

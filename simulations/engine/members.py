@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.batches import count_steps
-from client.recipe import Recipe
+from client.recipe import Recipe, learning_rate
 from client.steps import Step
 from common.state import AdapterState, Array
 from common.tasks import AnyExample
@@ -134,6 +134,31 @@ class Numbers:
             for name, (begin, shape) in columns.items()
         }
         return {name: found[name].detach().cpu().float().numpy().copy() for name in sorted(found)}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates of all steps, by step and client: numbers, and the same where the clients' numbers are.
+
+    Those of a client whose steps are over are never used.
+    """
+
+    by_step: Sequence[Sequence[float]]
+    there: Tensor
+
+    @staticmethod
+    def of(members: Sequence[Member], like: Tensor) -> Rates:
+        """Follow each member's schedule, as long as the longest training takes."""
+        steps = max(m.steps for m in members)
+        by_step = [[learning_rate(m.recipe, number, max(m.steps, 1)) for m in members] for number in range(steps)]
+        return Rates(by_step, tensor_like(by_step, like))
+
+
+def tensor_like(values: Sequence[object], like: Tensor) -> Tensor:
+    """Return values in the dtype and on the device of a tensor, without waiting for the device."""
+    import torch
+
+    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def _view(rows: Tensor, begin: int, shape: tuple[int, ...]) -> Tensor:

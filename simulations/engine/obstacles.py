@@ -55,34 +55,22 @@ def known_obstacle(study: Study, bench: Workbench, execution: Execution) -> str 
         return f"peft.method = {study.peft.method!r} prunes ranks by each client's gradients"
     if execution.precision == "fp16":
         return "in fp16 each client skips steps of its own"
-    if execution.device != "cpu" and _drops(bench):
-        return "on a GPU dropout is not drawn from a stream of each client's own"
     return None
-
-
-def _drops(bench: Workbench) -> bool:
-    from torch import nn
-
-    has_layer = any(isinstance(module, nn.Dropout) and module.p > 0 for module in bench.model.modules())
-    config = getattr(bench.model, "config", None)
-    return has_layer or bool(getattr(config, "attention_dropout", 0))
 
 
 def found_obstacle(
     study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], *, packs: bool
 ) -> str | None:
     """Return what a trial found to be in the way, or to come out otherwise; None where nothing is."""
-    import torch
-
     recipe = replace(recipe_of(study, round_number=1), steps=1, batch_size=max(TRIAL_ROWS))
     before = bench.read()
     state = _stirred(before)
     chosen = [name for name in sorted(sites) if len(sites[name].train)][: len(TRIAL_ROWS)]
     rows = {name: sites[name].train.examples[:n] for name, n in zip(chosen, TRIAL_ROWS, strict=False)}
-    drawn = torch.get_rng_state()
+    drawn = _drawn(execution)
     try:
         together = _together(bench, rows, recipe, state, execution, packs=packs)
-        if not torch.equal(drawn, torch.get_rng_state()):
+        if drawn != _drawn(execution):
             return "something besides dropout draws random numbers, which clients would share"
         alone = {name: _alone(bench, examples, recipe, execution, state) for name, examples in rows.items()}
     except CannotGroupError as error:
@@ -94,6 +82,16 @@ def found_obstacle(
     finally:
         bench.write(before)
     return None if all(_agree(together[n].trained, alone[n], execution) for n in rows) else "a trial came out otherwise"
+
+
+def _drawn(execution: Execution) -> list[bytes]:
+    """Return where torch's own generators are: that of the CPU, and that of a GPU."""
+    import torch
+
+    states = [torch.get_rng_state()]
+    if execution.device.startswith("cuda"):
+        states.append(torch.cuda.get_rng_state(execution.device))
+    return [state.numpy().tobytes() for state in states]
 
 
 def _stirred(state: AdapterState) -> AdapterState:

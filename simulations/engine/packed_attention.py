@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any  # transformers' caches and modules
 
 import numpy as np
@@ -62,6 +63,51 @@ class Prefix:
         return found.keys, found.values
 
 
+@dataclass
+class Rows:
+    """The clients' rows in a packed batch, each client's padded to its own longest; made once for all layers.
+
+    places: the way from packed tokens to those rows, of all clients one after the other, on the batch's device.
+    """
+
+    blocks: Sequence[Block]
+    places: Places
+    _added: dict[tuple[int, int, torch.dtype], Tensor] = field(default_factory=dict)
+
+    @staticmethod
+    def of(blocks: Sequence[Block], device: torch.device) -> Rows:
+        """Say where rows are on a device."""
+        there = np.concatenate([block.there().reshape(-1) for block in blocks])
+        return Rows(blocks, Places.of(there).to(device))
+
+    def by_client(self, packed: Tensor) -> list[Tensor]:
+        """Return (rows, heads, positions, width) of each client from (1, heads, tokens, width)."""
+        rows = take(packed[0].transpose(0, 1).reshape(packed.shape[2], -1), self.places)
+        parts = torch.split(rows, [block.rows * block.positions for block in self.blocks])
+        return [
+            part.reshape(block.rows, block.positions, packed.shape[1], -1).transpose(1, 2)
+            for part, block in zip(parts, self.blocks, strict=True)
+        ]
+
+    def masked(self, client: int, scores: Tensor) -> Tensor:
+        """Keep a client's rows from looking at their padding; scores: (rows, heads, queries, virtual + keys)."""
+        if self.blocks[client].places is None:
+            return scores
+        known = client, scores.shape[-1], scores.dtype
+        if known not in self._added:
+            self._added[known] = _added(self.blocks[client], scores)
+        return scores + self._added[known]
+
+
+def _added(block: Block, scores: Tensor) -> Tensor:
+    """Return (rows, 1, 1, virtual + keys): 0, or for padding the least number that there is."""
+    virtual = scores.shape[-1] - block.positions
+    seen = np.pad(block.there(), ((0, 0), (virtual, 0)), constant_values=True)
+    added = torch.zeros(seen.shape, dtype=scores.dtype)
+    added.masked_fill_(torch.from_numpy(~seen), torch.finfo(scores.dtype).min)
+    return added[:, None, None, :].to(scores.device, non_blocking=True)
+
+
 def attend(
     module: Any,
     query: Tensor,
@@ -76,46 +122,19 @@ def attend(
     packing = _AT_WORK.get()
     if key.shape[1] != query.shape[1] or getattr(module, "is_causal", False):
         raise CannotGroupError("attention that looks back only, or shares keys between heads, is not packed")
-    blocks, heads = packing.here.blocks, query.shape[1]
-    places = _block_places(blocks)
+    rows_of, heads = packing.rows, query.shape[1]
+    assert rows_of is not None  # packed before
     prefix = None if packing.prefix is None else packing.prefix.of(module.layer_idx)
-    own = [_by_client(each, blocks, places) for each in (query, key, value)]
+    own = [rows_of.by_client(each) for each in (query, key, value)]
     found, row = [], 0
-    for client, (block, q, k, v) in enumerate(zip(blocks, *own, strict=True)):
+    for client, (block, q, k, v) in enumerate(zip(rows_of.blocks, *own, strict=True)):
         rows, row = slice(row, row + block.rows), row + block.rows
         if prefix is not None:
             k, v = (torch.cat([p[rows].to(k.dtype), each], dim=2) for p, each in zip(prefix, (k, v), strict=True))
         scores = torch.matmul(q, k.transpose(2, 3)) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
-        weights = torch.softmax(_masked(scores, block), dim=-1)
+        weights = torch.softmax(rows_of.masked(client, scores), dim=-1)
         if dropout:
             weights = packing.streams.dropped(client, weights, dropout)
         found.append(torch.matmul(weights, v).transpose(1, 2).reshape(block.rows * block.positions, -1))
-    joined = take(torch.cat(found), places.inverse())
+    joined = take(torch.cat(found), rows_of.places.inverse())
     return joined.reshape(1, len(joined), heads, -1), None
-
-
-def _by_client(packed: Tensor, blocks: Sequence[Block], places: Places) -> list[Tensor]:
-    """Return (rows, heads, positions, width) of each client from (1, heads, tokens, width)."""
-    rows = take(packed[0].transpose(0, 1).reshape(packed.shape[2], -1), places)
-    parts = torch.split(rows, [block.rows * block.positions for block in blocks])
-    return [
-        part.reshape(block.rows, block.positions, packed.shape[1], -1).transpose(1, 2)
-        for part, block in zip(parts, blocks, strict=True)
-    ]
-
-
-def _masked(scores: Tensor, block: Block) -> Tensor:
-    """Keep the rows of a block from looking at their padding; scores: (rows, heads, queries, virtual + keys)."""
-    if block.places is None:
-        return scores
-    virtual = scores.shape[-1] - block.positions
-    seen = np.pad(block.there(), ((0, 0), (virtual, 0)), constant_values=True)
-    added = torch.zeros(seen.shape, dtype=scores.dtype).masked_fill_(
-        torch.from_numpy(~seen), torch.finfo(scores.dtype).min
-    )
-    return scores + added[:, None, None, :].to(scores.device)
-
-
-def _block_places(blocks: Sequence[Block]) -> Places:
-    """Return the way from packed tokens to each client's rows, padded to its own longest."""
-    return Places.of(np.concatenate([block.there().reshape(-1) for block in blocks]))

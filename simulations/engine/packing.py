@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from simulations.engine.layout import Here, block_of
-from simulations.engine.packed_attention import ATTENTION, Prefix, attending, registered
+from simulations.engine.packed_attention import ATTENTION, Prefix, Rows, attending, registered
 from simulations.engine.taking import Places, take
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Packing:
     """Packs what enters the first of `blocks`, and unpacks what leaves the last; `here` is told how.
 
-    base: the transformers model that they are of. prefix: what a method put in front of keys and values.
+    base: the transformers model that they are of. prefix: what a method put in front of keys and values. rows: the
+    clients' own in the batch that is packed.
     """
 
     here: Here
@@ -39,6 +40,7 @@ class Packing:
     base: nn.Module
     blocks: Sequence[nn.Module]
     prefix: Prefix | None = None
+    rows: Rows | None = None
     _places: Places | None = None
     _shape: tuple[int, ...] = ()
 
@@ -74,6 +76,8 @@ class Packing:
         virtual = padded.shape[1] - layout.positions
         self.here.blocks = [block_of(lengths, virtual) for lengths in layout.lengths]
         self._places = _padded_places(self.here.blocks, padded.shape[1]).to(padded.device)
+        self.rows = Rows.of(self.here.blocks, padded.device)
+        self.here.tokens = None if self.rows.places.changes_nothing else self.rows.places.back
         packed = take(padded.reshape(-1, padded.shape[-1]), self._places.inverse())[None]
         return ((packed, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": packed})
 
@@ -81,7 +85,7 @@ class Packing:
         packed: Tensor = output[0] if isinstance(output, tuple) else output
         assert self._places is not None  # packed before
         padded = take(packed[0], self._places).reshape(self._shape)
-        self.here.blocks = ()
+        self.rows, self.here.blocks, self.here.tokens = None, (), None
         return (padded, *output[1:]) if isinstance(output, tuple) else padded
 
 

@@ -1,7 +1,7 @@
 """Dropout of a grouped batch: each client's numbers are dropped as they would be if it were trained alone.
 
 A client's stream is asked for the shapes that its rows alone would have, padded to its own longest row; what the
-group's padding adds is kept, and what packing leaves out is left out.
+group's padding adds is kept, and what packing leaves out is left out. All is drawn where the batch is.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from client.dropout import DropoutStream, noise_of
+from client.dropout import DropoutStream, noise_by, noise_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,29 +29,30 @@ class GroupedStreams:
         """Return what a tensor of all clients' rows is multiplied by."""
         if self.here.is_packed(like):
             return noise_of(self._packed(like.shape[-1], p)[None], p, like)
-        return noise_of(self._padded(tuple(like.shape), p), p, like)
+        return noise_of(self._padded(like, p), p, like)
 
     def dropped(self, client: int, values: Tensor, p: float) -> Tensor:
-        """Return a tensor of one client's rows alone with some numbers dropped; a GPU drops them its own way."""
-        if values.device.type == "cpu":
-            return values * self.streams[client].noise(values, p)
-        from torch.nn.functional import dropout
+        """Return a tensor of one client's rows alone with some numbers dropped."""
+        return values * noise_by(self.streams[client])(values, p)
 
-        return dropout(values, p)
-
-    def _packed(self, width: int, p: float) -> NDArray[np.bool_]:
+    def _packed(self, width: int, p: float) -> Tensor:
         """Return (tokens, width)."""
-        parts = []
-        for stream, block in zip(self.streams, self.here.blocks, strict=False):
-            drawn = stream.kept((block.rows * block.positions, width), p)
-            parts.append(drawn if block.places is None else drawn[block.places])
-        return np.concatenate(parts)
+        import torch
 
-    def _padded(self, shape: tuple[int, ...], p: float) -> NDArray[np.bool_]:
-        kept = np.ones(shape, dtype=np.bool_)
+        kept = [
+            stream.kept((block.rows * block.positions, width), p)
+            for stream, block in zip(self.streams, self.here.blocks, strict=False)
+        ]
+        padded, tokens = torch.cat(kept), self.here.tokens
+        return padded if tokens is None else padded.index_select(0, tokens)
+
+    def _padded(self, like: Tensor, p: float) -> Tensor:
+        import torch
+
+        kept = torch.ones(like.shape, dtype=torch.bool, device=like.device)
         begin, layout = 0, self.here.layout
         for client, rows in enumerate(layout.rows):
-            own = alone(shape, layout, client)
+            own = alone(tuple(like.shape), layout, client)
             where = (slice(begin, begin + rows), *(slice(size) for size in own[1:]))
             kept[where] = self.streams[client].kept(own, p)
             begin += rows

@@ -36,11 +36,11 @@ class Places:
         return Places(self.back, self.index, self.empty_after, self.empty_before)
 
     def to(self, device: torch.device) -> Places:
-        """Return the same on a device."""
+        """Return the same on a device, without waiting for it."""
         if device.type == "cpu":
             return self
         own = ("index", "back", "empty_before", "empty_after")
-        return replace(self, **{name: getattr(self, name).to(device) for name in own})
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in own})
 
     @property
     def changes_nothing(self) -> bool:

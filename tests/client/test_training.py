@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from client.batches import training_batches
-from client.dropout import DropoutStream, dropout_by
+from client.dropout import CpuStream, dropout_by, noise_by
 from client.execution import Execution
 from client.recipe import Recipe
 from client.schedule import factor
@@ -88,7 +88,7 @@ def by_hand(bench: Workbench, recipe: Recipe, *, fused: bool = True, private: tu
     losses, gradients = [], []
     bench.model.train()
     bench.head.train()
-    with dropout_by(DropoutStream(DROPOUT).noise):
+    with dropout_by(noise_by(CpuStream(DROPOUT))):
         for step, index in enumerate(batches):
             at = (recipe.round_number - 1 + step / len(batches)) / recipe.rounds
             scale = factor(at, schedule=recipe.schedule, warmup_fraction=recipe.warmup_fraction)

@@ -150,7 +150,7 @@ def member_of() -> Callable[..., Member]:
         **recipe: Any,
     ) -> Member:
         rng = np.random.default_rng(100 + number)
-        state = {n: p.detach().numpy() + 0.02 * rng.normal(size=p.shape) for n, p in bench.parameters.items()}
+        state = {n: p.detach().cpu().numpy() + 0.02 * rng.normal(size=p.shape) for n, p in bench.parameters.items()}
         return Member(
             name=f"client-{number}",
             examples=examples,
@@ -183,6 +183,12 @@ def afresh(member: Member) -> Member:
 
 
 @pytest.fixture(scope="session")
+def beginning_again() -> Callable[[Member], Member]:
+    """`beginning_again(member)`: the client with its stream of batches at the beginning."""
+    return afresh
+
+
+@pytest.fixture(scope="session")
 def alone() -> Callable[..., Outcome]:
     """`alone(bench, member)`: what a hospital's training makes of a client."""
 
@@ -200,7 +206,7 @@ def alone() -> Callable[..., Outcome]:
                 rng=afresh(member).rng,
                 dropout_seed=member.dropout_seed,
             )
-        return Outcome({name: p.detach().numpy().copy() for name, p in bench.parameters.items()}, trained)
+        return Outcome({name: p.detach().cpu().numpy().copy() for name, p in bench.parameters.items()}, trained)
 
     return run
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from client.dropout import DropoutStream
+from client.dropout import CpuStream, noise_by
 from simulations.engine.layout import CannotGroupError, Here, Layout, block_of
-from simulations.engine.packed_attention import Prefix, attend, attending
+from simulations.engine.packed_attention import Prefix, Rows, attend, attending
 from simulations.engine.packing import Packing
 from simulations.engine.streams import GroupedStreams
 
@@ -41,8 +41,8 @@ def drawn(*shape: int, seed: int) -> Tensor:
 
 def packing_of(lengths: Sequence[Sequence[int]], prefix: Any = None) -> Packing:
     here = Here(Layout(tuple(tuple(each) for each in lengths)), [block_of(each, 0) for each in lengths])
-    streams = GroupedStreams([DropoutStream(client) for client in range(len(lengths))], here)
-    return Packing(here, streams, nn.Identity(), [], prefix)
+    streams = GroupedStreams([CpuStream(client) for client in range(len(lengths))], here)
+    return Packing(here, streams, nn.Identity(), [], prefix, Rows.of(here.blocks, torch.device("cpu")))
 
 
 def by_row(query: Tensor, key: Tensor, value: Tensor, noise: Tensor | float = 1.0) -> Tensor:
@@ -92,7 +92,8 @@ def test_dropout_of_weights_is_each_client_s_own(lengths: list[list[int]]) -> No
         found = attend(Layer(), query, key, value, None, dropout=0.4)[0]
     noises = []
     for client, each in enumerate(lengths):
-        whole = DropoutStream(client).noise(torch.ones(len(each), HEADS, max(each), max(each), dtype=query.dtype), 0.4)
+        ones = torch.ones(len(each), HEADS, max(each), max(each), dtype=query.dtype)
+        whole = noise_by(CpuStream(client))(ones, 0.4)
         noises += [whole[row, :, :size, :size] for row, size in enumerate(each)]
     parts = zip(*(torch.split(each[0], sizes, dim=1) for each in (query, key, value)), strict=True)
     expected = [by_row(q, k, v, noise) for (q, k, v), noise in zip(parts, noises, strict=True)]

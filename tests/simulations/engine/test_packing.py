@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from client.dropout import DropoutStream
+from client.dropout import CpuStream
 from common.peft_methods import _targets
 from common.tasks import Example
 from common.workbench import Workbench
@@ -26,7 +26,7 @@ Open = Callable[..., Workbench]
 
 def packing_of(bench: Workbench, lengths: Sequence[Sequence[int]]) -> Packing:
     here = Here(Layout(tuple(tuple(each) for each in lengths)))
-    streams = GroupedStreams([DropoutStream(client) for client in range(len(lengths))], here)
+    streams = GroupedStreams([CpuStream(client) for client in range(len(lengths))], here)
     return Packing(here, streams, base_of(bench), [block for _, block in _targets.blocks(bench.model)])
 
 
@@ -131,4 +131,6 @@ def test_afterwards_the_model_is_as_before(fails: bool, open_double: Open, examp
     assert base.config._attn_implementation == attention
     assert [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in bench.model.modules()] == hooks
     assert packing.here.blocks == ()
+    assert packing.here.tokens is None
+    assert packing.rows is None
     assert torch.equal(logits(bench, batch), before)

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from client.dropout import DropoutStream
+from client.dropout import CpuStream, noise_by
 from simulations.engine.layout import Here, Layout, block_of
+from simulations.engine.packed_attention import Rows
 from simulations.engine.streams import GroupedStreams, alone
 
 WIDTH, HEADS, P = 6, 2, 0.4
@@ -20,7 +20,7 @@ VIRTUAL = st.integers(0, 3)
 
 def grouped(lengths: Sequence[Sequence[int]]) -> GroupedStreams:
     here = Here(Layout(tuple(tuple(each) for each in lengths)))
-    return GroupedStreams([DropoutStream(client) for client in range(len(lengths))], here)
+    return GroupedStreams([CpuStream(client) for client in range(len(lengths))], here)
 
 
 def ones(*shape: int) -> Tensor:
@@ -31,12 +31,12 @@ def ones(*shape: int) -> Tensor:
 def test_padded_states_are_dropped_as_alone(lengths: list[list[int]], virtual: int) -> None:
     """Twice, since a stream that was asked for too much or too little the first time is elsewhere the second."""
     streams, longest = grouped(lengths), max(max(each) for each in lengths)
-    single = [DropoutStream(client) for client in range(len(lengths))]
+    single = [CpuStream(client) for client in range(len(lengths))]
     for _ in range(2):
         found = streams.noise(ones(sum(map(len, lengths)), virtual + longest, WIDTH), P)
         parts = torch.split(found, [len(each) for each in lengths])
         for part, stream, own in zip(parts, single, lengths, strict=True):
-            expected = stream.noise(ones(len(own), virtual + max(own), WIDTH), P)
+            expected = noise_by(stream)(ones(len(own), virtual + max(own), WIDTH), P)
             assert torch.equal(part[:, : virtual + max(own)], expected)
 
 
@@ -44,36 +44,38 @@ def test_padded_states_are_dropped_as_alone(lengths: list[list[int]], virtual: i
 def test_padded_attention_is_dropped_as_alone(lengths: list[list[int]], virtual: int, is_prefix: bool) -> None:
     """Virtual tokens of a prefix are keys only; those of a prompt are queries too."""
     streams, longest = grouped(lengths), max(max(each) for each in lengths)
-    single = [DropoutStream(client) for client in range(len(lengths))]
+    single = [CpuStream(client) for client in range(len(lengths))]
     before = 0 if is_prefix else virtual
     for _ in range(2):
         found = streams.noise(ones(sum(map(len, lengths)), HEADS, before + longest, virtual + longest), P)
         parts = torch.split(found, [len(each) for each in lengths])
         for part, stream, own in zip(parts, single, lengths, strict=True):
-            expected = stream.noise(ones(len(own), HEADS, before + max(own), virtual + max(own)), P)
+            expected = noise_by(stream)(ones(len(own), HEADS, before + max(own), virtual + max(own)), P)
             assert torch.equal(part[:, :, : before + max(own), : virtual + max(own)], expected)
 
 
 @given(LENGTHS)
 def test_pooled_rows_are_dropped_as_alone(lengths: list[list[int]]) -> None:
     streams = grouped(lengths)
-    single = [DropoutStream(client) for client in range(len(lengths))]
+    single = [CpuStream(client) for client in range(len(lengths))]
     for _ in range(2):
         parts = torch.split(streams.noise(ones(sum(map(len, lengths)), WIDTH), P), [len(each) for each in lengths])
         for part, stream in zip(parts, single, strict=True):
-            assert torch.equal(part, stream.noise(ones(len(part), WIDTH), P))
+            assert torch.equal(part, noise_by(stream)(ones(len(part), WIDTH), P))
 
 
 @given(LENGTHS, VIRTUAL)
 def test_packed_rows_are_dropped_as_alone_without_their_padding(lengths: list[list[int]], virtual: int) -> None:
     streams = grouped(lengths)
     streams.here.blocks = blocks = [block_of(each, virtual) for each in lengths]
-    single = [DropoutStream(client) for client in range(len(lengths))]
+    places = Rows.of(blocks, torch.device("cpu")).places
+    streams.here.tokens = None if places.changes_nothing else places.back
+    single = [CpuStream(client) for client in range(len(lengths))]
     for _ in range(2):
         found = streams.noise(ones(1, sum(block.tokens for block in blocks), WIDTH), P)
         parts = torch.split(found, [block.tokens for block in blocks], dim=1)
         for part, stream, block in zip(parts, single, blocks, strict=True):
-            whole = stream.noise(ones(block.rows, block.positions, WIDTH), P)
+            whole = noise_by(stream)(ones(block.rows, block.positions, WIDTH), P)
             assert torch.equal(part[0], whole[torch.from_numpy(block.there())])
 
 
@@ -90,7 +92,7 @@ def test_clients_that_have_ended_are_not_asked() -> None:
     streams = grouped([[3], [5], [2]])
     streams.here.layout = Layout(((3,), (5,)))
     streams.noise(ones(2, 5, WIDTH), P)
-    assert np.array_equal(streams.streams[2].kept((8,), P), DropoutStream(2).kept((8,), P))
+    assert torch.equal(streams.streams[2].kept((8,), P), CpuStream(2).kept((8,), P))
 
 
 @pytest.mark.parametrize(
