@@ -1,5 +1,6 @@
 """How many clients a group takes: by hand, and against what a step really keeps."""
 
+import gc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -106,3 +107,17 @@ def test_measuring_leaves_no_trace(open_double: Callable[..., Workbench]) -> Non
 
 def test_this_machine_has_some_memory() -> None:
     assert 2**20 < free_bytes("cpu") < 2**50
+
+
+def test_nothing_of_the_measured_step_is_kept(open_bench: Callable[..., Workbench]) -> None:
+    """Nodes that hold their own output as it is, such as a softmax's, would keep the whole step for ever."""
+    bench = open_bench("peft={method='prefix', virtual_tokens=3}")
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    step_bytes(bench, examples(2, 9), CPU)
+    before = tensors()
+    step_bytes(bench, examples(2, 9), CPU)
+    assert tensors() == before
