@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.execution import Execution
 from client.recipe import Recipe, recipe_of
@@ -38,6 +39,9 @@ FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 """What code raises that was written for padded rows and one client's tensors, where it meets others."""
 TOLERANCE: Mapping[str, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 5e-2}
 """Of loss and gradient norm, relative: sums that are rounded otherwise stay far below, a wrong gradient far above."""
+SAME_WAY = 0.8
+"""Cosine of the first steps' directions, at least. AdamW's first step is nearly a sign: gradients that are 0 but for
+rounding go either way."""
 
 
 def known_obstacle(study: Study, bench: Workbench, execution: Execution) -> str | None:
@@ -73,6 +77,7 @@ def found_obstacle(
         if drawn != _drawn(execution):
             return "something besides dropout draws random numbers, which clients would share"
         alone = {name: _alone(bench, examples, recipe, execution, state) for name, examples in rows.items()}
+        agree = all(_agree(together[name], alone[name], state, execution) for name in rows)
     except CannotGroupError as error:
         return str(error)
     except RefusedError:
@@ -81,7 +86,7 @@ def found_obstacle(
         return f"a trial failed ({type(error).__name__})"
     finally:
         bench.write(before)
-    return None if all(_agree(together[n].trained, alone[n], execution) for n in rows) else "a trial came out otherwise"
+    return None if agree else "a trial came out otherwise"
 
 
 def _drawn(execution: Execution) -> list[bytes]:
@@ -117,15 +122,29 @@ def _together(
 
 def _alone(
     bench: Workbench, examples: Sequence[AnyExample], recipe: Recipe, execution: Execution, state: AdapterState
-) -> Trained:
+) -> GroupTrained:
     bench.write(state)
     rng, active = np.random.default_rng(0), frozenset(bench.parameters)
-    return train(bench, examples, recipe, active=active, execution=execution, rng=rng, dropout_seed=0)
+    trained = train(bench, examples, recipe, active=active, execution=execution, rng=rng, dropout_seed=0)
+    return GroupTrained(trained, bench.read())
 
 
-def _agree(one: Trained | None, other: Trained, execution: Execution) -> bool:
-    if one is None or one.gradient_norm is None or other.gradient_norm is None:
-        return False
+def _agree(one: GroupTrained, other: GroupTrained, before: AdapterState, execution: Execution) -> bool:
+    """Whether loss and gradient are as large, and led the same way; and no tensor moved that no loss reaches."""
     near = TOLERANCE[execution.precision]
-    pairs = ((one.loss, other.loss), (one.gradient_norm, other.gradient_norm))
-    return all(math.isclose(a, b, rel_tol=near, abs_tol=near * near) for a, b in pairs)
+    pairs = zip(_measured(one.trained), _measured(other.trained), strict=False)
+    if not all(math.isclose(a, b, rel_tol=near, abs_tol=near * near) for a, b in pairs):
+        return False
+    if any(_moves(one, before, [name]).any() != _moves(other, before, [name]).any() for name in before):
+        return False
+    mine, theirs = (_moves(each, before, list(before)) for each in (one, other))
+    return bool(mine @ theirs >= SAME_WAY * np.linalg.norm(mine) * np.linalg.norm(theirs))
+
+
+def _measured(trained: Trained | None) -> tuple[float, ...]:
+    """Return what is compared; where training diverged, what is near to nothing."""
+    return (math.nan,) if trained is None else (trained.loss, trained.gradient_norm or 0.0)
+
+
+def _moves(trained: GroupTrained, before: AdapterState, names: Sequence[str]) -> NDArray[np.float64]:
+    return np.concatenate([np.subtract(trained.state[name], before[name], dtype=np.float64).ravel() for name in names])

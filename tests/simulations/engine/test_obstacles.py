@@ -107,6 +107,34 @@ def test_a_difference_of_one_client_is_found(make_study: Any, open_double: Open,
     assert trial(make_study(LORA), bench, sites, packs=False) is None
 
 
+def test_a_gradient_of_the_right_length_that_points_elsewhere_is_found(
+    make_study: Any, open_double: Open, sites: Any
+) -> None:
+    """Below the head it is turned round where there are more rows than one client has in the trial."""
+    bench = open_double(LORA)
+
+    def turned(_: Any, args: Any) -> Any:
+        return (2 * args[0].detach() - args[0],) if len(args[0]) > 2 else args
+
+    handle = bench.head.register_forward_pre_hook(turned)
+    assert trial(make_study(LORA), bench, sites, packs=False) == "a trial came out otherwise"
+    handle.remove()
+    assert trial(make_study(LORA), bench, sites, packs=False) is None
+
+
+@pytest.mark.parametrize(("decay", "expected"), [(0.0, None), (0.1, "a trial came out otherwise")])
+def test_a_tensor_that_no_loss_reaches_is_an_obstacle_where_it_would_decay(
+    decay: float, expected: str | None, make_study: Any, open_double: Open, sites: Any
+) -> None:
+    """Alone an optimizer leaves it be; in a group it cannot be told from one whose gradient is 0."""
+    bottleneck = "peft={method='bottleneck', reduction=4}"
+    bench = open_double(bottleneck)
+    up: Any = bench.model.get_submodule("encoder.layer.0.output.dense.bottleneck.up")
+    up.register_forward_hook(lambda *given: given[-1].detach() * 0)
+    study = make_study(bottleneck, f"training.weight_decay={decay}")
+    assert trial(study, bench, sites, packs=False) == expected
+
+
 def test_nothing_is_in_the_way_of_dropout_on_a_gpu(make_study: Any, open_double: Open) -> None:
     assert known_obstacle(make_study(LORA), open_double(LORA), Execution("cuda:0", "bf16")) is None
 
