@@ -18,8 +18,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from client.dropout import GeneratorStream
 from client.execution import Execution
+from client.site_rows import SiteRows, SplitRows
 from common.workbench import Workbench
 from simulations.engine.group import train_group
+from simulations.engine.obstacles import found_obstacle
 from simulations.engine.replica import replica_of
 
 NAME = "meta"
@@ -111,12 +113,11 @@ Open = Callable[..., Workbench]
 METHODS = {
     "lora": "method='lora', rank=4, dropout=0.2",
     "ia3": "method='ia3'",
-    "bitfit": "method='bitfit'",
     "prefix": "method='prefix', virtual_tokens=3",
     "prompt": "method='prompt', virtual_tokens=3",
     "bottleneck": "method='bottleneck', reduction=4",
     "head": "method='head'",
-    "last-layers": "method='last-layers', layers=1",
+    "above frozen layers": "method='last-layers', layers=1",
 }
 BOTH_WAYS = pytest.mark.parametrize("packs", [True, False], ids=["packed", "padded"])
 
@@ -149,8 +150,9 @@ def test_the_device_takes_no_tensor_of_the_cpu() -> None:
 def test_clients_in_a_group_are_what_they_are_alone(
     method: str, packs: bool, open_double: Open, some_members: Any, alone: Any, beginning_again: Any
 ) -> None:
-    bench = open_double(f"peft={{{METHODS[method]}}}").to(NAME)
-    members = some_members(bench)
+    frozen = ("training.frozen_dropout=false",) if "frozen" in method else ()
+    bench = open_double(f"peft={{{METHODS[method]}}}", *frozen).to(NAME)
+    members = some_members(bench, clients=3)
     expected = {member.name: alone(bench, member, PAPER) for member in members}
     found = train_group(replica_of(bench), [beginning_again(member) for member in members], PAPER, packs=packs)
     for member in members:
@@ -158,3 +160,12 @@ def test_clients_in_a_group_are_what_they_are_alone(
         for name, array in found[member.name].state.items():
             np.testing.assert_allclose(array, numbers[name].astype(np.float32), rtol=1e-6, atol=1e-8, err_msg=name)
         assert max(np.abs(numbers[name] - member.state[name]).max() for name in numbers) > 1e-4
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_trial_finds_nothing_in_the_way(packs: bool, make_study: Any, open_double: Open, made_texts: Any) -> None:
+    lora = "peft={method='lora', rank=2, dropout=0.2}"
+    rows = [SplitRows(made_texts(each), [], []) for each in ([9, 4, 12], [5, 3])]  # type: ignore[arg-type]
+    sites = {str(number): SiteRows(each, rows[0], rows[0]) for number, each in enumerate(rows)}
+    bench = open_double(lora).to(NAME)
+    assert found_obstacle(make_study(lora), bench, PAPER, sites, packs=packs) is None
