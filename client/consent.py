@@ -98,10 +98,13 @@ def _may_carry(carried: AdapterState, declared: Foreseen) -> bool:
 
 def _check_adapter(request: Request, bundle: Bundle) -> None:
     """The tensors must be the schema's at the plan's rank, and those of round 1 the bundle's own."""
-    try:
-        check_adapter(request.shared, received_schema(bundle.schema, request.plan))
-    except SchemaError:
-        raise RefusedError("WRONG_ADAPTER") from None
+    received = received_schema(bundle.schema, request.plan)
+    if received.digest not in request.fits:
+        try:
+            check_adapter(request.shared, received)
+        except SchemaError:
+            raise RefusedError("WRONG_ADAPTER") from None
+        request.fits.add(received.digest)
     if request.kind == "train" and request.round == 1:
         initial = sliced(bundle.initial, request.plan.rank)
         own, _ = split_carried(request.shared)

@@ -146,7 +146,7 @@ class Gate:
 
     def note_refusal(self, request: AskedQuestion, reason: str) -> None:
         """Write down that a request was refused before there was anything to release."""
-        self.journal.append(replace(refusal_entry(self.site, request, reason), policy=self.policy.digest))
+        self.journal.append(_entry(self.site, request, "refused", reason=reason, policy=self.policy.digest))
 
     def note_repetition(self, answer: Answer, request: Request) -> None:
         """Write down that an earlier answer leaves once more."""
@@ -156,7 +156,7 @@ class Gate:
             self.journal.append(self._entry(request, "repeated", answer))
 
     def _entry(self, request: Request, decision: Decision, reply: Reply) -> Entry:
-        return replace(_entry(self.site, request, decision, reply=reply), policy=self.policy.digest)
+        return _entry(self.site, request, decision, reply=reply, policy=self.policy.digest)
 
 
 def refusal_entry(site: str, asked: AskedQuestion, reason: str) -> Entry:
@@ -189,7 +189,13 @@ def size_of(reply: Reply) -> int:
 
 
 def _entry(
-    site: str, request: AskedQuestion, decision: Decision, *, reason: str | None = None, reply: Reply | None = None
+    site: str,
+    request: AskedQuestion,
+    decision: Decision,
+    *,
+    reason: str | None = None,
+    reply: Reply | None = None,
+    policy: str | None = None,
 ) -> Entry:
     """`digest` is over everything that leaves: tensors, counts, figures, metrics and histograms."""
     evaluations = reply.evaluations if reply else {}
@@ -207,6 +213,7 @@ def _entry(
         metrics=sorted({f"{split} {name}" for split, e in evaluations.items() for name in _told(e)}),
         histograms=sorted(split for split, e in evaluations.items() if e.summary is not None),
         examples=reply.examples if reply else None,
+        policy=policy,
     )
 
 
@@ -229,7 +236,8 @@ def _not_let_out(reply: Reply, update: AdapterState, policy: Policy) -> Objectio
         return Objection(f"update norm over {policy.max_update_norm}")
     if not all(policy.lets_out(name) for name in update):
         return Objection("a tensor that the policy does not let out")
-    unknown = any(set(m) - set(metric_names()) for e in reply.evaluations.values() for m in _all_metrics(e))
+    known = frozenset(metric_names())
+    unknown = any(m.keys() - known for e in reply.evaluations.values() for m in _all_metrics(e))
     return Objection("a metric that nobody knows") if unknown else None
 
 

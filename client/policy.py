@@ -5,6 +5,7 @@ import stat
 import tomllib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -114,11 +115,17 @@ class Policy(BaseModel):
     @property
     def digest(self) -> str:
         """Digest of every rule: an approval records under which policy it was given."""
-        return digest_json(self.model_dump(mode="json"))
+        return _digest_of(self)
 
     def lets_out(self, tensor: str) -> bool:
         """Whether a tensor of this name may leave."""
         return any(fnmatchcase(tensor, pattern) for pattern in self.tensors)
+
+
+@lru_cache(maxsize=1 << 4)
+def _digest_of(policy: Policy) -> str:
+    """Every entry of a journal says it, and the policy is the same for years."""
+    return digest_json(policy.model_dump(mode="json"))
 
 
 def _check_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:

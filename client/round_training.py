@@ -13,10 +13,13 @@ from client.regulariser import regularisers_of
 from client.steps import Setting
 from client.tail_penalty import tail_penalties
 from client.training import Trained, train
+from common.bundle import Bundle
+from common.protocol import Request, asked_schema
 from common.seeds import generator, integer_seed
 from common.state import AdapterState
 from common.study_regulariser import RegulariserSection
 from common.tasks import AnyExample
+from common.unfreezing import matching, patterns_in
 from common.workbench import Workbench
 
 
@@ -38,6 +41,13 @@ class RoundWork:
     initial: AdapterState
     rank: int | None = None
     extra: Mapping[str, float] = field(default_factory=dict)
+
+
+def trained_names(bundle: Bundle, request: Request) -> frozenset[str]:
+    """Return the names of the tensors that a request to train has a site train: of those it keeps, the unfrozen."""
+    asked = asked_schema(bundle.schema, request.kind, request.plan).names
+    unfrozen = patterns_in(bundle.study.training.unfreeze, request.round)
+    return frozenset({*asked, *matching(bundle.schema.private.names, unfrozen)})
 
 
 def train_round(

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from client.ledger import Ledger
 from client.out_of_memory import told_when_out_of_memory
 from client.private_reply import hidden
 from client.recipe import recipe_of
-from client.round_training import RoundWork
+from client.round_training import RoundWork, trained_names
 from client.round_update import update_of
 from client.shield import Shield
 from client.site_rows import SiteRows
@@ -34,17 +33,15 @@ from client.store import NOTHING, Kept, Store
 from client.team import Team
 from client.training import Trained
 from common.bundle import Bundle
-from common.compressing import compression_of
 from common.compression import Compression
 from common.errors import NotFiniteError, RefusedError
 from common.labels import rarest
 from common.metrics.classes import ClassMeasure
 from common.protocol import PASSING_REASONS, Answer, Refusal, Reply, Request, Split, SplitEvaluation, asked_schema
 from common.rank_slices import as_at_rank, padded
-from common.seeds import generator
+from common.seeds import generator, undrawn
 from common.site_evidence import SiteEvidence
 from common.state import AdapterSchema, AdapterState, Array
-from common.unfreezing import matching, patterns_in
 from common.workbench import Workbench
 
 VALIDATION_RESAMPLES = 200
@@ -82,10 +79,10 @@ class Trainer:
         """The whole adapter of the study."""
         return self.bundle.schema
 
-    @cached_property
+    @property
     def compression(self) -> Compression:
-        """How the study has updates compressed."""
-        return compression_of(self.bundle.study.compression)
+        """How the study has updates compressed: what the gate expects."""
+        return self.gate.compression
 
     def answer(self, request: Request) -> Answer:
         """Return a gated reply, the same bytes for the same request, or a refusal with a fixed word."""
@@ -211,11 +208,14 @@ class Trainer:
     def _compressed(
         self, update: AdapterState, left_out: AdapterState, request: Request
     ) -> tuple[AdapterState, AdapterState]:
-        rng = generator(request.seed, round_number=request.round, site=self.name, purpose="compression")
+        rng = self._rng(request, "compression") if self.compression.draws else undrawn()
         try:
             return self.compression.compress(update, left_out, rng)
         except NotFiniteError:
             raise RefusedError("TRAINING_DIVERGED") from None
+
+    def _rng(self, request: Request, purpose: str) -> np.random.Generator:
+        return generator(request.seed, round_number=request.round, site=self.name, purpose=purpose)
 
     def _rarest(self, request: Request) -> Mapping[Split, int]:
         parts = {split: self.rows.part(split) for split in request.splits}
@@ -246,14 +246,13 @@ class Trainer:
 
     def round_work(self, request: Request) -> RoundWork:
         """Return what a request to train asks for."""
-        study, private = self.bundle.study, self.schema.private.names
-        unfrozen = matching(private, patterns_in(study.training.unfreeze, request.round))
+        study = self.bundle.study
         return RoundWork(
             site=self.name,
             seed=request.seed,
             recipe=recipe_of(study, round_number=request.round, proximal_mu=request.plan.proximal_mu),
-            active=frozenset({*self._asked(request), *unfrozen}),
-            private=private,
+            active=trained_names(self.bundle, request),
+            private=self.schema.private.names,
             regulariser=study.training.regulariser,
             initial=as_at_rank(self.bundle.initial, self.schema, request.plan.rank),
             rank=request.plan.rank,
@@ -273,13 +272,9 @@ class Trainer:
         if split == "test":
             self.store.save_test_scores(request.run, outputs)
         wanted = self.bundle.study.evaluation.resamples
-        scores = measure.evaluate(
-            outputs,
-            part.labels,
-            part.patients,
-            resamples=wanted if split == "test" else min(wanted, VALIDATION_RESAMPLES),
-            rng=generator(request.seed, round_number=request.round, site=self.name, purpose=f"bootstrap {split}"),
-        )
+        resamples = wanted if split == "test" else min(wanted, VALIDATION_RESAMPLES)
+        rng = self._rng(request, f"bootstrap {split}") if resamples else undrawn()
+        scores = measure.evaluate(outputs, part.labels, part.patients, resamples=resamples, rng=rng)
         evidence = self._evidence(outputs, request) if split == "test" and self._tells_more else None
         return SplitEvaluation(scores, measure.summary(outputs, part.labels, part.patients), evidence)
 

@@ -51,8 +51,9 @@ def check_carried(carried: Mapping[str, Array], schema: AdapterSchema) -> None:
     Raises:
         SchemaError: it does not. NotFiniteError: a value is not finite.
     """
+    if not carried:
+        return
     own = {pair.layer: pair for pair in pairs_of(schema.names)}
-    shapes = {spec.name: spec.shape for spec in schema.tensors}
     pairs = pairs_of(carried)
     if len(carried) != 2 * len(pairs):
         raise SchemaError("what is carried is not all pairs of factors")
@@ -60,7 +61,9 @@ def check_carried(carried: Mapping[str, Array], schema: AdapterSchema) -> None:
         layer = own.get(pair.layer.removeprefix(CARRIED))
         if layer is None:
             raise SchemaError(f"{pair.layer!r} is beside no pair of the adapter")
-        _check_pair(carried[pair.a], carried[pair.b], a=shapes[layer.a], b=shapes[layer.b], name=pair.layer)
+        _check_pair(
+            carried[pair.a], carried[pair.b], a=schema.shapes[layer.a], b=schema.shapes[layer.b], name=pair.layer
+        )
 
 
 def _check_pair(found_a: Array, found_b: Array, *, a: tuple[int, ...], b: tuple[int, ...], name: str) -> None:

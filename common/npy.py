@@ -5,6 +5,8 @@ claim 4 TB. Here the reader knows what has to come, so it compares the header an
 1.0 (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html): `numpy.load` reads what `encode` writes.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from common.errors import SchemaError
@@ -14,8 +16,9 @@ HEADER_BYTES = 128
 _PREFIX = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
 
 
+@lru_cache(maxsize=1 << 10)
 def header(dtype: str, size: int) -> bytes:
-    """Return the npy header of a little-endian array of shape `(size,)`.
+    """Return the npy header of a little-endian array of shape `(size,)`; the same come again with every message.
 
     >>> header("float32", 3)[10:68]
     b"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), } "
@@ -44,5 +47,6 @@ def decode(content: bytes, *, dtype: str, size: int) -> Array:
     return np.frombuffer(content, _wire_dtype(dtype), offset=HEADER_BYTES).astype(dtype, copy=False)
 
 
+@lru_cache(maxsize=1 << 6)
 def _wire_dtype(dtype: str) -> np.dtype[np.generic]:
     return np.dtype(dtype).newbyteorder("<")

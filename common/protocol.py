@@ -110,6 +110,11 @@ class Request:
     shared: AdapterState
 
     @cached_property
+    def fits(self) -> set[str]:
+        """Digests of the schemas that `shared` was found to be of, by whoever looked: one object may ask many sites."""
+        return set()
+
+    @cached_property
     def digest(self) -> str:
         """Digest of everything in the request: a site answers one question per round."""
         head = [self.kind, self.run, self.round, self.seed, self.study, self.schema, self.plan.to_json()]

@@ -59,8 +59,7 @@ def tail_start(rank: int, share: float) -> int:
 
 def padded(state: AdapterState, schema: AdapterSchema) -> dict[str, Array]:
     """Return the state in the shapes of `schema`, with zeros where a site's rank ends."""
-    shapes = {spec.name: spec.shape for spec in schema.tensors}
-    return {name: _filled(array, shapes.get(name, array.shape)) for name, array in state.items()}
+    return {name: _filled(array, schema.shapes.get(name, array.shape)) for name, array in state.items()}
 
 
 def _axes(names: Mapping[str, object] | tuple[str, ...]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Every random number of a run comes from here: one stream per (seed, round, site, purpose)."""
 
 import hashlib
+from functools import cache
 
 import numpy as np
 
@@ -20,6 +21,12 @@ def generator(seed: int, *, round_number: int = 0, site: str = "", purpose: str)
     (True, False)
     """
     return np.random.default_rng(seed_sequence(seed, round_number=round_number, site=site, purpose=purpose))
+
+
+@cache
+def undrawn() -> np.random.Generator:
+    """Return the generator for what asks for one and draws nothing: a fresh one costs more than metrics of few rows."""
+    return generator(0, purpose="nothing")
 
 
 def integer_seed(seed: int, *, round_number: int = 0, site: str = "", purpose: str) -> int:

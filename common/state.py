@@ -142,22 +142,45 @@ class AdapterSchema:
             SchemaError: it has not.
             NotFiniteError: it has, but for values that are not finite.
         """
+        self._check_form(state)
+        if self.size > _PIECE or not _are_finite(self.pack(state)):
+            self._check_finite(state)
+
+    def pack_checked(self, state: AdapterState) -> dict[str, Array]:
+        """Return `pack` of a state after `check` of it, with its errors."""
+        self._check_form(state)
+        flat = self.pack(state)
+        if not _are_finite(flat):
+            self._check_finite(state)
+        return flat
+
+    def _check_form(self, state: AdapterState) -> None:
         if state.keys() != self._name_set:
             check_names(self.names, state)
-        for spec in self.tensors:
-            array = state[spec.name]
-            if array.shape != spec.shape or array.dtype != spec.numpy_dtype:
-                found, wanted = f"{array.dtype.name}{list(array.shape)}", f"{spec.dtype}{list(spec.shape)}"
-                raise SchemaError(f"{spec.name!r} is {found}, the schema says {wanted}")
-        if self.size <= _PIECE and self._is_finite(state):
-            return
+        for name, shape, dtype in self._forms:
+            array = state[name]
+            if array.shape != shape or array.dtype != dtype:
+                found, wanted = f"{array.dtype.name}{list(array.shape)}", f"{dtype.name}{list(shape)}"
+                raise SchemaError(f"{name!r} is {found}, the schema says {wanted}")
+
+    def _check_finite(self, state: AdapterState) -> None:
         for name in self.names:
             if not is_finite(state[name]):
                 raise NotFiniteError(f"{name!r} has values that are not finite")
 
-    def _is_finite(self, state: AdapterState) -> bool:
-        """Whether all small tensors together are finite: looking at each costs more than the numbers do."""
-        return all(bool(np.isfinite(flat).all()) for flat in self.pack(state).values())
+    @cached_property
+    def _forms(self) -> tuple[tuple[str, tuple[int, ...], "np.dtype[np.generic]"], ...]:
+        return tuple((spec.name, spec.shape, spec.numpy_dtype) for spec in self.tensors)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of each tensor."""
+        return {spec.name: spec.shape for spec in self.tensors}
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """Number of elements of each dtype: the lengths of what `pack` makes."""
+        return {dtype: sum(spec.size for spec in specs) for dtype, specs in self._by_dtype.items()}
 
     @cached_property
     def _name_set(self) -> frozenset[str]:
@@ -182,10 +205,13 @@ class AdapterSchema:
         """Undo `pack`: check dtypes and lengths, then split. The tensors are views of the flat arrays."""
         if set(flat) != set(self._by_dtype):
             raise SchemaError(f"packed dtypes are {sorted(flat)}, the schema has {sorted(self._by_dtype)}")
-        state: dict[str, Array] = {}
-        for dtype, specs in self._by_dtype.items():
-            state.update(_split(flat[dtype], dtype, specs))
-        return {name: state[name] for name in self.names}
+        for dtype, size in self.sizes.items():
+            _check_flat(flat[dtype], dtype, size)
+        return {name: flat[dtype][start:end].reshape(self.shapes[name]) for name, dtype, start, end in self._views}
+
+    @cached_property
+    def _views(self) -> tuple[tuple[str, str, int, int], ...]:
+        return tuple((name, *self.places[name]) for name in self.names)
 
     @cached_property
     def _by_dtype(self) -> dict[str, list[TensorSpec]]:
@@ -199,12 +225,14 @@ def _group_of(name: str, private: Sequence[str]) -> Group:
     return "private" if any(fnmatchcase(name, pattern) for pattern in private) else "shared"
 
 
-def _split(flat: Array, dtype: str, specs: Sequence[TensorSpec]) -> dict[str, Array]:
-    expected = sum(t.size for t in specs)
+def _are_finite(flat: Mapping[str, Array]) -> bool:
+    """Whether small tensors together are finite: looking at each costs more than the numbers do."""
+    return all(map(is_finite, flat.values()))
+
+
+def _check_flat(flat: Array, dtype: str, expected: int) -> None:
     if flat.dtype != np.dtype(dtype) or flat.shape != (expected,):
         raise SchemaError(f"packed array is {flat.dtype.name}{list(flat.shape)}, the schema says {dtype}[{expected}]")
-    ends = np.cumsum([t.size for t in specs])
-    return {t.name: flat[end - t.size : end].reshape(t.shape) for t, end in zip(specs, ends, strict=True)}
 
 
 def check_names(expected: Iterable[str], state: AdapterState) -> None:

@@ -104,10 +104,10 @@ def encode_answer(answer: Answer, asked: AdapterSchema) -> RecordDict:
         if answer.reason not in REASONS:
             raise SchemaError("the site refuses with a word that is not in the list of reasons")
         return RecordDict({_HEAD: _text({"answer": answers.to_json(answer), "schema": None, "extra": []})})
-    asked.check(answer.update)
+    update = _record(asked.pack_checked(answer.update))
     extra = AdapterSchema.of(answer.extra)
     head = {"answer": answers.to_json(answer), "schema": asked.digest, "extra": extra.to_json()}
-    packed = {_UPDATE: _pack(answer.update, asked), _EXTRA: _pack(answer.extra, extra)}
+    packed = {_UPDATE: update, _EXTRA: _pack(answer.extra, extra)}
     # Each record is a request more to the SuperLink on either side, so that an empty one is left out.
     return RecordDict({_HEAD: _text(head), **{name: record for name, record in packed.items() if record}})
 
@@ -206,7 +206,10 @@ def _record_bytes(record: object) -> int:
 
 
 def _pack(state: AdapterState, schema: AdapterSchema) -> ArrayRecord:
-    flat = schema.pack(state)
+    return _record(schema.pack(state))
+
+
+def _record(flat: Mapping[str, tensors.Array]) -> ArrayRecord:
     return ArrayRecord({dtype: Array(dtype, (a.size,), "numpy.ndarray", npy.encode(a)) for dtype, a in flat.items()})
 
 
@@ -214,8 +217,8 @@ def _unpack(content: RecordDict, name: str, schema: AdapterSchema) -> dict[str, 
     record = content[name]
     if not isinstance(record, ArrayRecord):
         raise SchemaError(f"record {name!r} does not hold arrays")
-    sizes = _sizes(schema)
-    if set(record) != set(sizes):
+    sizes = schema.sizes
+    if record.keys() != sizes.keys():
         raise SchemaError(f"record {name!r} has {len(record)} arrays, expected {sorted(sizes)}")
     return schema.unpack({dtype: _flat(record[dtype], dtype, size) for dtype, size in sizes.items()})
 
@@ -227,13 +230,6 @@ def _flat(array: Array, dtype: str, size: int) -> tensors.Array:
     if not tensors.is_finite(flat):
         raise SchemaError("array has values that are not finite")
     return flat
-
-
-def _sizes(schema: AdapterSchema) -> Mapping[str, int]:
-    sizes: dict[str, int] = {}
-    for spec in schema.tensors:
-        sizes[spec.dtype] = sizes.get(spec.dtype, 0) + spec.size
-    return sizes
 
 
 def _check_records(content: RecordDict, names: Iterable[str]) -> None:

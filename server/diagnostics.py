@@ -16,9 +16,9 @@ about averaging: strategies that do otherwise are told what averaging would have
 the same in all layers unless `peft.alpha` is given beside `peft.ranks`. A tensor that a site did not train, and ranks
 that it does not have, count as unchanged.
 
-One pass over the updates for their norms, and two for each group of layers: memory does not grow with the number of
-sites, and beside one update only some layers are held. With secure aggregation nobody has updates, so no state but this
-reads them.
+One pass over the updates for their weights, which looks at no tensor, and two for each group of layers: memory does not
+grow with the number of sites, and beside one update only some layers are held. With secure aggregation nobody has
+updates, so no state but this reads them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -72,7 +72,7 @@ def _rounded(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class _Whole:
-    """What the first pass finds: each site's share p_k and |u_k|."""
+    """Of each site, its share p_k and |u_k|."""
 
     shares: Mapping[str, float]
     norms: Mapping[str, float]
@@ -91,11 +91,14 @@ class _Sums:
     ranks: tuple[float, ...] = ()
 
 
-def diagnose(read: Read, state: AdapterState) -> Diagnostics:
-    """Return the figures of a round from its updates; state: what the sites trained from, before a cut to its rank."""
+def diagnose(read: Read, state: AdapterState, norms: Mapping[str, float]) -> Diagnostics:
+    """Return the figures of a round from its updates.
+
+    state: what the sites trained from, before a cut to its rank. norms: |u_k| by site, as admission has found them.
+    """
     own = split_carried(state)[0]
     schema = AdapterSchema.of(own)
-    whole = _first_pass(read(schema.names))
+    whole = _Whole(_shares(read(())), norms)
     sums = _Sums()
     for names in _groups(schema):
         mean = _mean_of(read(names), schema, whole, names)
@@ -103,14 +106,10 @@ def diagnose(read: Read, state: AdapterState) -> Diagnostics:
     return _figures(whole, sums, has_pairs=bool(pairs_of(schema.names)))
 
 
-def _first_pass(updates: Iterable[ClientUpdate]) -> _Whole:
-    norms: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for client in updates:
-        norms[client.site], weights[client.site] = norm(client.update), client.weight
-        del client  # before the next is read
+def _shares(updates: Iterable[ClientUpdate]) -> dict[str, float]:
+    weights = {client.site: client.weight for client in updates}
     total = sum(weights.values())
-    return _Whole({site: weight / total for site, weight in weights.items()}, norms)
+    return {site: weight / total for site, weight in weights.items()}
 
 
 def _mean_of(
@@ -130,7 +129,7 @@ def _groups(schema: AdapterSchema) -> Iterator[tuple[str, ...]]:
     pairs = pairs_of(schema.names)
     paired = {name for pair in pairs for name in (pair.a, pair.b)}
     parts = [(pair.a, pair.b) for pair in pairs] + [(name,) for name in schema.names if name not in paired]
-    shapes = {spec.name: spec.shape for spec in schema.tensors}
+    shapes = schema.shapes
     group: tuple[str, ...] = ()
     products = held = 0
     for part in parts:

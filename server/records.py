@@ -75,9 +75,9 @@ def seconds(results: Results, *, total: float, aggregate: float, diagnose: float
 _REPORTED = ("seconds_train", "seconds_evaluate")
 
 
-def update_norms(results: Results) -> dict[str, float | None]:
-    """Return the Euclidean norm of each accepted update."""
-    return {site: result.norm for site, result in accepted(results).items()}
+def update_norms(results: Results) -> dict[str, float]:
+    """Return the Euclidean norm of each accepted update; a reply without one has none."""
+    return {site: result.norm for site, result in accepted(results).items() if result.norm is not None}
 
 
 def examples(results: Results) -> dict[str, int]:

@@ -167,8 +167,9 @@ def _stepped(
 def _diagnosed(session: Session, state: ServerState, results: Results, schemas: Schemas) -> dict[str, Any]:
     if session.job.site_rule is not None:
         return withheld()
-    found = diagnose(partial(session.spool.parts, state.round + 1, schemas), state.shared)
-    return {"update_norms": records.update_norms(results), **found.to_json()}
+    norms = records.update_norms(results)
+    found = diagnose(partial(session.spool.parts, state.round + 1, schemas), state.shared, norms)
+    return {"update_norms": norms, **found.to_json()}
 
 
 def _require_finite(session: Session, state: ServerState, shared: AdapterState) -> None:

@@ -19,9 +19,11 @@ class Compression(Protocol):
 
     keeps_error: whether a site remembers what it has left out, and sends it later; what keeps no error is unbiased:
         the mean of `decompress` over the draws of `rng` is the update.
+    draws: whether `compress` takes anything from `rng`.
     """
 
     keeps_error: ClassVar[bool]
+    draws: ClassVar[bool]
 
     @property
     def in_words(self) -> str:

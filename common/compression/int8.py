@@ -44,6 +44,7 @@ class Int8:
 
     scale: Literal["row", "tensor"] = "row"
     keeps_error: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
 
     @property
     def in_words(self) -> str:

@@ -13,6 +13,7 @@ class Uncompressed:
     """The identity, of tensors of any dtype."""
 
     keeps_error: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     @property
     def in_words(self) -> str:

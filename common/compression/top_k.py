@@ -46,6 +46,7 @@ class TopK:
 
     density: Annotated[float, Field(gt=0, le=1)] = 0.1
     keeps_error: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
 
     @property
     def in_words(self) -> str:

@@ -5,6 +5,7 @@
 k/15 (calibration error), k/10 (calibration curve) and 1/2 (the decision) are among them, so these lose nothing.
 """
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -40,13 +41,19 @@ def bin_of(probabilities: NDArray[np.floating], edges: NDArray[np.float64] = EDG
     return np.searchsorted(edges[1:-1], probabilities.astype(np.float64), side="left").astype(np.int64)
 
 
+@cache
 def equal_edges(bins: int) -> NDArray[np.float64]:
-    """Return the edges of `bins` bins of equal width; ValueError unless `bins` divides 600: the others are no EDGES."""
+    """Return the edges of `bins` bins of equal width, read only; ValueError unless `bins` divides 600.
+
+    The edges of other numbers are no EDGES.
+    """
     if bins < 1 or WIDTHS % bins:
         raise ValueError(
             f"{bins} bins do not lie on the histogram's edges; take a divisor of {WIDTHS}, such as 10 or 15"
         )
-    return np.arange(bins + 1) / bins
+    edges = np.arange(bins + 1) / bins
+    edges.setflags(write=False)
+    return edges
 
 
 def first_bins(bins: int) -> NDArray[np.int64]:

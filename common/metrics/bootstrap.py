@@ -5,6 +5,7 @@ Efron and Tibshirani 1993 (An Introduction to the Bootstrap), chapters 13 and 16
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -46,7 +47,7 @@ def interval(value: float, replicates: Floats, *, rows: int, units: int, unit: s
     There is none where no replicates were asked for, where one unit alone was resampled, or where fewer than half of
     the replicates are defined.
     """
-    if not np.isfinite(value):
+    if not isfinite(value):
         return Metric(None, rows)
     if not len(replicates):
         return Metric(value, rows)

@@ -31,7 +31,7 @@ def accuracy(probabilities: Probabilities, labels: NDArray[np.int64]) -> Statist
 
 def balanced_accuracy(probabilities: Probabilities, labels: NDArray[np.int64]) -> Statistic:
     """Return the mean recall over the classes among the labels, as a function of weights; undefined for one class."""
-    classes = np.unique(labels)
+    classes = np.flatnonzero(np.bincount(labels))  # `np.unique` of indices, at a third of its time for few rows
     actual = _one_hot(labels, classes)
     hits = actual * (predict(probabilities) == labels)[:, None]
 
@@ -48,11 +48,11 @@ def f1(probabilities: Probabilities, labels: NDArray[np.int64]) -> Statistic:
     predicted = predict(probabilities)
     classes = np.array([1]) if probabilities.shape[1] == 2 else np.union1d(labels, predicted)
     actual, called = _one_hot(labels, classes), _one_hot(predicted, classes)
-    hits = actual * called
+    hits, either = actual * called, actual + called
 
     def statistic(weights: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
-            return np.asarray((2 * (weights @ hits) / (weights @ (actual + called))).mean(axis=-1))
+            return np.asarray((2 * (weights @ hits) / (weights @ either)).mean(axis=-1))
 
     return statistic
 

@@ -21,7 +21,7 @@ def auroc_of_groups(positive: Floats, negative: Floats) -> Floats:
     >>> float(auroc_of_groups(np.array([0.0, 1.0, 1.0]), np.array([1.0, 1.0, 0.0])))
     0.875
     """
-    negative_below = np.cumsum(negative, axis=-1) - negative / 2
+    negative_below = negative.cumsum(axis=-1) - negative / 2
     with np.errstate(invalid="ignore"):
         pairs = positive.sum(axis=-1) * negative.sum(axis=-1)
         return np.asarray((positive * negative_below).sum(axis=-1) / pairs)
@@ -32,8 +32,8 @@ def auprc_of_groups(positive: Floats, negative: Floats) -> Floats:
 
     It is undefined (NaN) without negatives too, where it would be 1 whatever the model says.
     """
-    true_positives = np.cumsum(positive[..., ::-1], axis=-1)[..., ::-1]
-    called = np.cumsum((positive + negative)[..., ::-1], axis=-1)[..., ::-1]
+    true_positives = positive[..., ::-1].cumsum(axis=-1)[..., ::-1]
+    called = (positive + negative)[..., ::-1].cumsum(axis=-1)[..., ::-1]
     # Without a row called positive there is none to weigh either: 0/1 stands for 0/0.
     precision = true_positives / np.where(called > 0, called, 1.0)
     total = positive.sum(axis=-1)
@@ -58,9 +58,9 @@ def auprc(probabilities: Probabilities, labels: NDArray[np.int64]) -> Statistic:
 
 
 def _one_against_rest(of_groups: _OfGroups, probabilities: Probabilities, labels: NDArray[np.int64]) -> Statistic:
-    present = np.unique(labels)
-    chosen = [1] if probabilities.shape[1] == 2 else present.tolist()
-    parts = [_of_scores(of_groups, probabilities[:, c], labels == c) for c in chosen]
+    if probabilities.shape[1] == 2:
+        return _of_scores(of_groups, probabilities[:, 1], labels == 1)
+    parts = [_of_scores(of_groups, probabilities[:, c], labels == c) for c in np.unique(labels).tolist()]
 
     def statistic(weights: Floats) -> Floats:
         return np.mean([part(weights) for part in parts], axis=0)  # type: ignore[no-any-return] # numpy says floating
@@ -71,13 +71,15 @@ def _one_against_rest(of_groups: _OfGroups, probabilities: Probabilities, labels
 def _of_scores(of_groups: _OfGroups, scores: Probabilities, positive: NDArray[np.bool_]) -> Statistic:
     order = np.argsort(scores, kind="stable")
     ranked = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    rises = ranked[1:] != ranked[:-1]
+    starts = None if rises.all() else np.flatnonzero(np.concatenate([[True], rises]))
     sign = positive[order].astype(np.float64)
+    opposite = 1 - sign
 
     def statistic(weights: Floats) -> Floats:
         ordered = weights[..., order]
-        hits, misses = ordered * sign, ordered * (1 - sign)
-        if len(starts) < len(order):
+        hits, misses = ordered * sign, ordered * opposite
+        if starts is not None:
             hits, misses = (np.add.reduceat(part, starts, axis=-1) for part in (hits, misses))
         return of_groups(hits, misses)
 

@@ -28,4 +28,4 @@ def log_loss(probabilities: Probabilities, labels: NDArray[np.int64]) -> Statist
     """
     unit = float(np.finfo(probabilities.dtype).eps)
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return weighted_mean(-np.log(np.clip(of_label, unit, 1 - unit)))
+    return weighted_mean(-np.log(np.minimum(np.maximum(of_label, unit), 1 - unit)))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.execution import Execution
-from client.round_training import RoundWork, batches_rng, dropout_seed
+from client.round_training import RoundWork, batches_rng, dropout_seed, trained_names
 from client.scoring import score
 from client.site_work import HERE_AND_NOW
 from client.steps import Setting, Step
@@ -194,7 +194,7 @@ def _alike(chunk: Sequence[Asked]) -> list[tuple[str, ...]]:
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
     for each in chunk:
         trains = each.request.kind == "train"
-        active = tuple(sorted(each.trainer.round_work(each.request).active)) if trains else ()
+        active = tuple(sorted(trained_names(each.trainer.bundle, each.request))) if trains else ()
         found[active] = (*found.get(active, ()), each.trainer.name)
     return [found[active] for active in sorted(found)]
 
@@ -222,7 +222,7 @@ def _computed(
     """Score what each site of a group received on its own rows, then train those that train."""
     states = _states(group)
     group = [each for each in group if each.trainer.name in states]
-    scored.set_result({each.trainer.name: _scores(engine, replica, each, states) for each in group})
+    scored.set_result(_scores(engine, replica, group, states))
     place = None
     if engine.first_rounds is not None:
         place = engine.first_rounds.place(group, states, engine.execution, packs=engine.packs)
@@ -252,12 +252,25 @@ def _states(group: Sequence[Asked]) -> Mapping[str, AdapterState]:
     return found
 
 
-def _scores(engine: Engine, replica: Replica, asked: Asked, states: Mapping[str, AdapterState]) -> Scores:
-    """Return the scores of the splits that are asked for: those that the site has when it computes them alone."""
-    if asked.request.splits:
-        replica.bench.write(states[asked.trainer.name])
-    parts = {split: asked.trainer.rows.part(split) for split in asked.request.splits}
-    return {split: score(replica.bench, part.examples, execution=engine.execution) for split, part in parts.items()}
+def _scores(
+    engine: Engine, replica: Replica, group: Sequence[Asked], states: Mapping[str, AdapterState]
+) -> dict[str, Scores]:
+    """Return each site's scores of the splits that are asked for: those that it has when it computes them alone."""
+    found: dict[str, Scores] = {}
+    written: AdapterState = {}
+    for each in group:
+        name, splits = each.trainer.name, each.request.splits
+        if splits and not _are_same(states[name], written):
+            replica.bench.write(states[name])
+            written = states[name]
+        parts = {split: each.trainer.rows.part(split) for split in splits}
+        found[name] = {s: score(replica.bench, part.examples, execution=engine.execution) for s, part in parts.items()}
+    return found
+
+
+def _are_same(left: AdapterState, right: AdapterState) -> bool:
+    """Whether two states hold the very same arrays: those of a round's message, where a site adds none of its own."""
+    return left.keys() == right.keys() and all(array is right[name] for name, array in left.items())
 
 
 def _member(asked: Asked, states: Mapping[str, AdapterState], steps: Mapping[str, list[Step]]) -> Member:

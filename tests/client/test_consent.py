@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.consent import check_request, expected_splits
+from client.consent import _check_adapter, check_request, expected_splits
 from client.policy import Policy
 from client.trainer import Trainer
 from common.bundle import Bundle
@@ -117,6 +117,18 @@ def test_kinds_rounds_and_splits_are_those_of_the_study_only(
     legal = (kind, number, splits) in LEGAL[keep]
     assert (splits != () and tuple(expected_splits(asked, bundle.study)) == splits) == legal
     assert refusal(asked, bundle) == (None if legal else "MALFORMED_REQUEST")
+
+
+def test_a_request_that_fits_one_bundle_is_looked_at_again_for_another(
+    make_bundle: Callable[..., Bundle], ask: Ask
+) -> None:
+    bundle = make_bundle()
+    other = replace(bundle, schema=bundle.schema.only(bundle.schema.names[:-1]))
+    asked = ask(bundle, round=2)
+    assert refusal(asked, bundle) is None
+    assert refusal(replace(asked, shared=bent(bundle, np.nan)), bundle) == "WRONG_ADAPTER"
+    with pytest.raises(RefusedError, match="WRONG_ADAPTER"):
+        _check_adapter(asked, other)
 
 
 def refusal(request: Request, bundle: Bundle) -> str | None:

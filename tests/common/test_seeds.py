@@ -2,7 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.seeds import generator, integer_seed
+from common.metrics.classes import ClassMeasure
+from common.metrics.multilabel import MultiLabelMeasure
+from common.seeds import generator, integer_seed, undrawn
 
 KEYS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**20), st.text(max_size=8), st.text(max_size=8))
 
@@ -38,3 +40,12 @@ def test_a_generator_is_fresh_and_leaves_numpy_s_global_one_alone() -> None:
     before = np.random.get_state()[1].copy()  # that it is untouched is the point
     assert generator(3, purpose="x").random() == generator(3, purpose="x").random()
     assert (np.random.get_state()[1] == before).all()
+
+
+def test_measures_without_resamples_draw_nothing() -> None:
+    """So they are given the one generator that all share."""
+    before = undrawn().bit_generator.state
+    scores, labels = np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 0])
+    ClassMeasure(2).evaluate(scores, labels, ["a", "b"], resamples=0, rng=undrawn())
+    MultiLabelMeasure(2).evaluate(scores, np.array([[1, 0], [0, 1]]), ["a", "b"], resamples=0, rng=undrawn())
+    assert undrawn().bit_generator.state == before

@@ -114,6 +114,8 @@ def test_a_state_that_is_not_the_schema_s_is_refused(kind: str) -> None:
     with pytest.raises(SchemaError, match=message) as caught:
         SCHEMA.check(state)
     assert isinstance(caught.value, NotFiniteError) == (kind in ("nan", "inf"))
+    with pytest.raises(type(caught.value), match=message):
+        SCHEMA.pack_checked(state)
 
 
 FLAT = {"float32": np.arange(11, dtype=np.float32)}
@@ -131,7 +133,7 @@ FLAT = {"float32": np.arange(11, dtype=np.float32)}
     ],
 )
 def test_flat_arrays_of_another_kind_are_refused(flat: dict[str, Array]) -> None:
-    SCHEMA.unpack(FLAT)
+    assert same(SCHEMA.pack_checked(SCHEMA.unpack(FLAT)), FLAT)
     with pytest.raises(SchemaError):
         SCHEMA.unpack(flat)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.carried import CARRIED
 from common.rank_slices import sliced
-from common.state import digest_state
+from common.state import digest_state, norm
 from server import diagnostics
 from server.aggregation import ClientUpdate
 from server.diagnostics import Diagnostics, Read, diagnose
@@ -46,7 +46,7 @@ def reader(updates: Sequence[ClientUpdate]) -> Read:
 
 
 def found(updates: Sequence[ClientUpdate], state: State) -> Diagnostics:
-    return diagnose(reader(updates), state)
+    return diagnose(reader(updates), state, {each.site: norm(each.update) for each in updates})
 
 
 def matrices(state: State, layer: str) -> tuple[np.ndarray, np.ndarray]:

@@ -108,7 +108,9 @@ def test_the_same_draws_give_the_same_bytes(name: str, options: dict[str, Any]) 
     for order in (1, -1):  # of the mapping
         rng, compression = np.random.default_rng(3), built(name, options)
         update = dict(list(of_shapes(rng, PAIR).items())[::order])
+        before = rng.bit_generator.state
         made.append([digest_state(each) for each in compression.compress(update, {}, rng)])
+        assert (rng.bit_generator.state != before) == compression.draws
     assert made[0] == made[1]
 
 

@@ -33,3 +33,7 @@ def test_saturated_probabilities_are_told_apart() -> None:
     sure = 1 / (1 + np.exp(-np.arange(8.0, 16.0)))  # logits 8 to 15
     assert len(set(bin_of(sure).tolist())) == 8
     assert len(set(bin_of(1 - sure).tolist())) == 8
+
+
+def test_nobody_changes_the_edges_of_others() -> None:
+    assert not equal_edges(15).flags.writeable

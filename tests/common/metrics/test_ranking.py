@@ -27,6 +27,17 @@ def test_two_classes_as_scikit_learn(seed: int) -> None:
     assert auprc(p, y)(ones) == pytest.approx(average_precision_score(y, p[:, 1]), abs=1e-12)
 
 
+@given(SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_a_few_rows_without_ties_as_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    positive = rng.permutation(np.linspace(0.01, 0.99, int(rng.integers(2, 6))))
+    p, y = np.stack([1 - positive, positive], axis=1), np.arange(len(positive)) % 2
+    ones = np.ones(len(y))
+    assert auroc(p, y)(ones) == pytest.approx(roc_auc_score(y, positive), abs=1e-12)
+    assert auprc(p, y)(ones) == pytest.approx(average_precision_score(y, positive), abs=1e-12)
+
+
 @given(SEEDS, st.sampled_from([3, 5]))
 @settings(max_examples=40, deadline=None)
 def test_more_classes_as_scikit_learn(seed: int, classes: int) -> None:

@@ -111,6 +111,15 @@ def test_each_site_answers_what_it_answers_alone(
     assert len(counts(ahead)) == (-(-7 // clients) if workers * clients < 7 else min(workers, 7))
 
 
+def test_who_was_sent_another_state_is_scored_from_it(sites: VirtualSites, make_ahead: Any) -> None:
+    moved = {name: sites.bundle.initial[name] + np.float32(0.5) for name in sites.bundle.schema.shared.names}
+    each = {s: asked(sites, s, **({"shared": moved} if n % 3 else {})) for n, s in enumerate(sorted(sites.rows))}
+    for site in (ahead := make_ahead(1, 9)).expect(each.values()):
+        sites.bench.write(each[site].trainer.state_before(each[site].request))
+        alone = score(sites.bench, sites.rows[site].validation.examples, execution=sites.execution)
+        assert np.array_equal(ahead.scores(site)["validation"], alone)
+
+
 @pytest.mark.parametrize(("workers", "clients"), [(1, 1), (1, 2), (2, 1), (2, 2)])
 def test_no_more_waits_than_the_workers_groups_and_one(
     workers: int, clients: int, sites: VirtualSites, make_ahead: Any

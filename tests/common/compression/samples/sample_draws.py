@@ -11,6 +11,7 @@ from common.state import AdapterSchema, AdapterState, Array
 @dataclass(frozen=True)
 class SampleDraws:
     keeps_error: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
     in_words: ClassVar[str] = "draws"
 
     def wire_schema(self, asked: AdapterSchema) -> AdapterSchema:
