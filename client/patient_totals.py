@@ -7,7 +7,6 @@ https://www.cis.upenn.edu/~aaroth/Papers/privacybook.pdf); patients in the same 
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from functools import lru_cache
 
 from common.privacy._accounting import Accountant, Spending, epsilon_of
 
@@ -38,9 +37,4 @@ def merged(spendings: Iterable[Spending]) -> tuple[Spending, ...]:
 
 def total_epsilon(spendings: Iterable[Spending], *, delta: float, accountant: Accountant = "pld") -> float:
     """Return epsilon at `delta` of all these together, in whatever order they came."""
-    return _epsilon(merged(spendings), delta, accountant)
-
-
-@lru_cache(maxsize=256)  # half a second each, and every round asks for the same earlier totals
-def _epsilon(spendings: tuple[Spending, ...], delta: float, accountant: Accountant) -> float:
-    return epsilon_of(spendings, delta=delta, accountant=accountant)
+    return epsilon_of(merged(spendings), delta=delta, accountant=accountant)

@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,9 +176,15 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@pytest.fixture(scope="module")
+def trees() -> Mapping[str, ast.Module]:
+    """All the source, parsed once."""
+    return {relative(path): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
 @pytest.mark.parametrize("rule", RULES)
-def test_the_source_keeps(rule: Rule) -> None:
-    broken = [text for path in SOURCES for text in rule(relative(path), ast.parse(path.read_text(encoding="utf-8")))]
+def test_the_source_keeps(rule: Rule, trees: Mapping[str, ast.Module]) -> None:
+    broken = [text for path, tree in trees.items() for text in rule(path, tree)]
     assert not broken, "\n".join(broken)
 
 

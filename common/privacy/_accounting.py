@@ -12,14 +12,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from dp_accounting import PrivacyAccountant
     from dp_accounting.dp_event import DpEvent
+    from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
 Accountant = Literal["pld", "rdp"]
 
@@ -105,8 +105,8 @@ def deltas_of(spendings: Iterable[Spending], *, epsilons: Sequence[float], near:
     merged = _merged(spendings)
     if not merged:
         return [0.0] * len(epsilons)
-    accountant = _loss_accountant(merged, _renyi_epsilon(merged, near), coarser=COARSER)
-    return [min(1.0, float(found)) for found in accountant.get_delta(epsilons)]
+    losses = _losses(merged, _renyi_epsilon(merged, near), coarser=COARSER)
+    return [min(1.0, float(found)) for found in losses.get_delta_for_epsilon(epsilons)]
 
 
 def noise_multiplier_for(
@@ -183,6 +183,11 @@ def _merged(spendings: Iterable[Spending]) -> list[Spending]:
 
 def _epsilon(merged: Sequence[Spending], delta: float, accountant: Accountant, *, coarser: int = 0) -> float:
     """Return epsilon at `delta`; `coarser` grids are quicker and give no less."""
+    return _known_epsilon(tuple(merged), delta, accountant, coarser)
+
+
+@lru_cache(maxsize=1024)  # a fifth of a second each, and every round asks for the same earlier totals
+def _known_epsilon(merged: tuple[Spending, ...], delta: float, accountant: Accountant, coarser: int) -> float:
     if not merged:
         return 0.0
     if accountant == "pld" and len(merged) == 1 and merged[0].sampling_probability == 1:
@@ -190,7 +195,7 @@ def _epsilon(merged: Sequence[Spending], delta: float, accountant: Accountant, *
     bound = _renyi_epsilon(merged, delta)
     if accountant == "rdp" or bound == 0 or bound > BEYOND:
         return bound
-    return min(bound, float(_loss_accountant(merged, bound, coarser=coarser).get_epsilon(delta)))
+    return min(bound, float(_losses(merged, bound, coarser=coarser).get_epsilon_for_delta(delta)))
 
 
 def _gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
@@ -202,21 +207,10 @@ def _gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
 def _renyi_epsilon(merged: Iterable[Spending], delta: float) -> float:
     from dp_accounting.rdp import RdpAccountant
 
-    return float(_composed(RdpAccountant(ORDERS), merged).get_epsilon(delta))
-
-
-def _loss_accountant(merged: Iterable[Spending], epsilon: float, *, coarser: int = 0) -> PrivacyAccountant:
-    """Return what has composed them all on a grid that suits an epsilon of about this size."""
-    from dp_accounting.pld import PLDAccountant
-
-    doublings = max(-1, math.floor(math.log2(min(max(epsilon, 1e-3), BEYOND) / 2))) + coarser
-    return _composed(PLDAccountant(value_discretization_interval=INTERVAL * 2.0**doublings), merged)
-
-
-def _composed(accountant: PrivacyAccountant, merged: Iterable[Spending]) -> PrivacyAccountant:
+    accountant = RdpAccountant(ORDERS)
     for each in merged:
         accountant.compose(_event(each))
-    return accountant
+    return float(accountant.get_epsilon(delta))
 
 
 def _event(spending: Spending) -> DpEvent:
@@ -225,3 +219,25 @@ def _event(spending: Spending) -> DpEvent:
     noise = dp_event.GaussianDpEvent(spending.noise_multiplier)
     sampled = dp_event.PoissonSampledDpEvent(spending.sampling_probability, noise)
     return dp_event.SelfComposedDpEvent(sampled, spending.steps)
+
+
+def _losses(merged: Iterable[Spending], epsilon: float, *, coarser: int = 0) -> PrivacyLossDistribution:
+    """Return the privacy losses of them all on a grid that suits an epsilon of about this size."""
+    from dp_accounting.pld.privacy_loss_distribution import identity
+
+    doublings = max(-1, math.floor(math.log2(min(max(epsilon, 1e-3), BEYOND) / 2))) + coarser
+    interval = INTERVAL * 2.0**doublings
+    total = identity(value_discretization_interval=interval)
+    for each in merged:
+        step = _losses_of_step(each.noise_multiplier, each.sampling_probability, interval)
+        total = total.compose(step.self_compose(each.steps))
+    return total
+
+
+@lru_cache(maxsize=32)  # half a megabyte and half a second each: most of what it takes to know the losses of many steps
+def _losses_of_step(noise_multiplier: float, sampling_probability: float, interval: float) -> PrivacyLossDistribution:
+    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
+
+    return from_gaussian_mechanism(
+        noise_multiplier, sampling_prob=sampling_probability, value_discretization_interval=interval
+    )

@@ -63,8 +63,10 @@ def limits_section(results: Mapping[str, Any]) -> Section:
 
 def evidence_tables(results: Mapping[str, Any]) -> list[Table]:
     """Return the tables of all of these that a run has, for the model card."""
-    parts = (cohort_section, subgroups_section, recalibration_section, decision_section, contributions_section)
-    return [table for part in parts for table in part(results).tables]
+    first = (part(results) for part in (cohort_section, subgroups_section, recalibration_section))
+    decisions = decision.decision_table(results)  # without its chart, which takes longer than all the tables
+    found = [table for part in first for table in part.tables]
+    return [*found, *([] if decisions is None else [decisions]), *contributions_section(results).tables]
 
 
 def _with_table(title: str, text: str, table: Table | None) -> Section:

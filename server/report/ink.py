@@ -52,14 +52,17 @@ def to_svg(figure: Any, *, name: str) -> str:
         name: the spoken label; it also keeps the ids of several figures on one page apart.
     """
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    buffer = io.StringIO()
+    buffer = io.BytesIO()
     settings = {"svg.fonttype": "none", "svg.hashsalt": name}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # The browser draws the text with its own fonts, so a glyph that matplotlib's font lacks is no loss.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _inline(buffer.getvalue(), name)
+        # Not by savefig, which would draw all of it once more, and throw that away.
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _inline(buffer.getvalue().decode(), name)
 
 
 def _inline(text: str, name: str) -> str:

@@ -1,8 +1,9 @@
 """The report of a run: one HTML file that needs no network, no script and no other file."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any  # results are JSON
+from typing import TYPE_CHECKING, Any  # results are JSON
 
 from common.files import write_bytes
 from server.outcome_json import check_format
@@ -13,6 +14,9 @@ from server.report.layout import Section
 from server.report.sections import sections
 from server.report.summary import summary
 from server.report.values import find, rounds_of, section, site_names
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -41,6 +45,11 @@ def render_page(
     *, title: str, description: str, facts: Sequence[str], summary: Sequence[str], sections: Sequence[Section]
 ) -> str:
     """Return a page of our look as HTML; the first sentence of `summary` is the one in bold."""
+    return _template().render(title=title, description=description, facts=facts, summary=summary, sections=sections)
+
+
+@cache  # compiled once: a comparison, a search and a coordinator write many pages
+def _template() -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -50,9 +59,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(
-        title=title, description=description, facts=facts, summary=summary, sections=sections
-    )
+    return environment.get_template("report.html")
 
 
 def _facts(results: Mapping[str, Any]) -> list[str]:

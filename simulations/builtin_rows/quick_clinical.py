@@ -4,6 +4,7 @@ Nobody's: names are of made-up syllables. What a note is about is that of the `q
 """
 
 from collections.abc import Mapping
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -20,12 +21,14 @@ NAMES = 300
 """Of given names, and of surnames."""
 
 
-def given_names() -> list[str]:
+@cache
+def given_names() -> tuple[str, ...]:
     """Return made-up given names, of two syllables."""
     return _names(["".join(pair) for pair in product(_syllables("bdfk"), _syllables("lmnr"))], "given")
 
 
-def surnames() -> list[str]:
+@cache
+def surnames() -> tuple[str, ...]:
     """Return made-up surnames, of two syllables and an ending."""
     return _names(["".join(pair) + "sen" for pair in product(_syllables("ghjp"), _syllables("stvz"))], "surnames")
 
@@ -34,9 +37,9 @@ def _syllables(consonants: str) -> list[str]:
     return ["".join(pair) for pair in product(consonants, "aeiou")]
 
 
-def _names(every: list[str], purpose: str) -> list[str]:
+def _names(every: list[str], purpose: str) -> tuple[str, ...]:
     order = generator(SEED, purpose=f"clinical {purpose}").permutation(len(every))
-    return [every[place] for place in order[:NAMES]]
+    return tuple(every[place] for place in order[:NAMES])
 
 
 def rows() -> list[dict[str, str]]:

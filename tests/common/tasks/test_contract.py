@@ -1,7 +1,8 @@
 """What every file of common/tasks promises, on the rows of its bundled `quick` study; a new file passes unedited."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,26 +53,48 @@ def study_of(name: str, method: str, *overrides: str) -> Study:
     return load(name, overrides=["training.precision=fp32", *peft, *overrides])
 
 
-@pytest.fixture(params=CASES, ids="-".join)
+@pytest.fixture(params=CASES, ids="-".join, scope="module")
 def study(request: pytest.FixtureRequest) -> Study:
     return study_of(*request.param)
 
 
+@pytest.fixture(scope="module")
+def read_all(scratch: Path) -> Callable[[str], Rows]:
+    """`read_all("quick")`: all rows of a bundled study, generated once."""
+
+    @cache
+    def read(name: str) -> Rows:
+        return read_rows(rows_path(load(name), scratch), load(name))
+
+    return read
+
+
 @pytest.fixture
-def rows(study: Study, scratch: Path) -> Rows:
+def rows(study: Study, read_all: Callable[[str], Rows]) -> Rows:
     """Some rows of unlike groups."""
-    found = read_rows(rows_path(study, scratch), study)
+    found = read_all(study.name)
     groups = task_of(study.task).groups(found.labels)
     first = [int(np.flatnonzero(group)[0]) for group in groups.values() if group.any()]
     return found.take(np.array(list(dict.fromkeys([*first, *range(3 * ROWS)]))[:ROWS]))
 
 
+@pytest.fixture(scope="module")
+def opened(study: Study, scratch: Path) -> Workbench:
+    return open_workbench(study, base_folder(study, scratch))
+
+
 @pytest.fixture
-def bench(study: Study, scratch: Path) -> Workbench:
-    bench = open_workbench(study, base_folder(study, scratch))
+def bench(opened: Workbench) -> Workbench:
+    """One workbench for all tests of a case, each of which finds the same random adapter in it."""
+    opened.model.eval()
+    opened.head.eval()
+    opened.write(random_state(opened))
+    return opened
+
+
+def random_state(bench: Workbench) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    bench.write({name: rng.normal(0, 0.3, a.shape).astype(np.float32) for name, a in bench.read().items()})
-    return bench
+    return {name: rng.normal(0, 0.3, a.shape).astype(np.float32) for name, a in bench.read().items()}
 
 
 def encode(bench: Workbench, rows: Rows, **options: Any) -> Sequence[Any]:
@@ -237,14 +260,13 @@ def test_predictions_need_no_labels_and_have_the_same_columns(bench: Workbench, 
 @pytest.mark.parametrize("private", [[], ["head.*"], ["head.bias"]])
 @pytest.mark.parametrize(("name", "method"), CLASSIFIERS)
 def test_the_card_s_code_computes_the_task_s_own_probabilities(
-    name: str, method: str, private: list[str], scratch: Path, tmp_path: Path
+    name: str, method: str, private: list[str], read_all: Callable[[str], Rows], scratch: Path, tmp_path: Path
 ) -> None:
     study = study_of(name, method, f"peft.private={private}")
-    base, rows = base_folder(study, scratch), read_rows(rows_path(study, scratch), study).take(np.arange(ROWS))
+    base, rows = base_folder(study, scratch), read_all(study.name).take(np.arange(ROWS))
     bundle, bench = prepare(study, base, tmp_path / "bundle"), open_workbench(study, base)
-    rng = np.random.default_rng(0)
-    bench.write({name: rng.normal(0, 0.3, a.shape).astype(np.float32) for name, a in bench.read().items()})
-    state = bench.read()
+    state = random_state(bench)
+    bench.write(state)
     shared = {name: state[name] for name in bundle.schema.shared.names}
     start = fresh_state(shared, study=bundle.study.digest, seed=0)
     card = render_card(outcome_json(bundle, Outcome(start, shared, 1, (), None, {}, {})))
