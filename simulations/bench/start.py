@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 STUDIES = ("heart", "quick")
 RUNS = 5
+_TELLING = Lock()
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def _play(*arguments: object) -> None:
 
     def told(*arguments: object, **options: object) -> None:
         step(*arguments, **options)  # type: ignore[arg-type] # as they were given
-        _tell()
+        with _TELLING:  # another worker's first step may be taken at the same moment
+            _tell()
 
     step = GroupedAdamW.step
     GroupedAdamW.step = told  # type: ignore[method-assign]

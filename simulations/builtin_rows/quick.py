@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.seeds import generator
-from simulations.builtin_rows._tables import write_table
+from simulations.builtin_rows._tables import in_any_order, one_of, write_table
 
 SEED = 2
 
@@ -56,10 +56,10 @@ def _clinic_rows(clinic: Clinic) -> list[dict[str, str]]:
 def write_note(positives: float, rng: np.random.Generator) -> dict[str, str]:
     """Return a note with its outcome, which is `yes` with probability `positives`."""
     outcome, other = ("yes", "no") if rng.random() < positives else ("no", "yes")
-    words = {kind: [str(word) for word in rng.permutation(SIGNS[kind])] for kind in SIGNS}
+    words = {kind: in_any_order(SIGNS[kind], rng) for kind in SIGNS}
     signs = [words[other if rng.random() < NOISE else outcome].pop() for _ in range(3)]
-    findings = [f"{rng.choice(FINDINGS)} {rng.choice(STATES)}" for _ in range(2)]
-    return {"note": f"{rng.choice(OPENINGS)} {' and '.join(signs)}, {', '.join(findings)}", "outcome": outcome}
+    findings = [f"{one_of(FINDINGS, rng)} {one_of(STATES, rng)}" for _ in range(2)]
+    return {"note": f"{one_of(OPENINGS, rng)} {' and '.join(signs)}, {', '.join(findings)}", "outcome": outcome}
 
 
 def write(folder: Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.seeds import generator
 from simulations.builtin_rows import quick
-from simulations.builtin_rows._tables import write_table
+from simulations.builtin_rows._tables import one_of, write_table
 from simulations.builtin_rows.quick import Clinic
 
 SEED = 6
@@ -58,7 +58,7 @@ def _hospital_rows(hospital: Clinic) -> list[dict[str, str]]:
 
 
 def _person(rng: np.random.Generator) -> Mapping[str, str]:
-    name = f"{rng.choice(given_names())} {rng.choice(surnames())}"
+    name = f"{one_of(given_names(), rng)} {one_of(surnames(), rng)}"
     return {"age": str(rng.integers(20, 90)), "name": name, "record": f"{rng.integers(10**6):06d}"}
 
 
