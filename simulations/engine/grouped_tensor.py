@@ -37,8 +37,10 @@ class Grouped(Tensor):
         found.parts = stacked.unbind() if parts is None else parts
         return found
 
-    @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override] # a static method there
+    @classmethod  # torch's own protocol, of which Tensor has a static method
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Refuse: it has no numbers of its own, and a kernel that reads them was not handed over to us."""
         raise CannotGroupError(f"{func} takes the clients' own parameters past torch's functions")
 

@@ -142,8 +142,10 @@ def _agree(one: GroupTrained, other: GroupTrained, before: AdapterState, executi
 
 
 def _measured(trained: Trained | None) -> tuple[float, ...]:
-    """Return what is compared; where training diverged, what is near to nothing."""
-    return (math.nan,) if trained is None else (trained.loss, trained.gradient_norm or 0.0)
+    """Return what is compared; where training diverged, or says nothing of its gradients, what is near to nothing."""
+    if trained is None or trained.gradient_norm is None:
+        return (math.nan,)
+    return trained.loss, trained.gradient_norm
 
 
 def _moves(trained: GroupTrained, before: AdapterState, names: Sequence[str]) -> NDArray[np.float64]:
