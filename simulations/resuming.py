@@ -41,9 +41,8 @@ def check_same_execution(folder: RunFolder, *, threads: int, device: str, groups
             f"this is --threads {threads} --device {device}: give the same, or choose another --out"
         )
     before, asked = asdict(folder.facts().groups), asdict(groups)
-    for name in asked:
+    for name, option in _OPTIONS.items():
         if asked[name] not in (None, before[name]):
-            option = _OPTIONS[name]
             given = f"with {option} {before[name]}, which fixes" if before[name] else f"without {option}, which fixes"
             raise CheckpointError(
                 f"{folder.path} holds a run {given} its bytes; this is {option} {asked[name]}: leave it out, as a run "

@@ -79,7 +79,7 @@ def run(
     find_runtime(runtime, workers=workers)  # before anything is written
     tracked = Tracked.named(track, say)
     chosen = study if isinstance(study, Study) else load(str(study), overrides=overrides)
-    chosen, groups = overridden(chosen, rounds=rounds, seed=seed), Wanted(workers, group_size)
+    chosen, groups = overridden(chosen, rounds=rounds, seed=seed), Wanted(workers, group_size, apart=runtime == "ray")
     compared = simulation_of(chosen).comparison if comparison is None else comparison
     command = command_words(
         study, chosen, runtime=runtime, rounds=rounds, seeds=seeds, threads=threads, device=device, groups=groups,

@@ -36,7 +36,7 @@ ADAPTERS: Mapping[str, Sequence[str]] = {
     "lora_rank_64": ("peft.rank=64",),
     "prefix_25": ("peft={method='prefix', virtual_tokens=25}",),
 }
-CLIENTS = (1, 4, 16, 64)
+CLIENTS: Mapping[str, Sequence[int]] = {"tiny": (1, 4, 16, 64), "minilm": (1, 4, 16)}
 TINY_LENGTHS = (6, 9, 12, 7)
 MINILM_LENGTHS = tuple(range(18, 34))
 """Of 16 rows, as the heart rows': 25 tokens in the mean."""
@@ -120,7 +120,7 @@ def _clients(turns: int) -> dict[str, float]:
     for model, study, lengths in (("tiny", "quick", TINY_LENGTHS), ("minilm", None, MINILM_LENGTHS)):
         with opened("auto", Wanted(clients=1), study=study) as sites:
             recipe = Recipe(learning_rate=1e-3, batch_size=len(lengths), clip_norm=1.0)
-            for clients in CLIENTS:
+            for clients in CLIENTS[model]:
                 case = Case(sites.bench, random_members(sites.bench, clients, recipe, lengths))
                 found |= over_one_by_one(case, f"engine_{model}_{clients}_clients_grouped_over_one_by_one", turns)
     return found

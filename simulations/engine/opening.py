@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.execution import Execution, limited_threads
+from common.cohort_size import cohort_size
 from common.errors import CheckpointError, StudyError
 from common.files import write_json
+from common.machine import usable_cores
 from common.peft_methods import _targets
 from common.study import Study
+from common.tasks import AnyExample
 from common.workbench import Workbench
 from simulations.engine.engine import Engine
 from simulations.engine.obstacles import found_obstacle, known_obstacle
 from simulations.engine.plan import ONE_BY_ONE, Shape, Wanted
-from simulations.engine.room import clients_that_fill, clients_that_fit, free_bytes, most_clients, step_bytes
+from simulations.engine.room import (
+    clients_that_fill,
+    clients_that_fit,
+    free_bytes,
+    most_clients,
+    step_bytes,
+    step_tokens,
+)
 
 if TYPE_CHECKING:
     from client.site_rows import SiteRows
@@ -43,7 +53,7 @@ class Decision:
 
 
 MEASURED_ROWS = 2
-"""Of the longest text, of which memory is measured; that of a batch is in proportion."""
+"""Of the longest text, of which memory and work are measured; those of a batch are in proportion."""
 UNDECIDED = Decision()
 """One by one, and nothing in the way."""
 
@@ -76,8 +86,7 @@ def decide(
     obstacle = known_obstacle(study, bench, execution)
     if obstacle is not None:
         return Decision(obstacle=obstacle)
-    workers = wanted.workers or _workers(execution)
-    shape = Shape(workers, wanted.clients or _suiting(study, bench, execution, sites, workers=workers))
+    shape = _Suiting(study, bench, execution, sites).shape(wanted)
     if shape.clients == 1:
         return Decision(obstacle="memory holds the step of one client at a time")
     packs = can_pack(bench) and found_obstacle(study, bench, execution, sites, packs=True) is None
@@ -94,21 +103,55 @@ def can_pack(bench: Workbench) -> bool:
     return bool(blocks) and bench.task.architecture == "encoder"
 
 
-def _workers(execution: Execution) -> int:
-    """Return as many as have `threads` cores each; a GPU computes for one at a time."""
-    return 1 if execution.device != "cpu" else max(1, len(os.sched_getaffinity(0)) // execution.threads)
+@dataclass(frozen=True)
+class _Suiting:
+    """What suits the machine and the rows, where nothing is asked for."""
 
+    study: Study
+    bench: Workbench
+    execution: Execution
+    sites: Mapping[str, SiteRows]
 
-def _suiting(
-    study: Study, bench: Workbench, execution: Execution, sites: Mapping[str, SiteRows], *, workers: int
-) -> int:
-    batch_size = study.training.batch_size
-    longest = max((rows.train.examples for rows in sites.values()), key=lambda e: max(x.length for x in e))
-    one = max(longest, key=lambda example: example.length)
-    row_bytes = (step_bytes(bench, [one] * MEASURED_ROWS, execution)) // MEASURED_ROWS
-    fit = clients_that_fit(free_bytes(execution.device), batch_size * row_bytes, workers=workers)
-    adapter_bytes = sum(p.numel() * p.element_size() for p in bench.parameters.values())
-    return min(max(2, clients_that_fill(sites, batch_size, execution)), fit, most_clients(adapter_bytes))
+    def shape(self, wanted: Wanted) -> Shape:
+        workers = wanted.workers or self._cores
+        if not (wanted.workers or wanted.apart):
+            workers = self._gaining(workers, at_once=wanted.clients or self._clients(workers=1))
+        return Shape(workers, wanted.clients or self._clients(workers=workers))
+
+    def _clients(self, *, workers: int) -> int:
+        """Return as many as fill a step, and no more than there is room for in each worker."""
+        batch_size = self.study.training.batch_size
+        fit = clients_that_fit(free_bytes(self.execution.device), batch_size * self._row_bytes, workers=workers)
+        adapter_bytes = sum(p.numel() * p.element_size() for p in self.bench.parameters.values())
+        return min(max(2, clients_that_fill(self.sites, batch_size, self.execution)), fit, most_clients(adapter_bytes))
+
+    @property
+    def _cores(self) -> int:
+        """As many workers as have `threads` cores each; a GPU computes for one at a time."""
+        return max(1, usable_cores() // self.execution.threads) if self.execution.device == "cpu" else 1
+
+    def _gaining(self, workers: int, *, at_once: int) -> int:
+        """Return as many, where that is sooner done than one."""
+        from simulations.engine.threads import flops_per_operation, threads_pay
+
+        if workers == 1:
+            return 1
+        pays = threads_pay(
+            clients=cohort_size(len(self.sites), self.study.federation.fraction),
+            at_once=at_once,
+            step_tokens=step_tokens(self.sites, self.study.training.batch_size),
+            flops=flops_per_operation(self.bench, self._two_long_rows, self.execution),
+        )
+        return workers if pays else 1
+
+    @cached_property
+    def _row_bytes(self) -> int:
+        return step_bytes(self.bench, self._two_long_rows, self.execution) // MEASURED_ROWS
+
+    @property
+    def _two_long_rows(self) -> list[AnyExample]:
+        longest = max((rows.train.examples for rows in self.sites.values()), key=lambda e: max(x.length for x in e))
+        return [max(longest, key=lambda example: example.length)] * MEASURED_ROWS
 
 
 def open_engine(bench: Workbench, execution: Execution, decision: Decision) -> Engine | None:

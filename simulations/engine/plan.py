@@ -23,10 +23,14 @@ ONE_BY_ONE = Shape()
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user asks for of a `Shape`; None: as suits the machine and the rows."""
+    """What a user asks for of a `Shape`; None: as suits the machine and the rows.
+
+    apart: workers are processes, which do not wait for each other's Python.
+    """
 
     workers: int | None = None
     clients: int | None = None
+    apart: bool = False
 
 
 AS_SUITS = Wanted()

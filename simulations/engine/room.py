@@ -33,8 +33,14 @@ SHARE_OF_MEMORY = 0.5
 def clients_that_fill(sites: Mapping[str, SiteRows], batch_size: int, execution: Execution) -> int:
     """Return how many clients of middling size bring a step to the tokens that keep a processor busy."""
     full = FULL_TOKENS if execution.device == "cpu" else FULL_TOKENS_GPU
+    tokens = step_tokens(sites, batch_size)
+    return max(1, min(MOST_CLIENTS, round(full / tokens))) if tokens else 1
+
+
+def step_tokens(sites: Mapping[str, SiteRows], batch_size: int) -> float:
+    """Return the tokens of one step of a client of middling size; 0 where none has rows."""
     tokens = [_tokens(rows.train.examples, batch_size) for rows in sites.values() if len(rows.train)]
-    return max(1, min(MOST_CLIENTS, round(full / median(tokens)))) if tokens else 1
+    return median(tokens) if tokens else 0.0
 
 
 def _tokens(examples: Sequence[AnyExample], batch_size: int) -> float:

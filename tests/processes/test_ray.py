@@ -40,7 +40,8 @@ def simulate_on_ray(out: Path, *options: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def simulate_in_process(out: Path, *overrides: str, resume: bool = False, workers: int | None = None) -> None:
+def simulate_in_process(out: Path, *overrides: str, resume: bool = False, workers: int = 2) -> None:
+    """As many workers as Ray has on two cores."""
     run("quick", out=out, overrides=overrides, comparison=False, resume=resume, workers=workers)
 
 

@@ -1,15 +1,15 @@
 """Whether and how a run's clients are grouped: decided once, kept in the folder, and the same when it is resumed."""
 
 import json
-import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.errors import CheckpointError
-from simulations.engine import opening, room
+from simulations.engine import opening, room, threads
 from simulations.engine.opening import UNDECIDED, Decision, decide, decided, open_engine, read_decision
 from simulations.engine.plan import ONE_BY_ONE, Shape, Wanted
 from simulations.virtual import VirtualSites
@@ -35,10 +35,28 @@ def test_what_is_asked_for_is_what_is_done(open_run: Open) -> None:
     assert (engine.shape, engine.packs) == (found.shape, True)
 
 
-def test_what_suits_is_as_many_workers_as_there_are_cores_and_at_least_two_clients(open_run: Open) -> None:
+def test_what_suits_is_one_worker_where_one_group_holds_all_and_python_is_most_of_it(open_run: Open) -> None:
+    """Two narrow blocks."""
     found = decide_for(open_run(), Wanted())
-    assert found.shape.workers == len(os.sched_getaffinity(0))
+    assert found.shape.workers == 1
     assert found.shape.clients >= 2
+
+
+@pytest.mark.parametrize("cores", [1, 2, 6])
+def test_what_suits_is_as_many_workers_as_there_are_cores(
+    cores: int, open_run: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where products take longer, or where there are more clients than one group takes; on a GPU one in any case."""
+    monkeypatch.setattr(opening, "usable_cores", lambda: cores)
+    sites = open_run()
+    assert decide_for(sites, Wanted(clients=2)).shape == Shape(cores, 2)
+    assert decide_for(sites, Wanted(clients=3)).shape == Shape(1, 3)
+    assert decide_for(sites, Wanted(clients=3, apart=True)).shape == Shape(cores, 3)
+    monkeypatch.setattr(threads, "PAYING_FLOPS", 1.0)
+    assert decide_for(sites, Wanted()).shape.workers == cores
+    two_each = replace(sites.execution, threads=2)
+    about = (sites.bundle.study, sites.bench, two_each, sites.rows)
+    assert decide(*about, Wanted()).shape.workers == max(1, cores // 2)
 
 
 @pytest.mark.parametrize("free", [0, 2**23, 2**60])

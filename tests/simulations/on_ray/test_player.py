@@ -76,15 +76,15 @@ def bytes_of(out: Path) -> list[bytes]:
 @pytest.mark.parametrize(("workers", "again"), [(1, 99), (2, 99), (5, 1)])
 def test_the_bytes_are_those_of_a_run_in_process(tmp_path: Path, workers: int, again: int) -> None:
     """Whoever plays whom, and where each chunk is played twice, as after the death of the worker that had it."""
-    run("quick", out=tmp_path / "a", overrides=OPTIONS, comparison=False)
-    run("quick", out=tmp_path / "b", overrides=OPTIONS, comparison=False, runtime=runtime(workers, again))
+    run("quick", out=tmp_path / "a", overrides=OPTIONS, comparison=False, workers=2)
+    run("quick", out=tmp_path / "b", overrides=OPTIONS, comparison=False, workers=2, runtime=runtime(workers, again))
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
 
 
 def test_a_chunk_that_is_played_again_trains_nothing_again(tmp_path: Path) -> None:
-    run("quick", out=tmp_path / "a", overrides=OPTIONS, comparison=False, runtime=runtime(2, 1))
+    run("quick", out=tmp_path / "a", overrides=OPTIONS, comparison=False, workers=2, runtime=runtime(2, 1))
     steps = {p: len(p.read_text().splitlines()) for p in (tmp_path / "a").glob("sites/*/steps.jsonl")}
-    run("quick", out=tmp_path / "b", overrides=OPTIONS, comparison=False)
+    run("quick", out=tmp_path / "b", overrides=OPTIONS, comparison=False, workers=2)
     expected = {p: len(p.read_text().splitlines()) for p in (tmp_path / "b").glob("sites/*/steps.jsonl")}
     assert len(steps) == 3
     assert sorted(steps.values()) == sorted(expected.values())
