@@ -38,9 +38,10 @@ _ALONE = Execution(precision="fp32", threads=1)
 def train(message: Message, context: Context) -> Message:
     """Train at the site of this partition."""
     config = message.content.config_records["config"]
-    study, rows, base = _work(str(config["study"]))
+    name, scratch = str(config["study"]), str(config["scratch"])
+    study, rows, base = _work(name, scratch)
     site = sorted(rows)[int(context.node_config["partition-id"])]
-    loop = _resident(str(config["study"])) if config["resident"] else BareLoop(base, study, _ALONE)
+    loop = _resident(name, scratch) if config["resident"] else BareLoop(base, study, _ALONE)
     loop.set_state(message.content.array_records["arrays"].to_torch_state_dict())
     own = {site: rows[site]}
     loop.round(load_of(study, own, round_number=int(str(config["server-round"]))))
@@ -52,17 +53,21 @@ def train(message: Message, context: Context) -> Message:
 
 
 @lru_cache
-def _work(name: str) -> tuple[Study, dict[str, SiteRows], str]:
-    """Return the study, its sites' rows and the folder of its base model, in this process for good."""
+def _work(name: str, scratch: str) -> tuple[Study, dict[str, SiteRows], str]:
+    """Return the study, its sites' rows and the folder of its base model, in this process for good.
+
+    What is generated goes to a folder of this process's own in `scratch`.
+    """
     silence(os.environ)
-    study, scratch = load(name), Path(tempfile.mkdtemp())
-    base = base_folder(study, scratch)
-    return study, tokenised(study, read_sites(study, scratch), base), str(base)
+    study, own = load(name), Path(scratch) / f"process-{os.getpid()}"
+    own.mkdir()
+    base = base_folder(study, own)
+    return study, tokenised(study, read_sites(study, own), base), str(base)
 
 
 @lru_cache
-def _resident(name: str) -> BareLoop:
-    study, _, base = _work(name)
+def _resident(name: str, scratch: str) -> BareLoop:
+    study, _, base = _work(name, scratch)
     return BareLoop(base, study, _ALONE)
 
 
@@ -75,7 +80,12 @@ def _check_moved(before: ArrayRecord, after: ArrayRecord) -> None:
 
 def play(turns: Turns, name: str, *, resident: bool) -> None:
     """Play rounds until nobody asks for another."""
-    study, rows, base = _work(name)
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as scratch:  # its sockets' paths have to be short
+        _play(turns, name, scratch, resident=resident)
+
+
+def _play(turns: Turns, name: str, scratch: str, *, resident: bool) -> None:
+    study, rows, base = _work(name, scratch)
     server = ServerApp()
 
     @server.main()
@@ -91,7 +101,7 @@ def play(turns: Turns, name: str, *, resident: bool) -> None:
 
         strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=len(rows), min_available_nodes=len(rows))
         initial = ArrayRecord(BareLoop(base, study, _ALONE).state())
-        config = ConfigRecord({"study": name, "resident": resident})
+        config = ConfigRecord({"study": name, "scratch": scratch, "resident": resident})
         try:
             strategy.start(grid, initial, num_rounds=10**6, train_config=config, evaluate_fn=note)
         except Over:
@@ -99,15 +109,14 @@ def play(turns: Turns, name: str, *, resident: bool) -> None:
 
     for each in ("flwr", "ray"):
         logging.getLogger(each).setLevel(logging.CRITICAL + 1)
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as scratch:  # its sockets' paths have to be short
-        backend: dict[str, Any] = {
-            "init_args": {
-                "num_cpus": usable_cores(),
-                "include_dashboard": False,
-                "log_to_driver": False,
-                "logging_level": logging.CRITICAL,
-                "_temp_dir": scratch,
-            },
-            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-        }
-        run_simulation(server, client, len(rows), backend_config=backend)
+    backend: dict[str, Any] = {
+        "init_args": {
+            "num_cpus": usable_cores(),
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "logging_level": logging.CRITICAL,
+            "_temp_dir": scratch,
+        },
+        "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+    }
+    run_simulation(server, client, len(rows), backend_config=backend)

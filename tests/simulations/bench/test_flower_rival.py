@@ -1,5 +1,8 @@
 """Flower's simulation, as it is measured beside ours, has to have trained."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord
@@ -18,6 +21,7 @@ def test_a_round_in_which_no_client_trained_is_an_error() -> None:
         _check_moved(record(1, 2), record(1, 2))
 
 
-def test_a_base_model_that_is_kept_is_loaded_once() -> None:
+def test_a_base_model_that_is_kept_is_loaded_once_and_leaves_nothing_outside_its_folder(tmp_path: Path) -> None:
     work.cache_clear()
-    assert _resident("quick") is _resident("quick")
+    assert _resident("quick", str(tmp_path)) is _resident("quick", str(tmp_path))
+    assert [each.name for each in tmp_path.iterdir()] == [f"process-{os.getpid()}"]
