@@ -1,10 +1,15 @@
-"""The study of the deployment benchmark: 48 tensors of LoRA, 1 or 20 MB, and rows of its own for each site."""
+"""The study of the deployment benchmark: 48 tensors of LoRA, 1 or 20 MB; its rows; and that a site lets it in."""
 
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from client.policy import Policy, objections
+from common.keys import public_text
 from simulations.bench.adapters import LARGE_RANK, SITES, SMALL_RANK, TARGETS, prepare_study
+
+KEY = public_text(Ed25519PrivateKey.generate())
 
 
 @pytest.mark.parametrize(("rank", "megabytes"), [(SMALL_RANK, 1.03), (LARGE_RANK, 20.6)])
@@ -18,3 +23,4 @@ def test_the_adapter_is_what_is_said_of_it(rank: int, megabytes: float, tmp_path
     assert made.bundle.study.federation.rounds == 2
     rows = [(made.rows / f"{site}.csv").read_bytes() for site in SITES]
     assert rows[0] != rows[1]
+    assert not objections(Policy(coordinators=(KEY,)), made.bundle, site=SITES[0], coordinator=KEY)
