@@ -14,7 +14,7 @@ import numpy as np
 from common.state import AdapterState
 from server.aggregation import ClientUpdate
 from server.mean import weighted_mean
-from simulations.bench.memory import peak_since_reset_mb, reset_peak, resident_mb
+from simulations.bench.memory import peak_mb, reset_peak, resident_mb
 
 SITES = 100
 REPEATS = 7
@@ -73,7 +73,7 @@ def mean_peak_mb(sites: int) -> float:
     begin = resident_mb()
     reset_peak()
     weighted_mean(clients(sites))
-    return peak_since_reset_mb() - begin
+    return peak_mb() - begin
 
 
 def aggregation_figures(cost: MeanCost, few_mb: float, many_mb: float) -> dict[str, float]:

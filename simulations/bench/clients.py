@@ -23,7 +23,7 @@ from common.state import AdapterState
 from common.study import Study
 from server.events import Event, RoundFinished, RoundStarted
 from simulations import stages
-from simulations.bench.memory import peak_since_reset_mb, reset_peak, resident_mb
+from simulations.bench.memory import peak_mb, reset_peak, resident_mb
 from simulations.catalogue import load
 from simulations.engine.engine import Engine
 from simulations.engine.group import GroupTrained
@@ -104,7 +104,7 @@ def measure_clients(cohort: int, of: int) -> Mapping[str, float]:
         reset_peak()
         with suppress(_EnoughError):
             stages.play(replace(sites, engine=_unmoving(sites)), runtime="inprocess", progress=costs.on_event)
-        peak = peak_since_reset_mb()
+        peak = peak_mb()
     growth = costs.resident[-1] - costs.resident[0]
     return {"ms": min(costs.wall), "cpu_ms": min(costs.cpu), "peak_mb": peak, "growth_mb": growth}
 

@@ -16,7 +16,7 @@ import numpy as np
 from common.state import AdapterState
 from server.aggregation import ClientUpdate
 from server.aggregation.flexlora import build
-from simulations.bench.memory import peak_since_reset_mb, reset_peak, resident_mb
+from simulations.bench.memory import peak_mb, reset_peak, resident_mb
 
 LAYERS, WIDTH, SITES, RANK = 32, 4096, 10, 16
 
@@ -56,7 +56,7 @@ def measure(layers: int = LAYERS, width: int = WIDTH, sites: int = SITES, rank: 
     reset_peak()
     start = perf_counter(), process_time()
     strategy.step(state, strategy.combine(updates, state), {})
-    seconds, cpu, peak = perf_counter() - start[0], process_time() - start[1], peak_since_reset_mb()
+    seconds, cpu, peak = perf_counter() - start[0], process_time() - start[1], peak_mb()
     least = _cpu_seconds_of_products(rng, 2 * layers, width, sites * rank)
     return Aggregation(seconds, cpu, least, peak - before, sum(array.nbytes for array in state.values()) / 2**20)
 

@@ -1,22 +1,19 @@
 """Memory of this process, as the system counts it."""
 
-import resource
 from pathlib import Path
 
 
 def peak_mb() -> float:
-    """Return the largest resident set of this process so far, in MB (1024 kB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the largest resident set so far, or since `reset_peak`, in MB (1024 kB).
+
+    `getrusage` would count what a process was before it became this program: that of its parent.
+    """
+    return _status_mb("VmHWM")
 
 
 def resident_mb() -> float:
     """Return the resident set of this process now, in MB."""
     return _status_mb("VmRSS")
-
-
-def peak_since_reset_mb() -> float:
-    """Return the largest resident set since `reset_peak`, in MB."""
-    return _status_mb("VmHWM")
 
 
 def reset_peak() -> None:

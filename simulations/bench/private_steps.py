@@ -27,7 +27,7 @@ from common.privacy._accounting import Spending
 from common.tasks import AnyExample
 from common.workbench import Workbench
 from simulations import stages
-from simulations.bench.memory import peak_since_reset_mb, reset_peak
+from simulations.bench.memory import peak_mb, reset_peak
 from simulations.catalogue import load
 from simulations.folder import RunFolder
 
@@ -84,11 +84,11 @@ def measure_private(study_name: str = "heart-lora", pairs: int = PAIRS) -> Priva
             for times, memory, work in ((plain, peaks[0], _plain), (private, peaks[1], _private)):
                 gc.collect()
                 reset_peak()
-                before = peak_since_reset_mb()
+                before = peak_mb()
                 found = work(sites.bench, rows, recipe, sites.execution, start)
                 if pair:
                     times.append(found)
-                    memory.append(peak_since_reset_mb() - before)
+                    memory.append(peak_mb() - before)
     return PrivateCost(plain, private, max(peaks[0]), max(peaks[1]))
 
 

@@ -25,7 +25,7 @@ from server.receipts import Receipts
 from server.registered_grid import RegisteredGrid
 from server.rounds import run_rounds
 from server.state import fresh_state
-from simulations.bench.memory import peak_since_reset_mb, reset_peak, resident_mb
+from simulations.bench.memory import peak_mb, reset_peak, resident_mb
 from simulations.bench.messages import adapter
 from simulations.bench.stored_replies import RUN, STUDY, StoredGrid, StoredReplies, store_replies
 from simulations.inprocess import task_identity
@@ -152,14 +152,14 @@ class _Stages:
         elif isinstance(event, SiteAnswered):
             self._judged(event)
         elif isinstance(event, RoundFinished):
-            self._folding.append(peak_since_reset_mb())
+            self._folding.append(peak_mb())
 
     def _judged(self, event: SiteAnswered) -> None:
         if event.status != "accepted":
             raise ValueError(f"{event.site} was {event.status}: {event.reason}; its reply should have been accepted")
         self._left -= 1
         if not self._left:
-            self._arrivals.append(peak_since_reset_mb())
+            self._arrivals.append(peak_mb())
             reset_peak()
 
     def growth(self) -> Growth:
