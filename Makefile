@@ -8,6 +8,9 @@ SETTINGS := pyproject.toml constraints.txt
 # One thread per process: results of tests then do not depend on the machine. A file's tests stay in one process.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
+# Tests start hundreds of processes, each of which would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-slow test-slow-again test-all check static format bench bench-methods screenshots clean
