@@ -16,7 +16,7 @@ def script(page: Path) -> str:
     return "\n".join(blocks)
 
 
-LONG = {"continue", "dashboard", "distill", "registry", "tracking", "tune", "using", "walkthrough"}
+LONG = {"continue", "dashboard", "distill", "evidence", "registry", "tracking", "tune", "using", "walkthrough"}
 """Pages of over 10 s of CPU."""
 PAGES = [
     pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])

@@ -158,6 +158,7 @@ def test_killed_in_every_place_of_its_first_round(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.slow
 def test_killed_in_every_place_of_later_rounds(tmp_path: Path) -> None:
     points = [*NAMED, *LATER_RENAMES]
     for number, point in enumerate(points, start=2):
@@ -168,6 +169,7 @@ def test_killed_in_every_place_of_later_rounds(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.slow
 def test_killed_again_and_again_in_one_round(tmp_path: Path) -> None:
     """`rename 1` is that of the settled book: when the round is asked again, the answer is stored already."""
     for point in ["trained", "rename 3", "charged", "charged", "stored", "rename 1", "settled", "sent", "sent"]:

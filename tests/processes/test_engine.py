@@ -78,6 +78,7 @@ def test_a_run_killed_while_groups_train_ends_with_the_same_bytes(simulate: Any,
     check_goes_on(simulate, out.name, whole)
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_the_answers_of_groups_ends_with_the_same_bytes(
     simulate: Any, whole: dict[str, bytes]
 ) -> None:

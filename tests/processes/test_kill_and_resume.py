@@ -148,6 +148,7 @@ def check_events(out: Path) -> None:
     assert finished == ROUNDS
 
 
+@pytest.mark.slow
 def test_ten_kills_at_any_write_leave_the_same_adapter(labs: Any) -> None:
     """Each process is killed just before it writes, renames or removes a file, at moments drawn over the whole run."""
     lab = labs()

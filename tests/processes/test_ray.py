@@ -65,6 +65,7 @@ def heads(out: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_the_adapter_is_that_of_a_run_in_process(tmp_path: Path) -> None:
     simulate_on_ray(tmp_path / "ray")
     simulate_in_process(tmp_path / "inprocess")

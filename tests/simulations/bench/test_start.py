@@ -22,7 +22,9 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize(
+    "study", [pytest.param(name, marks=[pytest.mark.slow] * (name == "heart")) for name in STUDIES]
+)
 def test_a_first_step_loads_nothing_it_does_not_use(study: str) -> None:
     found = measure_start(study)
     assert sorted(HEAVY & found.loaded) == []
