@@ -48,6 +48,13 @@ def test_counting_leaves_no_gradient_and_no_number_behind(open_bench: Callable[.
     assert torch.equal(torch.get_rng_state(), drawn)
 
 
+def test_every_operation_is_counted_once() -> None:
+    one, other = torch.ones(3, 4), torch.ones(4, 5)
+    with Counting() as counted:
+        (one @ other).relu().sum()
+    assert (counted.operations, counted.flops) == (3, 2 * 3 * 4 * 5)
+
+
 @given(clients=st.integers(1, 99), at_once=st.integers(1, 99), tokens=st.integers(1, 9999), flops=st.floats(0.1, 1e6))
 def test_threads_pay_from_a_size_on_and_wherever_one_group_does_not_hold_all(
     clients: int, at_once: int, tokens: int, flops: float
