@@ -41,8 +41,9 @@ def simulate_on_ray(out: Path, *options: str) -> None:
 
 
 def simulate_in_process(out: Path, *overrides: str, resume: bool = False, workers: int = 2) -> None:
-    """As many workers as Ray has on two cores."""
-    run("quick", out=out, overrides=overrides, comparison=False, resume=resume, workers=workers)
+    """As many workers as Ray has on two cores; a run that goes on keeps its own."""
+    given = None if resume else workers
+    run("quick", out=out, overrides=overrides, comparison=False, resume=resume, workers=given)
 
 
 def stop_after_round_1(event: events.Event) -> None:
@@ -90,7 +91,7 @@ def test_each_runtime_goes_on_where_the_other_was_interrupted(tmp_path: Path) ->
     """Round 1 in process, 2 on Ray, 3 in process. The heads are private: what sites keep on their disks counts too."""
     out, whole = tmp_path / "run", tmp_path / "whole"
     with pytest.raises(KeyboardInterrupt):
-        run("quick", out=out, overrides=[PRIVATE_HEAD], comparison=False, progress=stop_after_round_1)
+        run("quick", out=out, overrides=[PRIVATE_HEAD], comparison=False, workers=2, progress=stop_after_round_1)
     assert python(tmp_path, INTERRUPTED, str(out), PRIVATE_HEAD).returncode == -signal.SIGINT
     assert rounds_finished(out) == [1, 2]
     simulate_in_process(out, PRIVATE_HEAD, resume=True)
