@@ -61,7 +61,6 @@ def test_nothing_is_spent_at_first(tmp_path: Path) -> None:
     assert not ledger(tmp_path).folder.exists(), "looking writes nothing"
 
 
-@pytest.mark.slow
 def test_two_ledgers_have_what_two_other_programs_compute(tmp_path: Path) -> None:
     """dp-accounting, and Opacus, whose upper bound is at most 5e-4 over its own estimate."""
     another, opacus, google = Spending(0.9, 0.05, 60), PRVAccountant(), PLDAccountant()

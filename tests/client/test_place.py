@@ -61,10 +61,9 @@ def one_of_two(rank: int, study: Study, model: str, folder: str, recipe: Recipe)
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "changes",
-    [{"accumulate": 2}, {}, {"batch_size": 1}],
+    [{"accumulate": 2}, *(pytest.param(each, marks=pytest.mark.slow) for each in ({}, {"batch_size": 1}))],
     ids=str,
 )
-@pytest.mark.slow
 def test_two_processes_are_one(
     changes: dict[str, Any], make_study: Callable[..., Study], tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -151,7 +151,6 @@ def test_a_site_starts_answers_comes_back_and_stops(folder: SiteFolder) -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.slow
 def test_a_gateway_that_hangs_is_restarted(folder: SiteFolder) -> None:
     start_site(folder)
     hasten_watch(folder)
@@ -169,7 +168,6 @@ def hasten_watch(folder: SiteFolder) -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.slow
 def test_a_supernode_that_does_not_stay_up_is_told_and_nothing_left(folder: SiteFolder) -> None:
     folder.transport_key.write_text("no key")
     with pytest.raises(UserError, match=r"supernode does not come up; has .* enrolled .* logs/supernode\.log"):

@@ -106,7 +106,6 @@ def test_a_rank_a_held_back_tail_and_what_is_carried_reach_both_processes(make_p
 
 
 @pytest.mark.processes
-@pytest.mark.slow
 def test_a_withdrawal_amid_a_round_ends_the_others_and_the_next_round_starts_them(make_pair: Any, ask: Ask) -> None:
     alone, two = make_pair()
     before = children()
@@ -122,7 +121,6 @@ def test_a_withdrawal_amid_a_round_ends_the_others_and_the_next_round_starts_the
 
 
 @pytest.mark.processes
-@pytest.mark.slow
 def test_a_member_that_dies_fails_the_round_and_not_the_site(make_pair: Any, ask: Ask) -> None:
     _, two = make_pair()
     before = children()

@@ -171,7 +171,6 @@ def test_a_row_s_prediction_does_not_depend_on_the_others(warm: Any, desk: Path,
         assert float(row["probability_yes"]) == pytest.approx(float(other["probability_yes"]), abs=2e-6)
 
 
-@pytest.mark.slow
 def test_private_heads_predict_as_their_own_site_did(warm: Any, desk: Path) -> None:
     out = desk / "private"
     options = ('--set=peft.private=["head.*"]', "--set=training.precision=fp32", "--set=training.learning_rate=0.02")

@@ -70,8 +70,7 @@ def kill_at_work(folder: SiteFolder, events: Path, processes: Any) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.slow
-@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("is_killed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_real_sites_make_the_adapter_of_the_simulation(
     is_killed: bool, tmp_path: Path, processes: Any, coordinator: tuple[Path, Callable[..., str]]
 ) -> None:

@@ -32,7 +32,6 @@ def run_readme(folder: Path, texts: list[str]) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.slow
 def test_the_readme_s_code_predicts_what_fedpeft_does(make_adapter: Make, notes: Path, tmp_path: Path) -> None:
     made = make_adapter("aggregation.name='sample-carries'", carried=2)
     lines = list(export_to("onnx", made.place, tmp_path / "out"))

@@ -36,7 +36,6 @@ def running(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @pytest.mark.processes
-@pytest.mark.slow
 def test_signals_reload_and_end_it_and_what_is_in_flight_is_answered(
     make_adapter: Make, rows: list[dict[str, Any]]
 ) -> None:

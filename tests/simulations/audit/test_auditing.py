@@ -102,7 +102,6 @@ def test_an_odd_number_of_shadows_is_refused_before_anything_is_read(tmp_path: P
 NOISE = ("privacy.mechanism=patient-dp", "privacy.epsilon=3.0", "training.batch_size=1000")
 
 
-@pytest.mark.slow
 def test_at_epsilon_3_the_audit_finds_no_canary_and_no_member(
     leaky_overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
