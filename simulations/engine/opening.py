@@ -123,7 +123,7 @@ class _Suiting:
         batch_size = self.study.training.batch_size
         fit = clients_that_fit(free_bytes(self.execution.device), batch_size * self._row_bytes, workers=workers)
         adapter_bytes = sum(p.numel() * p.element_size() for p in self.bench.parameters.values())
-        return min(max(2, clients_that_fill(self.sites, batch_size, self.execution)), fit, most_clients(adapter_bytes))
+        return min(max(2, self._filling), fit, most_clients(adapter_bytes))
 
     @property
     def _cores(self) -> int:
@@ -145,10 +145,14 @@ class _Suiting:
         return workers if pays else 1
 
     @cached_property
+    def _filling(self) -> int:
+        return clients_that_fill(self.sites, self.study.training.batch_size, self.execution)
+
+    @cached_property
     def _row_bytes(self) -> int:
         return step_bytes(self.bench, self._two_long_rows, self.execution) // MEASURED_ROWS
 
-    @property
+    @cached_property
     def _two_long_rows(self) -> list[AnyExample]:
         longest = max((rows.train.examples for rows in self.sites.values()), key=lambda e: max(x.length for x in e))
         return [max(longest, key=lambda example: example.length)] * MEASURED_ROWS
